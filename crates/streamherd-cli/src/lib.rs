@@ -1,0 +1,1 @@
+//! The streamherd command line.

@@ -1,0 +1,1 @@
+//! Real redis-servers for tests.

@@ -1,0 +1,97 @@
+//! Looking at a service from outside.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::config::Settings;
+use crate::error::{ConnectError, StoreError};
+use crate::id::ConsumerId;
+use crate::keys::Keys;
+use crate::store::{Endpoint, Store};
+
+/// Looks at a service without taking part in it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    service: String,
+    store: Store,
+}
+
+/// One consistent picture of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// The service.
+    pub service: String,
+    /// New streams that no worker has been given yet.
+    pub queued: u64,
+    /// Streams that were handed out before and wait for a worker again.
+    pub requeued: u64,
+    /// Streams that are pending at a worker: in work, or orphans that are not recovered yet.
+    pub pending: u64,
+    /// Dead letters.
+    pub dead_letters: u64,
+    /// Who is or was reading, by name.
+    pub consumers: Vec<ConsumerStatus>,
+}
+
+/// One consumer's share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ConsumerStatus {
+    /// Its name and incarnation.
+    pub consumer: String,
+    /// Streams pending at it.
+    pub pending: u64,
+    /// Milliseconds since Redis last saw it reading; before Redis 7.2 only reads that brought something count.
+    pub idle_ms: u64,
+}
+
+impl Admin {
+    pub(crate) async fn open(settings: &Settings, endpoint: Endpoint) -> Result<Self, ConnectError> {
+        let connection = endpoint.open_first().await?;
+        let store = Store::new(
+            connection,
+            Arc::new(Keys::new(&settings.service, 0)),
+            ConsumerId::new(&settings.consumer),
+            settings.command_timeout,
+        );
+        Ok(Self {
+            service: settings.service.to_string(),
+            store,
+        })
+    }
+
+    /// The queue, who works on it, and the dead letters, all at one moment.
+    ///
+    /// # Errors
+    /// Redis did not answer, or refused.
+    pub async fn status(&self) -> Result<Status, StoreError> {
+        let seen = self.store.status().await?;
+        let mut consumers: BTreeMap<String, ConsumerStatus> = BTreeMap::new();
+        for (name, pending, idle_ms) in seen.input.consumers.iter().chain(&seen.front.consumers) {
+            let row = consumers.entry(name.clone()).or_insert_with(|| ConsumerStatus {
+                consumer: name.clone(),
+                pending: 0,
+                idle_ms: *idle_ms,
+            });
+            row.pending += pending;
+            row.idle_ms = row.idle_ms.min(*idle_ms);
+        }
+        Ok(Status {
+            service: self.service.clone(),
+            queued: seen.input.length.saturating_sub(seen.input.pending),
+            requeued: seen.front.length.saturating_sub(seen.front.pending),
+            pending: seen.input.pending + seen.front.pending,
+            dead_letters: seen.dead_letters,
+            consumers: consumers.into_values().collect(),
+        })
+    }
+
+    /// Ends the connection.
+    pub async fn close(self) {
+        self.store.connection.close(Duration::from_millis(500)).await;
+    }
+}

@@ -1,0 +1,176 @@
+//! Configuration, in one chain.
+
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::config::{KeyspaceEvents, Raw, Recovery, Settings, default_consumer};
+use crate::error::ConnectError;
+use crate::metrics::Metrics;
+use crate::notification::Notifications;
+use crate::producer::Producer;
+use crate::runtime;
+use crate::store::Endpoint;
+
+const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
+
+/// Configures a worker or a producer. Everything has a default; everything is checked before anything starts.
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until it connects"]
+pub struct Builder {
+    raw: Raw,
+    at: At,
+}
+
+#[derive(Clone)]
+enum At {
+    Url(String),
+    Config(Box<fred::types::config::Config>),
+}
+
+impl std::fmt::Debug for At {
+    /// Both may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl Builder {
+    pub(crate) fn new(service: String) -> Self {
+        Self {
+            raw: Raw::new(service),
+            at: At::Url(DEFAULT_URL.to_owned()),
+        }
+    }
+
+    /// Where Redis is: `redis://[user:password@]host:port[/db]` or `redis+unix:///path`. Default:
+    /// `redis://127.0.0.1:6379`.
+    pub fn url(mut self, url: impl Into<String>) -> Self {
+        self.at = At::Url(url.into());
+        self
+    }
+
+    /// Where Redis is, as a configuration of the fred client, for what a URL can't say. Its protocol version, timeouts and
+    /// reconnect policy are set by streamherd.
+    pub fn redis(mut self, config: fred::types::config::Config) -> Self {
+        self.at = At::Config(Box::new(config));
+        self
+    }
+
+    /// The consumer's name, to which a random incarnation is added. Default: `POD_NAME`, else `HOSTNAME`, else the host's
+    /// name.
+    pub fn consumer(mut self, name: impl Into<String>) -> Self {
+        self.raw.consumer = Some(name.into());
+        self
+    }
+
+    /// How long a lock lives without a heartbeat, and so about how long a dead worker's streams wait. Default: 6 s; from
+    /// 600 ms to a day.
+    pub fn lock_ttl(mut self, ttl: Duration) -> Self {
+        self.raw.lock_ttl = ttl;
+        self
+    }
+
+    /// Time between two heartbeats. Default and most: a third of `lock_ttl`.
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        self.raw.heartbeat = Some(interval);
+        self
+    }
+
+    /// How orphans are found and what becomes of work that keeps failing.
+    pub fn recovery(mut self, recovery: Recovery) -> Self {
+        self.raw.recovery = recovery;
+        self
+    }
+
+    /// How many streams this worker may hold. Default: 64; from 1 to 1,000,000.
+    pub fn max_in_flight(mut self, streams: usize) -> Self {
+        self.raw.max_in_flight = streams;
+        self
+    }
+
+    /// How many streams one read takes at most; small batches spread a backlog over the workers. Default: 16; from 1 to
+    /// 1,000.
+    pub fn read_batch(mut self, entries: usize) -> Self {
+        self.raw.read_batch = entries;
+        self
+    }
+
+    /// How long a read waits for work before it asks again. Default: 5 s; from 10 ms to a minute.
+    pub fn read_block(mut self, wait: Duration) -> Self {
+        self.raw.read_block = wait;
+        self
+    }
+
+    /// Whether to use keyspace notifications. Default: [`KeyspaceEvents::Ensure`].
+    pub fn keyspace_events(mut self, events: KeyspaceEvents) -> Self {
+        self.raw.keyspace_events = events;
+        self
+    }
+
+    /// How often an idle worker makes sure that the store is still the one it knows. Default: 30 s; 0 = only after errors
+    /// and reconnects.
+    pub fn health_interval(mut self, interval: Duration) -> Self {
+        self.raw.health_interval = interval;
+        self
+    }
+
+    /// The first and the longest wait between two attempts to reconnect. Default: 50 ms and 1 s. Never more than a sixth
+    /// of `lock_ttl`, or a short outage would cost the leases.
+    pub fn reconnect(mut self, first: Duration, longest: Duration) -> Self {
+        self.raw.reconnect = (first, longest);
+        self
+    }
+
+    /// How long a command may take. Default: 1 s. Scripts that leases wait for take at most a sixth of `lock_ttl`.
+    pub fn command_timeout(mut self, timeout: Duration) -> Self {
+        self.raw.command_timeout = timeout;
+        self
+    }
+
+    /// Connects, checks the store, and starts reading, heartbeats and the scan on the current tokio runtime (heartbeats on
+    /// a thread of their own).
+    ///
+    /// # Errors
+    /// Each says what is wrong and what to do. Nothing is left running then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future before it is ready ends what it had started.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn connect(self) -> Result<(Client, Notifications), ConnectError> {
+        let (settings, endpoint) = self.checked()?;
+        let started = runtime::start(settings, endpoint).await?;
+        let client = Client::new(started.core, started.shutdown, started.handle.clone());
+        Ok((client, Notifications::new(started.inbox, started.handle)))
+    }
+
+    /// Connects a producer only: it submits, and neither reads nor holds anything.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_producer(self) -> Result<Producer, ConnectError> {
+        let (settings, endpoint) = self.checked()?;
+        Producer::open(&settings, endpoint).await
+    }
+
+    /// Connects to look at a service without taking part in it.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_admin(self) -> Result<crate::Admin, ConnectError> {
+        let (settings, endpoint) = self.checked()?;
+        crate::Admin::open(&settings, endpoint).await
+    }
+
+    fn checked(self) -> Result<(Settings, Endpoint), ConnectError> {
+        let settings = Settings::check(self.raw, default_consumer)?;
+        let endpoint = match self.at {
+            At::Url(url) => Endpoint::from_url(&url)?,
+            At::Config(config) => Endpoint::from_config(*config)?,
+        };
+        let metrics = Metrics::new(&settings.service);
+        let endpoint = endpoint.with(settings.command_timeout, settings.reconnect, metrics);
+        Ok((settings, endpoint))
+    }
+}

@@ -1,0 +1,150 @@
+//! The handle to a running client.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::builder::Builder;
+use crate::clock::Moment;
+use crate::error::{ClaimError, StoreError};
+use crate::id::{ConsumerId, EntryId};
+use crate::notification::Orphan;
+use crate::producer::Producer;
+use crate::runtime::{Core, Handle, Shutdown, ShutdownReport};
+use crate::store::{Judged, RequeueLimits, Requeued};
+
+/// A worker's connection to a service. Cheap to clone.
+///
+/// The client ends when it is [shut down](Self::shutdown), or when every `Client`, its
+/// [`Notifications`](crate::Notifications) and every [`Lease`](crate::Lease) have been dropped.
+#[derive(Clone)]
+pub struct Client {
+    core: Arc<Core>,
+    shutdown: Shutdown,
+    _alive: Handle,
+}
+
+impl Client {
+    /// Starts the configuration of a worker for a service.
+    pub fn builder(service: impl Into<String>) -> Builder {
+        Builder::new(service.into())
+    }
+
+    pub(crate) const fn new(core: Arc<Core>, shutdown: Shutdown, alive: Handle) -> Self {
+        Self {
+            core,
+            shutdown,
+            _alive: alive,
+        }
+    }
+
+    /// This client's name in the consumer group.
+    #[must_use]
+    pub fn consumer(&self) -> &ConsumerId {
+        &self.core.consumer
+    }
+
+    /// A producer for the same service, on this client's connection.
+    #[must_use]
+    pub fn producer(&self) -> Producer {
+        Producer::new(
+            self.core.store.clone(),
+            self.core.metrics.clone(),
+            Some(self._alive.clone()),
+        )
+    }
+
+    /// Puts an orphan back at the front of the queue, counting an abandonment; it arrives as a
+    /// [`StreamAdded`](crate::Notification::StreamAdded) at whoever reads it, which may be this worker. Returns the new
+    /// entry; [`None`] if it had been abandoned too often and went to the dead-letter stream.
+    ///
+    /// # Errors
+    /// [`ClaimError::AlreadyClaimed`] for all but one of any number of rivals.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may or may not keep the claim from being carried out; nothing is lost either way.
+    pub async fn claim(&self, orphan: &Orphan) -> Result<Option<EntryId>, ClaimError> {
+        let core = &self.core;
+        let id = orphan.id();
+        let limits = RequeueLimits {
+            min_idle: core.settings.claim_idle,
+            max_abandonments: core.settings.recovery.max_abandonments,
+            dlq_max_len: core.settings.recovery.dlq_max_len,
+        };
+        let (epoch, _) = core.session.current();
+        let outcome = match core.store.requeue(&epoch, limits, &[id]).await? {
+            Judged::Ok(outcomes) => outcomes.into_iter().next(),
+            Judged::EpochChanged => {
+                core.hello(&core.store).await?;
+                return Err(ClaimError::AlreadyClaimed(id));
+            }
+        };
+        if let Some(outcome) = &outcome {
+            core.requeued("claim", id, outcome);
+        }
+        match outcome {
+            Some(Requeued::Ok { new, .. }) => Ok(Some(new)),
+            Some(Requeued::DeadLettered { .. }) => Ok(None),
+            Some(Requeued::Alive) => Err(ClaimError::StillAlive(id)),
+            Some(Requeued::TooEarly(wait)) => Err(ClaimError::TooEarly { id, wait }),
+            Some(Requeued::Failed(e)) => Err(ClaimError::Store(e)),
+            Some(Requeued::Gone | Requeued::Vanished) => Err(ClaimError::AlreadyClaimed(id)),
+            Some(Requeued::Later) | None => Err(ClaimError::Store(StoreError::epoch_changed("requeue"))),
+        }
+    }
+
+    /// How the client is doing.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let marks = self.core.health.marks();
+        let ago = |moment: Option<Moment>| moment.map(Moment::elapsed);
+        Health {
+            since_read: ago(marks.read),
+            since_renewal: ago(marks.renewed),
+            since_scan: ago(marks.scanned),
+            listening: marks.listening,
+            held: self.core.leases.len(),
+            free: self.core.slots.available_permits(),
+        }
+    }
+
+    /// Ends the client: no further reading; what is held may be finished until the deadline; what is left then is handed
+    /// back to the queue, counting nothing, so that other workers have it at once. Unfinished work is never
+    /// acknowledged.
+    ///
+    /// Concurrent calls end together; the first deadline counts.
+    ///
+    /// # Cancel safety
+    /// Once polled, the shutdown goes on if the future is dropped.
+    pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
+        self.shutdown.request(deadline).await
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("service", &self.core.settings.service)
+            .field("consumer", &self.core.consumer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a client is doing. A reader that looks alive but gets nothing from Redis shows in `since_read`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Health {
+    /// Since Redis last answered a read, with work or without. Grows to `read_block` on a quiet queue, and while all slots
+    /// are taken.
+    pub since_read: Option<Duration>,
+    /// Since the last round of heartbeats got through.
+    pub since_renewal: Option<Duration>,
+    /// Since the last scan got through, by this worker or, as far as this one could see, another.
+    pub since_scan: Option<Duration>,
+    /// Whether the subscription to expired locks stands.
+    pub listening: bool,
+    /// Streams held, settling or being handed back.
+    pub held: usize,
+    /// Streams this worker could take in addition.
+    pub free: usize,
+}

@@ -1,0 +1,274 @@
+//! What an entry of the queue says: its wire format, read without trust and written for producers.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::id::{EntryId, StreamId};
+
+/// The field that names the data stream and carries its info: the Go library's wire format.
+pub(crate) const INPUT_FIELD: &str = "lbs-input";
+pub(crate) const RETRY_COUNT_FIELD: &str = "_retry_count";
+const FAILURES_FIELD: &str = "_sh_failures";
+const ABANDONMENTS_FIELD: &str = "_sh_abandonments";
+const ORIGIN_FIELD: &str = "_sh_origin";
+const FIRST_SEEN_FIELD: &str = "_sh_first_seen";
+
+/// Entries beyond these limits go to the dead-letter stream, packed into one field: a script can't add more than
+/// about 3,990 fields to a stream.
+pub(crate) const MAX_FIELDS: usize = 1_000;
+pub(crate) const MAX_ENTRY_BYTES: usize = 1024 * 1024;
+pub(crate) const MAX_NAME_BYTES: usize = 1024;
+
+/// Field names and values as Redis keeps them: bytes, in order, duplicates possible.
+pub(crate) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// A readable entry.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) id: EntryId,
+    pub(crate) name: String,
+    pub(crate) info: Option<Box<RawValue>>,
+    /// How often it was handed out before and not finished: failures and abandonments together.
+    pub(crate) attempt: u32,
+    pub(crate) failures: u32,
+    pub(crate) abandonments: u32,
+    /// The id it was submitted under.
+    pub(crate) origin: StreamId,
+    /// When it was submitted, in Unix milliseconds.
+    pub(crate) first_seen_ms: u64,
+}
+
+/// Why an entry can't be handed out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Poison {
+    Unparseable(String),
+    TooLarge(String),
+}
+
+#[derive(Deserialize)]
+struct WireIn<'a> {
+    #[serde(rename = "DataStreamName", borrow)]
+    name: Cow<'a, str>,
+    #[serde(rename = "Info", borrow, default)]
+    info: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct WireOut<'a, I: ?Sized> {
+    #[serde(rename = "DataStreamName")]
+    name: &'a str,
+    #[serde(rename = "Info")]
+    info: &'a I,
+}
+
+impl Entry {
+    /// # Errors
+    /// Everything a foreign producer can do wrong; the text says what, for the dead letter.
+    pub(crate) fn parse(id: EntryId, fields: &Fields) -> Result<Self, Poison> {
+        let bytes: usize = fields.iter().map(|(k, v)| k.len() + v.len()).sum();
+        if fields.len() > MAX_FIELDS || bytes > MAX_ENTRY_BYTES {
+            return Err(Poison::TooLarge(format!(
+                "{} fields and {bytes} bytes; the limits are {MAX_FIELDS} and {MAX_ENTRY_BYTES}",
+                fields.len()
+            )));
+        }
+        let input = field(fields, INPUT_FIELD)
+            .ok_or_else(|| Poison::Unparseable(format!("there is no field {INPUT_FIELD}")))?;
+        let wire: WireIn<'_> = serde_json::from_slice(input)
+            .map_err(|e| Poison::Unparseable(format!("{INPUT_FIELD} is not the expected JSON: {e}")))?;
+        check_name(&wire.name).map_err(Poison::Unparseable)?;
+        let failures = counter(fields, FAILURES_FIELD);
+        let abandonments = counter(fields, ABANDONMENTS_FIELD);
+        let text = |name| field(fields, name).and_then(|v| std::str::from_utf8(v).ok());
+        let origin = text(ORIGIN_FIELD).and_then(|t| t.parse().ok()).unwrap_or(id.id);
+        Ok(Self {
+            id,
+            name: wire.name.into_owned(),
+            info: wire.info.map(RawValue::to_owned),
+            attempt: counter(fields, RETRY_COUNT_FIELD),
+            failures,
+            abandonments,
+            origin,
+            first_seen_ms: text(FIRST_SEEN_FIELD).and_then(|t| t.parse().ok()).unwrap_or(origin.ms),
+        })
+    }
+}
+
+/// The `lbs-input` value of a new entry.
+///
+/// # Errors
+/// A name that is empty or too long, info that doesn't serialize, or both together beyond an entry's limit.
+pub(crate) fn encode<I: Serialize + ?Sized>(name: &str, info: &I) -> Result<String, InvalidEntry> {
+    check_name(name).map_err(InvalidEntry::Name)?;
+    let text = serde_json::to_string(&WireOut { name, info }).map_err(InvalidEntry::Info)?;
+    let bytes = INPUT_FIELD.len() + text.len();
+    if bytes > MAX_ENTRY_BYTES {
+        return Err(InvalidEntry::TooLarge { bytes });
+    }
+    Ok(text)
+}
+
+/// Something that can't be submitted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidEntry {
+    /// The data stream's name breaks a rule; the text says which.
+    #[error("{0}; choose another name")]
+    Name(String),
+    /// The info is not representable as JSON.
+    #[error("the info could not be written as JSON")]
+    Info(#[source] serde_json::Error),
+    /// Name and info together are larger than an entry may be.
+    #[error(
+        "the entry has {bytes} bytes and the limit is {MAX_ENTRY_BYTES}; keep the payload elsewhere and submit a reference to it"
+    )]
+    TooLarge {
+        /// Size of the encoded entry.
+        bytes: usize,
+    },
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        Err("the data stream's name is empty".to_owned())
+    } else if name.len() > MAX_NAME_BYTES {
+        Err(format!(
+            "the data stream's name has {} bytes and the limit is {MAX_NAME_BYTES}",
+            name.len()
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+/// The first field of that name, as the scripts read it too.
+fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
+    fields
+        .iter()
+        .find(|(k, _)| k == name.as_bytes())
+        .map(|(_, v)| v.as_slice())
+}
+
+/// A counter that is absent or unreadable counts as zero, as it does in the scripts.
+fn counter(fields: &Fields, name: &str) -> u32 {
+    field(fields, name)
+        .and_then(|v| std::str::from_utf8(v).ok())
+        .and_then(|t| t.parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn id() -> EntryId {
+        "1795206880640-3".parse().unwrap()
+    }
+
+    fn fields(pairs: &[(&str, &str)]) -> Fields {
+        pairs
+            .iter()
+            .map(|(k, v)| (k.as_bytes().to_vec(), v.as_bytes().to_vec()))
+            .collect()
+    }
+
+    #[test]
+    fn a_new_entry_reads_back_as_it_was_written() {
+        let text = encode("user \"1\"\n", &json!({"plan": "pro"})).unwrap();
+        let entry = Entry::parse(id(), &fields(&[(INPUT_FIELD, &text)])).unwrap();
+        assert_eq!(entry.name, "user \"1\"\n");
+        assert_eq!(entry.info.unwrap().get(), r#"{"plan":"pro"}"#);
+        assert_eq!((entry.attempt, entry.failures, entry.abandonments), (0, 0, 0));
+        assert_eq!(entry.origin, id().id);
+        assert_eq!(entry.first_seen_ms, 1_795_206_880_640);
+    }
+
+    #[test]
+    fn an_entry_of_the_go_library_is_understood() {
+        let entry = Entry::parse(
+            id(),
+            &fields(&[
+                (INPUT_FIELD, r#"{"DataStreamName":"s","Info":null}"#),
+                (RETRY_COUNT_FIELD, "2"),
+            ]),
+        )
+        .unwrap();
+        assert_eq!((entry.name.as_str(), entry.attempt), ("s", 2));
+    }
+
+    #[test]
+    fn unreadable_counters_count_as_zero() {
+        let entry = Entry::parse(
+            id(),
+            &fields(&[
+                (INPUT_FIELD, r#"{"DataStreamName":"s"}"#),
+                (RETRY_COUNT_FIELD, "many"),
+                (ORIGIN_FIELD, "x"),
+            ]),
+        )
+        .unwrap();
+        assert_eq!((entry.attempt, entry.origin), (0, id().id));
+    }
+
+    #[test]
+    fn poison_says_what_is_wrong() {
+        let unparseable = [
+            fields(&[("other", "x")]),
+            fields(&[(INPUT_FIELD, "not json")]),
+            fields(&[(INPUT_FIELD, r#"{"Info":1}"#)]),
+            fields(&[(INPUT_FIELD, r#"{"DataStreamName":""}"#)]),
+            fields(&[(INPUT_FIELD, r#"{"DataStreamName":7}"#)]),
+            fields(&[(INPUT_FIELD, &encode_unchecked(&"n".repeat(MAX_NAME_BYTES + 1)))]),
+            vec![],
+        ];
+        for fields in unparseable {
+            let poison = Entry::parse(id(), &fields).unwrap_err();
+            assert!(
+                matches!(&poison, Poison::Unparseable(text) if !text.is_empty()),
+                "{poison:?}"
+            );
+        }
+        let many: Fields = (0..=MAX_FIELDS).map(|n| (n.to_string().into_bytes(), vec![])).collect();
+        let big = vec![(b"x".to_vec(), vec![0; MAX_ENTRY_BYTES])];
+        for fields in [many, big] {
+            assert!(matches!(Entry::parse(id(), &fields), Err(Poison::TooLarge(_))));
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_read_back_is_not_submitted() {
+        assert!(matches!(encode("", &()), Err(InvalidEntry::Name(_))));
+        assert!(matches!(
+            encode(&"n".repeat(MAX_NAME_BYTES + 1), &()),
+            Err(InvalidEntry::Name(_))
+        ));
+        assert!(matches!(
+            encode("n", &"x".repeat(MAX_ENTRY_BYTES)),
+            Err(InvalidEntry::TooLarge { .. })
+        ));
+    }
+
+    fn encode_unchecked(name: &str) -> String {
+        json!({ "DataStreamName": name }).to_string()
+    }
+
+    proptest! {
+        #[test]
+        fn any_fields_are_an_entry_or_poison(raw in proptest::collection::vec(
+            (prop_oneof![Just(INPUT_FIELD.as_bytes().to_vec()), any::<Vec<u8>>()], any::<Vec<u8>>()), 0..6)) {
+            let _ = Entry::parse(id(), &raw);
+        }
+
+        #[test]
+        fn any_name_within_the_limits_survives(name in "\\PC{1,200}") {
+            let text = encode(&name, &json!([1])).unwrap();
+            let entry = Entry::parse(id(), &fields(&[(INPUT_FIELD, &text)])).unwrap();
+            prop_assert_eq!(entry.name, name);
+        }
+    }
+}

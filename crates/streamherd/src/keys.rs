@@ -1,0 +1,184 @@
+//! The names of a service's keys and channels, for every partition in one cluster slot.
+
+use std::fmt;
+
+use crate::error::SettingError;
+use crate::id::{EntryId, Lane};
+
+/// The consumer group of both lanes.
+pub(crate) const GROUP: &str = "workers";
+
+const MAX_SERVICE_BYTES: usize = 128;
+
+/// The validated name of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Service(String);
+
+impl Service {
+    /// # Errors
+    /// Names that are empty, longer than 128 bytes, or hold a brace, white space or a control character: a brace would
+    /// end the hash tag and scatter the keys over the cluster.
+    pub(crate) fn parse(name: &str) -> Result<Self, SettingError> {
+        let bad = |c: char| c == '{' || c == '}' || c.is_whitespace() || c.is_control();
+        if !name.is_empty() && name.len() <= MAX_SERVICE_BYTES && !name.contains(bad) {
+            return Ok(Self(name.to_owned()));
+        }
+        let mut mended: String = name
+            .trim()
+            .chars()
+            .map(|c| if bad(c) { '-' } else { c })
+            .take(MAX_SERVICE_BYTES / 4)
+            .collect();
+        if mended.is_empty() {
+            "orders".clone_into(&mut mended);
+        }
+        Err(SettingError {
+            setting: "service",
+            value: format!("{name:?}"),
+            rule: "a service name has 1 to 128 bytes and no braces, white space or control characters".to_owned(),
+            suggestion: format!("{mended:?}"),
+        })
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The keys of one partition. Their common hash tag `{<service>:<partition>}` keeps them in one slot, so that every
+/// state change is one script on any topology.
+#[derive(Debug, Clone)]
+pub(crate) struct Keys {
+    pub(crate) input: String,
+    pub(crate) front: String,
+    pub(crate) dlq: String,
+    pub(crate) epoch: String,
+    pub(crate) control: String,
+    pub(crate) consumers: String,
+    pub(crate) scan: String,
+    /// A lock key is this prefix and the text form of an [`EntryId`].
+    lock_prefix: String,
+}
+
+impl Keys {
+    pub(crate) fn new(service: &Service, partition: u16) -> Self {
+        let key = |name: &str| format!("{{{service}:{partition}}}:{name}");
+        Self {
+            input: key("input"),
+            front: key("front"),
+            dlq: key("dlq"),
+            epoch: key("epoch"),
+            control: key("control"),
+            consumers: key("consumers"),
+            scan: key("scan"),
+            lock_prefix: key("lock:"),
+        }
+    }
+
+    pub(crate) fn stream(&self, lane: Lane) -> &str {
+        match lane {
+            Lane::Front => &self.front,
+            Lane::Input => &self.input,
+        }
+    }
+
+    pub(crate) fn lock(&self, id: &EntryId) -> String {
+        format!("{}{id}", self.lock_prefix)
+    }
+
+    /// What a lane's lock keys have in common before the stream id.
+    pub(crate) fn lane_lock_prefix(&self, lane: Lane) -> String {
+        match lane {
+            Lane::Front => format!("{}front:", self.lock_prefix),
+            Lane::Input => self.lock_prefix.clone(),
+        }
+    }
+
+    /// The entry whose lock `key` is, if it is one of this partition's.
+    pub(crate) fn entry_of_lock(&self, key: &str) -> Option<EntryId> {
+        key.strip_prefix(&self.lock_prefix)?.parse().ok()
+    }
+
+    /// The pattern of the keyspace channels of this partition's locks.
+    pub(crate) fn lock_channel_pattern(&self, database: u8) -> String {
+        let prefix: String = self
+            .lock_prefix
+            .chars()
+            .flat_map(|c| {
+                let escape = matches!(c, '*' | '?' | '[' | ']' | '\\' | '^').then_some('\\');
+                escape.into_iter().chain([c])
+            })
+            .collect();
+        format!("__keyspace@{database}__:{prefix}*")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::id::StreamId;
+
+    fn keys(service: &str) -> Keys {
+        Keys::new(&Service::parse(service).unwrap(), 0)
+    }
+
+    #[test]
+    fn keys_carry_one_hash_tag() {
+        let keys = keys("orders");
+        assert_eq!(keys.input, "{orders:0}:input");
+        assert_eq!(keys.front, "{orders:0}:front");
+        let id = "5-1".parse().unwrap();
+        assert_eq!(keys.lock(&id), "{orders:0}:lock:5-1");
+    }
+
+    #[test]
+    fn the_lanes_do_not_share_a_lock() {
+        let keys = keys("orders");
+        let id = StreamId { ms: 5, seq: 1 };
+        let [front, input] = Lane::ALL.map(|lane| keys.lock(&EntryId { lane, id }));
+        assert_ne!(front, input);
+        for lane in Lane::ALL {
+            assert_eq!(
+                keys.lock(&EntryId { lane, id }),
+                format!("{}{id}", keys.lane_lock_prefix(lane))
+            );
+        }
+    }
+
+    #[test]
+    fn glob_characters_of_a_service_match_only_themselves() {
+        assert_eq!(
+            keys("a*[b]?\\").lock_channel_pattern(3),
+            "__keyspace@3__:{a\\*\\[b\\]\\?\\\\:0}:lock:*"
+        );
+    }
+
+    #[test]
+    fn a_bad_service_name_is_answered_with_one_that_would_do() {
+        for name in ["", " ", "my orders", "{orders}", "a\nb", &"x".repeat(129)] {
+            let error = Service::parse(name).unwrap_err();
+            assert_eq!(error.setting, "service");
+            let suggestion: String = serde_json::from_str(&error.suggestion).unwrap();
+            assert!(Service::parse(&suggestion).is_ok(), "{name:?} -> {suggestion}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_lock_key_names_its_entry(front: bool, ms: u64, seq: u64, service in "[a-z*?\\[\\]:_.-]{1,20}") {
+            let keys = keys(&service);
+            let lane = if front { Lane::Front } else { Lane::Input };
+            let id = EntryId { lane, id: StreamId { ms, seq } };
+            prop_assert_eq!(keys.entry_of_lock(&keys.lock(&id)), Some(id));
+        }
+
+        #[test]
+        fn a_foreign_key_names_no_entry(key in "\\PC{0,60}") {
+            prop_assert_eq!(keys("orders").entry_of_lock(&key), None);
+        }
+    }
+}

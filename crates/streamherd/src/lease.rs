@@ -1,0 +1,297 @@
+//! A worker's right to work on one stream.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Moment;
+use crate::entry::Entry;
+use crate::error::{DisownedReason, LeaseLost, SettleError};
+use crate::id::{EntryId, StreamId, Token};
+use crate::lock::{Held, Settlement};
+use crate::runtime::{Core, Handle};
+use crate::store::{Operation, SettleStep};
+
+/// The right to work on one stream, kept alive by heartbeats until it is settled or lost.
+///
+/// End it with [`done`](Self::done), [`retry`](Self::retry), [`dead_letter`](Self::dead_letter) or
+/// [`release`](Self::release). Dropping it unsettled is [`retry`](Self::retry) without waiting for the outcome: a
+/// handler that panics or returns early has failed, and the failure is counted.
+///
+/// A lease can be lost while its owner works, when Redis can't be reached or this process stands still for longer than
+/// the lock lives. [`lost`](Self::lost) fires then; [`is_valid`](Self::is_valid) tells at the call. Ask
+/// [`ensure_valid`](Self::ensure_valid) before each irreversible step, and send the [`token`](Self::token) along: between
+/// the check and the step only the target's refusal of older tokens protects.
+#[must_use = "a lease that is dropped unsettled counts as a failed attempt"]
+pub struct Lease {
+    held: Arc<Held>,
+    core: Arc<Core>,
+    /// Gone once the lease is settled.
+    open: Option<(OwnedSemaphorePermit, Handle)>,
+}
+
+impl Lease {
+    pub(crate) const fn new(held: Arc<Held>, core: Arc<Core>, permit: OwnedSemaphorePermit, alive: Handle) -> Self {
+        Self {
+            held,
+            core,
+            open: Some((permit, alive)),
+        }
+    }
+
+    /// The data stream's name.
+    #[must_use]
+    pub fn stream(&self) -> &str {
+        &self.entry().name
+    }
+
+    /// The info that the stream was submitted with.
+    ///
+    /// # Errors
+    /// It is not JSON of that type. Info that was left out reads as `null`.
+    pub fn info<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        Info(self.entry().info.as_deref()).read()
+    }
+
+    /// The entry in the queue. It changes with each re-queue, and is not a fencing token: a failover can hand out the
+    /// same id twice.
+    #[must_use]
+    pub fn id(&self) -> EntryId {
+        self.held.id()
+    }
+
+    /// The id under which the stream was submitted; the same through all re-queues.
+    #[must_use]
+    pub fn original_id(&self) -> StreamId {
+        self.entry().origin
+    }
+
+    /// When the stream was submitted, in Unix milliseconds by the server's clock.
+    #[must_use]
+    pub fn first_seen_ms(&self) -> u64 {
+        self.entry().first_seen_ms
+    }
+
+    /// The fencing token of this lease.
+    #[must_use]
+    pub fn token(&self) -> Token {
+        self.held.token
+    }
+
+    /// How often the stream was handed out before and not finished: 0 the first time. Releases don't count.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.entry().attempt
+    }
+
+    /// How many of those attempts failed at their handler.
+    #[must_use]
+    pub fn failures(&self) -> u32 {
+        self.entry().failures
+    }
+
+    /// How many of those attempts ended because their worker died or lost its lease.
+    #[must_use]
+    pub fn abandonments(&self) -> u32 {
+        self.entry().abandonments
+    }
+
+    /// How long the lease is certain to live if no further heartbeat gets through. Zero when it is lost.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        let now = Moment::now();
+        if self.held.is_valid(now) {
+            now.until(self.held.deadline())
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// Whether the lease holds at this moment. Compares the clock at the call, so a process that was stopped or a machine
+    /// that was suspended is told the truth as it wakes. False from a margin (a twelfth of `lock_ttl`, at least 100 ms)
+    /// before anybody else may be given the stream.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.held.is_valid(Moment::now())
+    }
+
+    /// [`is_valid`](Self::is_valid) as a result, for `?` before an irreversible step.
+    ///
+    /// # Errors
+    /// The lease is lost.
+    pub fn ensure_valid(&self) -> Result<(), LeaseLost> {
+        if self.is_valid() {
+            return Ok(());
+        }
+        Err(self.loss())
+    }
+
+    /// Fires when the lease is lost. It fires at the deadline at the latest, also while Redis can't be reached.
+    #[must_use]
+    pub fn lost(&self) -> &CancellationToken {
+        &self.held.lost
+    }
+
+    /// The work is finished: the stream leaves the queue for good.
+    ///
+    /// Returns when Redis has confirmed it, however long that takes; the lease stays alive meanwhile.
+    ///
+    /// # Errors
+    /// [`SettleError::Disowned`]: the lease was lost, nothing was changed, and the stream is worked on elsewhere.
+    ///
+    /// # Cancel safety
+    /// The settlement is on its way from the first poll; dropping the future only forgoes its outcome.
+    pub async fn done(self) -> Result<(), SettleError> {
+        self.settle(Operation::Done).await
+    }
+
+    /// The attempt failed: the stream goes back to the front of the queue, with one more failure counted; at
+    /// `recovery.max_failures` it goes to the dead-letter stream instead.
+    ///
+    /// # Errors
+    /// As [`done`](Self::done), and [`SettleError::Vanished`] if someone deleted the entry.
+    ///
+    /// # Cancel safety
+    /// As [`done`](Self::done).
+    pub async fn retry(self, retry: RetryAfter) -> Result<(), SettleError> {
+        self.settle(Operation::Retry { error: retry.error }).await
+    }
+
+    /// The stream can't be worked on: it goes to the dead-letter stream as `rejected`, with this text.
+    ///
+    /// # Errors
+    /// As [`retry`](Self::retry).
+    ///
+    /// # Cancel safety
+    /// As [`done`](Self::done).
+    pub async fn dead_letter(self, reason: impl Into<String>) -> Result<(), SettleError> {
+        self.settle(Operation::DeadLetter {
+            reason: "rejected",
+            error: reason.into(),
+        })
+        .await
+    }
+
+    /// Hands the stream back unfinished, counting nothing: it goes to the front of the queue.
+    ///
+    /// # Errors
+    /// As [`retry`](Self::retry).
+    ///
+    /// # Cancel safety
+    /// As [`done`](Self::done).
+    pub async fn release(self) -> Result<(), SettleError> {
+        self.settle(Operation::Release).await
+    }
+
+    async fn settle(mut self, operation: Operation) -> Result<(), SettleError> {
+        let (reply, outcome) = oneshot::channel();
+        let id = self.id();
+        // The handle stays here until the answer, so that the client does not end while somebody waits for it.
+        let Some((permit, _alive)) = self.open.take() else {
+            return Err(SettleError::Unknown { id });
+        };
+        self.submit(operation, Some(permit), Some(reply))?;
+        outcome.await.unwrap_or(Err(SettleError::Unknown { id }))
+    }
+
+    fn submit(
+        &self,
+        operation: Operation,
+        permit: Option<OwnedSemaphorePermit>,
+        reply: Option<oneshot::Sender<Result<(), SettleError>>>,
+    ) -> Result<(), LeaseLost> {
+        if self.held.begin_settling(Moment::now()).is_err() {
+            self.core.metrics.settled_late(operation.name());
+            return Err(self.loss());
+        }
+        self.core.metrics.held_for(self.held.since.elapsed());
+        self.core.settle(Settlement {
+            step: SettleStep {
+                id: self.id(),
+                token: Some(self.token()),
+                operation,
+            },
+            reply,
+            permit,
+        });
+        Ok(())
+    }
+
+    /// Why the lease is lost; whoever notices first says so to everybody.
+    fn loss(&self) -> LeaseLost {
+        self.core.disown(&self.held, DisownedReason::DeadlinePassed);
+        let reason = match self.held.phase() {
+            crate::lock::Phase::Disowned(reason) => reason,
+            _ => DisownedReason::DeadlinePassed,
+        };
+        LeaseLost { id: self.id(), reason }
+    }
+
+    fn entry(&self) -> &Entry {
+        &self.held.entry
+    }
+}
+
+impl Drop for Lease {
+    /// Gives the stream back as a failed attempt, without waiting: the settler's inbox takes any number of requests.
+    fn drop(&mut self) {
+        let Some((permit, _alive)) = self.open.take() else {
+            return;
+        };
+        let operation = if self.core.outbox.is_closed() {
+            // Nobody ever saw it, or nobody listens any more: not the stream's fault.
+            Operation::Release
+        } else {
+            Operation::Retry {
+                error: "the handler dropped its lease".to_owned(),
+            }
+        };
+        let _ = self.submit(operation, Some(permit), None);
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("stream", &self.stream())
+            .field("id", &self.id())
+            .field("token", &self.token())
+            .field("attempt", &self.attempt())
+            .finish_non_exhaustive()
+    }
+}
+
+/// When a failed stream is to be tried again, and why it failed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RetryAfter {
+    error: String,
+}
+
+impl RetryAfter {
+    /// As soon as a worker has a free slot.
+    #[must_use]
+    pub fn now() -> Self {
+        Self::default()
+    }
+
+    /// Says what went wrong; kept with the dead letter if this was the last attempt. Cut at 4 KiB.
+    #[must_use]
+    pub fn because(mut self, error: impl fmt::Display) -> Self {
+        self.error = error.to_string();
+        self
+    }
+}
+
+/// The info of an entry, read on demand.
+pub(crate) struct Info<'a>(pub(crate) Option<&'a RawValue>);
+
+impl Info<'_> {
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(self.0.map_or("null", RawValue::get))
+    }
+}

@@ -1,0 +1,207 @@
+//! The heartbeat: renews all locks in a few scripts, from a thread and runtime of its own, so that a handler that blocks
+//! the user's runtime does not lose its leases.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::table::{Held, Phase};
+use crate::backoff::{Backoff, jittered};
+use crate::clock::Moment;
+use crate::error::{ConnectError, DisownedReason};
+use crate::runtime::Core;
+use crate::store::{Connection, Endpoint, Judged, Renewed, Store, StoreError};
+
+/// Locks per script call: about 2 ms of Redis.
+const LOCKS_PER_CALL: usize = 400;
+const JITTER: f64 = 0.1;
+
+/// The running heartbeat. Dropping it stops the renewals at once: also when the user's runtime is torn down without a
+/// shutdown, as leases that nobody works on must not be kept alive.
+pub(crate) struct Heartbeat {
+    stop: CancellationToken,
+    ended: Option<oneshot::Receiver<()>>,
+}
+
+impl Heartbeat {
+    /// Starts the thread and opens its connection.
+    ///
+    /// # Errors
+    /// The thread or the connection could not be had; then nothing runs.
+    pub(crate) async fn start(core: Arc<Core>, endpoint: Endpoint) -> Result<Self, ConnectError> {
+        let stop = CancellationToken::new();
+        let (opened, is_open) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let stopped = stop.clone();
+        std::thread::Builder::new()
+            .name("streamherd-heartbeat".to_owned())
+            .spawn(move || {
+                let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                    Ok(runtime) => runtime,
+                    Err(e) => {
+                        let _ = opened.send(Err(ConnectError::Thread(e)));
+                        return;
+                    }
+                };
+                runtime.block_on(beat(core, endpoint, stopped, opened));
+                let _ = end.send(());
+            })
+            .map_err(ConnectError::Thread)?;
+        is_open
+            .await
+            .map_err(|_| ConnectError::Thread(std::io::Error::other("the heartbeat thread ended")))??;
+        Ok(Self {
+            stop,
+            ended: Some(ended),
+        })
+    }
+
+    /// Resolves when the thread is over, which is only after [`Heartbeat::stop`] or a panic in it.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn ended(&mut self) {
+        if let Some(ended) = &mut self.ended {
+            let _ = ended.await;
+            self.ended = None;
+        }
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.stop.cancel();
+        self.ended().await;
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn beat(
+    core: Arc<Core>,
+    endpoint: Endpoint,
+    stop: CancellationToken,
+    opened: oneshot::Sender<Result<(), ConnectError>>,
+) {
+    let connection = match endpoint.open().await {
+        Ok(connection) => connection,
+        Err(e) => {
+            let _ = opened.send(Err(e.into()));
+            return;
+        }
+    };
+    if opened.send(Ok(())).is_err() {
+        connection.close(Duration::ZERO).await;
+        return;
+    }
+    let store = core.store_on(connection.clone(), core.settings.lease_timeout);
+    tokio::select! {
+        () = stop.cancelled() => {}
+        // Beside each other: a renewal may wait for its timeout, and a deadline must not wait for it.
+        () = renewals(&core, &store) => {}
+        () = deadlines(&core) => {}
+    }
+    close(connection).await;
+}
+
+async fn close(connection: Connection) {
+    connection.close(Duration::from_millis(200)).await;
+}
+
+/// Renews everything once per heartbeat, and what failed again and again until its deadline.
+async fn renewals(core: &Arc<Core>, store: &Store) {
+    let settings = &core.settings;
+    let mut backoff = Backoff::new(settings.reconnect.0, settings.lease_timeout / 2);
+    loop {
+        let wait = jittered(settings.heartbeat.mul_f64(1.0 - JITTER), JITTER, &mut rand::rng());
+        tokio::time::sleep(wait).await;
+        let beat = Moment::now();
+        backoff.reset();
+        while let Err(e) = renew_all(core, store, beat).await {
+            tracing::debug!(error = %e, "a renewal failed; trying again");
+            tokio::time::sleep(backoff.draw()).await;
+        }
+    }
+}
+
+/// Renews what was not renewed since `beat`.
+async fn renew_all(core: &Arc<Core>, store: &Store, beat: Moment) -> Result<(), StoreError> {
+    let mut due: Vec<Arc<Held>> = core.leases.all();
+    due.retain(|held| held.renewed() < beat && held.is_valid(beat));
+    let mut first_error = None;
+    for chunk in due.chunks(LOCKS_PER_CALL) {
+        if let Err(e) = renew_chunk(core, store, chunk).await {
+            first_error.get_or_insert(e);
+        }
+    }
+    core.health.renewed(first_error.is_none());
+    first_error.map_or(Ok(()), Err)
+}
+
+async fn renew_chunk(core: &Arc<Core>, store: &Store, chunk: &[Arc<Held>]) -> Result<(), StoreError> {
+    let settings = &core.settings;
+    let (epoch, era) = core.session.current();
+    let start = Moment::now();
+    // The clock is asked again: what passed its deadline since the beat began must not be locked again.
+    let chunk: Vec<&Arc<Held>> = chunk.iter().filter(|held| held.is_valid(start)).collect();
+    let ids: Vec<_> = chunk.iter().map(|held| (held.id(), held.token)).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let outcomes = match store.renew(&epoch, settings.lock_ttl, &ids).await? {
+        Judged::Ok(outcomes) => outcomes,
+        Judged::EpochChanged => {
+            core.hello(store).await?;
+            return Err(StoreError::epoch_changed("renew"));
+        }
+    };
+    let deadline = core.deadline(start);
+    let mut failed = None;
+    for (held, outcome) in chunk.into_iter().zip(outcomes) {
+        core.metrics.renewed(&outcome);
+        match outcome {
+            Renewed::Kept => held.extend(start, deadline),
+            Renewed::Reacquired => {
+                tracing::warn!(stream = %held.entry.name, token = %held.token, "a lock had expired and was set again");
+                held.extend(start, deadline);
+            }
+            Renewed::Lost => {
+                let reason = if held.era == era {
+                    DisownedReason::TakenOver
+                } else {
+                    DisownedReason::DataLoss
+                };
+                core.disown(held, reason);
+            }
+            Renewed::Failed(e) => failed = Some(e),
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Ends every lease at its deadline, whatever the renewals are waiting for.
+async fn deadlines(core: &Arc<Core>) {
+    // A new lease has more than a heartbeat ahead of it, so looking this often misses none. Shorter than a heartbeat
+    // because these sleeps stand still with a suspended machine and the deadlines do not.
+    let most = core.settings.heartbeat / 4;
+    loop {
+        let now = Moment::now();
+        let mut wait = most;
+        for held in core.leases.all() {
+            if held.phase() != Phase::Held {
+                continue;
+            }
+            let left = now.until(held.deadline());
+            if left.is_zero() {
+                core.disown(&held, DisownedReason::DeadlinePassed);
+            } else {
+                wait = wait.min(left);
+            }
+        }
+        tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
+    }
+}

@@ -1,0 +1,164 @@
+//! Endings: every done, retry, dead letter and release of this worker goes through one task, in numbered batches of
+//! which one is outstanding at a time, and is repeated until Redis has said what became of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use crate::backoff::Backoff;
+use crate::error::{DisownedReason, LeaseLost, SettleError};
+use crate::id::{EntryId, Token};
+use crate::runtime::Core;
+use crate::store::{Judged, Operation, SettleLimits, SettleStep, Settled, StoreError};
+
+/// Settlements per script call: below 2 ms of Redis.
+const STEPS_PER_CALL: usize = 100;
+
+/// A request to end the work on an entry.
+pub(crate) struct Settlement {
+    pub(crate) step: SettleStep,
+    /// Who waits for the outcome, if anybody.
+    pub(crate) reply: Option<oneshot::Sender<Result<(), SettleError>>>,
+    /// The slot that is free again once the outcome is known.
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Settlement {
+    /// A settlement that nobody waits for.
+    pub(crate) const fn unattended(id: EntryId, token: Option<Token>, operation: Operation) -> Self {
+        Self {
+            step: SettleStep { id, token, operation },
+            reply: None,
+            permit: None,
+        }
+    }
+}
+
+/// The task that carries settlements out.
+pub(crate) struct Settler {
+    core: Arc<Core>,
+    inbox: mpsc::UnboundedReceiver<Settlement>,
+    number: u64,
+}
+
+impl Settler {
+    pub(crate) const fn new(core: Arc<Core>, inbox: mpsc::UnboundedReceiver<Settlement>) -> Self {
+        Self { core, inbox, number: 0 }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let settings = &self.core.settings;
+        let mut backoff = Backoff::new(settings.reconnect.0, settings.reconnect.1);
+        // What the last batch left over goes first.
+        let mut batch = Vec::new();
+        loop {
+            let room = STEPS_PER_CALL - batch.len();
+            if batch.is_empty() {
+                if self.inbox.recv_many(&mut batch, room).await == 0 {
+                    return;
+                }
+            } else {
+                while batch.len() < STEPS_PER_CALL {
+                    let Ok(more) = self.inbox.try_recv() else {
+                        break;
+                    };
+                    batch.push(more);
+                }
+            }
+            self.number += 1;
+            let (left, trouble) = self.settle(batch, &mut backoff).await;
+            batch = left;
+            if trouble {
+                tokio::time::sleep(backoff.draw()).await;
+            } else {
+                backoff.reset();
+            }
+        }
+    }
+
+    /// Sends one batch, again and again under the same number, until Redis answers it. Returns what has to be tried
+    /// again under another number, and whether to wait before that.
+    async fn settle(&self, batch: Vec<Settlement>, backoff: &mut Backoff) -> (Vec<Settlement>, bool) {
+        let core = &self.core;
+        let limits = SettleLimits {
+            max_failures: core.settings.recovery.max_failures,
+            dlq_max_len: core.settings.recovery.dlq_max_len,
+        };
+        let steps: Vec<SettleStep> = batch.iter().map(|s| s.step.clone()).collect();
+        let outcomes = loop {
+            let (epoch, _) = core.session.current();
+            let problem = match core.store.settle(&epoch, self.number, limits, &steps).await {
+                Ok(Judged::Ok(outcomes)) => break outcomes,
+                Ok(Judged::EpochChanged) => match core.hello(&core.store).await {
+                    Ok(()) => continue,
+                    Err(e) => e,
+                },
+                Err(e) => e,
+            };
+            if !problem.is_transient() {
+                tracing::error!(error = %problem, "Redis refuses settlements; the entries will be recovered by the scan");
+                for settlement in batch {
+                    self.resolve(settlement, Err(SettleError::Store(problem.again())));
+                }
+                return (Vec::new(), true);
+            }
+            tracing::debug!(error = %problem, "a settlement was not answered; asking again");
+            tokio::time::sleep(backoff.draw()).await;
+        };
+        let mut left = Vec::new();
+        let mut trouble = false;
+        for (settlement, outcome) in batch.into_iter().zip(outcomes) {
+            core.metrics.settled(settlement.step.operation.name(), &outcome);
+            let id = settlement.step.id;
+            match outcome {
+                Settled::Ok => self.resolve(settlement, Ok(())),
+                Settled::DeadLettered { reason, trimmed } => {
+                    core.dead_lettered(&reason, trimmed);
+                    self.resolve(settlement, Ok(()));
+                }
+                Settled::Disowned => {
+                    let reason = DisownedReason::TakenOver;
+                    self.resolve(settlement, Err(LeaseLost { id, reason }.into()));
+                }
+                Settled::Vanished => {
+                    core.vanished(id);
+                    self.resolve(settlement, Err(SettleError::Vanished { id }));
+                }
+                Settled::Later => left.push(settlement),
+                Settled::NoGroup => {
+                    trouble |= core.hello(&core.store).await.is_err();
+                    left.push(settlement);
+                }
+                Settled::Failed(e) if e.is_transient() => {
+                    trouble = true;
+                    left.push(settlement);
+                }
+                Settled::Failed(e) => {
+                    tracing::error!(error = %e, entry = %id, "an entry could not be settled; the scan will try");
+                    self.resolve(settlement, Err(SettleError::Store(e)));
+                }
+            }
+        }
+        (left, trouble)
+    }
+
+    fn resolve(&self, settlement: Settlement, outcome: Result<(), SettleError>) {
+        // First out of the table and out of the slot, so that whoever sees the answer sees the room too.
+        self.core.leases.remove(&settlement.step.id);
+        drop(settlement.permit);
+        if let Some(reply) = settlement.reply {
+            let _ = reply.send(outcome);
+        }
+    }
+}
+
+impl StoreError {
+    /// Worth repeating: the same command may succeed later without anybody changing rights or data.
+    pub(crate) const fn is_transient(&self) -> bool {
+        self.is_timeout() || self.is_disconnected() || self.is_not_ready() || self.is_out_of_memory() || self.is_login()
+    }
+}
+
+/// How long a settlement that is under way at a shutdown may still take.
+pub(crate) const LAST_CALL: Duration = Duration::from_secs(2);

@@ -1,0 +1,229 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Moment;
+use crate::entry::Entry;
+use crate::error::DisownedReason;
+use crate::id::{EntryId, Token};
+
+/// One lease of this process, shared by its owner, the heartbeat and the settler.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) entry: Entry,
+    pub(crate) token: Token,
+    /// Which of the epochs this process has seen the lease was acquired in.
+    pub(crate) era: u64,
+    pub(crate) since: Moment,
+    /// Fires when the lease is lost.
+    pub(crate) lost: CancellationToken,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    phase: Phase,
+    /// Past this the lease is invalid here, a margin before any peer may act.
+    deadline: Moment,
+    renewed: Moment,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Held,
+    /// Its owner has finished with it; Redis has not answered yet. What the heartbeat hears of it no longer counts.
+    Settling,
+    /// Final: never renewed, acquired or adopted again.
+    Disowned(DisownedReason),
+}
+
+impl Held {
+    /// `renewed` is when the acquisition was *sent*, from which Redis counts at the earliest.
+    pub(crate) fn new(entry: Entry, token: Token, era: u64, renewed: Moment, deadline: Moment) -> Self {
+        Self {
+            entry,
+            token,
+            era,
+            since: renewed,
+            lost: CancellationToken::new(),
+            state: Mutex::new(State {
+                phase: Phase::Held,
+                deadline,
+                renewed,
+            }),
+        }
+    }
+
+    pub(crate) fn id(&self) -> EntryId {
+        self.entry.id
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.state().phase
+    }
+
+    pub(crate) fn deadline(&self) -> Moment {
+        self.state().deadline
+    }
+
+    pub(crate) fn renewed(&self) -> Moment {
+        self.state().renewed
+    }
+
+    pub(crate) fn is_valid(&self, now: Moment) -> bool {
+        let state = self.state();
+        !matches!(state.phase, Phase::Disowned(_)) && now < state.deadline
+    }
+
+    /// A renewal that was sent at `renewed` succeeded.
+    pub(crate) fn extend(&self, renewed: Moment, deadline: Moment) {
+        let mut state = self.state();
+        if !matches!(state.phase, Phase::Disowned(_)) && deadline > state.deadline {
+            state.deadline = deadline;
+            state.renewed = renewed;
+        }
+    }
+
+    /// From here on only Redis decides what became of the lease.
+    ///
+    /// # Errors
+    /// The lease is lost; also when its deadline has passed and nobody has noticed yet.
+    pub(crate) fn begin_settling(&self, now: Moment) -> Result<(), DisownedReason> {
+        let mut state = self.state();
+        match state.phase {
+            Phase::Disowned(reason) => Err(reason),
+            _ if now >= state.deadline => Err(DisownedReason::DeadlinePassed),
+            _ => {
+                state.phase = Phase::Settling;
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends the lease from outside; true for the one call that did it.
+    pub(crate) fn disown(&self, reason: DisownedReason) -> bool {
+        let mut state = self.state();
+        if state.phase != Phase::Held {
+            return false;
+        }
+        state.phase = Phase::Disowned(reason);
+        drop(state);
+        self.lost.cancel();
+        true
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Every entry this process has to do with, from the acquisition until Redis has answered how it ended.
+///
+/// An id stays here while its hand-back is under way, so that the audit of this consumer's pending entries doesn't
+/// adopt what was disowned.
+#[derive(Debug, Default)]
+pub(crate) struct Leases {
+    known: Mutex<HashMap<EntryId, Option<Arc<Held>>>>,
+    shrunk: Notify,
+}
+
+impl Leases {
+    pub(crate) fn insert(&self, held: Arc<Held>) {
+        self.known().insert(held.id(), Some(held));
+    }
+
+    /// Notes an entry that is handed back without ever having been leased.
+    pub(crate) fn note(&self, id: EntryId) {
+        self.known().entry(id).or_insert(None);
+    }
+
+    pub(crate) fn knows(&self, id: &EntryId) -> bool {
+        self.known().contains_key(id)
+    }
+
+    pub(crate) fn remove(&self, id: &EntryId) {
+        self.known().remove(id);
+        self.shrunk.notify_waiters();
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Held>> {
+        self.known().values().flatten().cloned().collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.known().len()
+    }
+
+    /// Waits until nothing is held, settling or being handed back.
+    pub(crate) async fn emptied(&self) {
+        loop {
+            let shrunk = self.shrunk.notified();
+            tokio::pin!(shrunk);
+            // Registered before the look, so that a removal between the two is not missed.
+            shrunk.as_mut().enable();
+            if self.len() == 0 {
+                return;
+            }
+            shrunk.await;
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<EntryId, Option<Arc<Held>>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::entry::{INPUT_FIELD, encode};
+
+    fn at(ms: u64) -> Moment {
+        Moment::default() + Duration::from_millis(ms)
+    }
+
+    fn held() -> Held {
+        let fields = vec![(INPUT_FIELD.into(), encode("s", &()).unwrap().into_bytes())];
+        let entry = Entry::parse("5-0".parse().unwrap(), &fields).unwrap();
+        Held::new(entry, Token(7), 0, at(0), at(1_000))
+    }
+
+    #[test]
+    fn a_lease_is_invalid_from_its_deadline_on() {
+        let held = held();
+        assert!(held.is_valid(at(999)));
+        assert!(!held.is_valid(at(1_000)));
+        assert_eq!(held.begin_settling(at(1_000)), Err(DisownedReason::DeadlinePassed));
+    }
+
+    #[test]
+    fn a_late_answer_does_not_shorten_a_lease() {
+        let held = held();
+        held.extend(at(500), at(1_500));
+        held.extend(at(100), at(1_100));
+        assert_eq!(held.deadline(), at(1_500));
+    }
+
+    #[test]
+    fn disowned_is_final() {
+        let held = held();
+        assert!(held.disown(DisownedReason::TakenOver));
+        assert!(!held.disown(DisownedReason::DeadlinePassed));
+        assert!(held.lost.is_cancelled());
+        held.extend(at(500), at(9_000));
+        assert!(!held.is_valid(at(1)));
+        assert_eq!(held.begin_settling(at(1)), Err(DisownedReason::TakenOver));
+    }
+
+    #[test]
+    fn a_lease_that_is_settling_can_not_be_disowned() {
+        let held = held();
+        held.begin_settling(at(1)).unwrap();
+        assert!(!held.disown(DisownedReason::DeadlinePassed));
+        assert!(!held.lost.is_cancelled());
+    }
+}

@@ -1,0 +1,245 @@
+//! Every metric's name and meaning, in one place. Outputs only: nothing here decides anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::metrics::{SharedString, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use crate::error::DisownedReason;
+use crate::id::Lane;
+use crate::keys::Service;
+use crate::store::{Acquired, Renewed, Requeued, Settled, StoreError};
+
+/// A service's metrics. Labels are the service and what happened, never a stream's name: their number must not grow with
+/// the work.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    service: SharedString,
+}
+
+macro_rules! count {
+    ($self:ident, $name:literal $(, $label:literal => $value:expr)*) => {
+        counter!($name, "service" => $self.service.clone() $(, $label => $value)*)
+    };
+}
+
+impl Metrics {
+    pub(crate) fn new(service: &Service) -> Self {
+        Self {
+            service: SharedString::from(Arc::<str>::from(service.to_string())),
+        }
+    }
+
+    pub(crate) fn store_call(&self, operation: &'static str, took: Duration, error: Option<&StoreError>) {
+        histogram!("streamherd_store_seconds", "service" => self.service.clone(), "operation" => operation)
+            .record(took.as_secs_f64());
+        if let Some(error) = error {
+            count!(self, "streamherd_store_errors_total", "operation" => operation, "kind" => error.kind_name())
+                .increment(1);
+        }
+    }
+
+    pub(crate) fn submitted(&self, outcome: &'static str) {
+        count!(self, "streamherd_submitted_total", "outcome" => outcome).increment(1);
+    }
+
+    pub(crate) fn read(&self, lane: Lane) {
+        let lane = match lane {
+            Lane::Front => "front",
+            Lane::Input => "input",
+        };
+        count!(self, "streamherd_read_total", "lane" => lane).increment(1);
+    }
+
+    pub(crate) fn acquired(&self, outcome: &Acquired) {
+        let outcome = match outcome {
+            Acquired::Ok(_) => "ok",
+            Acquired::Gone => "gone",
+            Acquired::Held => "held",
+            Acquired::Failed(_) => "failed",
+        };
+        count!(self, "streamherd_acquired_total", "outcome" => outcome).increment(1);
+    }
+
+    pub(crate) fn adopted(&self, entries: usize) {
+        count!(self, "streamherd_adopted_total").increment(entries as u64);
+    }
+
+    pub(crate) fn renewed(&self, outcome: &Renewed) {
+        let outcome = match outcome {
+            Renewed::Kept => "kept",
+            Renewed::Reacquired => "reacquired",
+            Renewed::Lost => "lost",
+            Renewed::Failed(_) => "failed",
+        };
+        count!(self, "streamherd_renewed_total", "outcome" => outcome).increment(1);
+    }
+
+    pub(crate) fn disowned(&self, reason: DisownedReason) {
+        count!(self, "streamherd_disowned_total", "reason" => reason.as_str()).increment(1);
+    }
+
+    pub(crate) fn settled(&self, operation: &'static str, outcome: &Settled) {
+        let outcome = match outcome {
+            Settled::Ok => "ok",
+            Settled::DeadLettered { .. } => "dead_lettered",
+            Settled::Disowned => "disowned",
+            Settled::Vanished => "vanished",
+            Settled::Later | Settled::NoGroup => "again",
+            Settled::Failed(_) => "failed",
+        };
+        count!(self, "streamherd_settled_total", "operation" => operation, "outcome" => outcome).increment(1);
+    }
+
+    /// A settlement of a lease that this process itself knew to be lost.
+    pub(crate) fn settled_late(&self, operation: &'static str) {
+        count!(self, "streamherd_settled_total", "operation" => operation, "outcome" => "disowned").increment(1);
+    }
+
+    pub(crate) fn held_for(&self, span: Duration) {
+        histogram!("streamherd_lease_seconds", "service" => self.service.clone()).record(span.as_secs_f64());
+    }
+
+    pub(crate) fn requeued(&self, by: &'static str, outcome: &Requeued) {
+        let name = match outcome {
+            Requeued::Ok { idle, .. } => {
+                histogram!("streamherd_orphan_idle_seconds", "service" => self.service.clone(), "by" => by)
+                    .record(idle.as_secs_f64());
+                "requeued"
+            }
+            Requeued::DeadLettered { .. } => "dead_lettered",
+            Requeued::Alive => "alive",
+            Requeued::Gone => "gone",
+            Requeued::TooEarly(_) => "too_early",
+            Requeued::Vanished => "vanished",
+            Requeued::Later => "again",
+            Requeued::Failed(_) => "failed",
+        };
+        count!(self, "streamherd_requeued_total", "by" => by, "outcome" => name).increment(1);
+    }
+
+    pub(crate) fn dead_lettered(&self, reason: &str, trimmed: u64) {
+        count!(self, "streamherd_dead_lettered_total", "reason" => reason.to_owned()).increment(1);
+        if trimmed > 0 {
+            count!(self, "streamherd_dlq_trimmed_total").increment(trimmed);
+        }
+    }
+
+    pub(crate) fn vanished(&self) {
+        count!(self, "streamherd_vanished_total").increment(1);
+    }
+
+    pub(crate) fn data_loss(&self) {
+        count!(self, "streamherd_data_losses_total").increment(1);
+    }
+
+    pub(crate) fn scanned(&self, gated: bool, cost: Duration) {
+        let outcome = if gated { "gated" } else { "ok" };
+        count!(self, "streamherd_scans_total", "outcome" => outcome).increment(1);
+        if !gated {
+            histogram!("streamherd_scan_cost_seconds", "service" => self.service.clone()).record(cost.as_secs_f64());
+        }
+    }
+
+    pub(crate) fn scan_failed(&self) {
+        count!(self, "streamherd_scans_total", "outcome" => "failed").increment(1);
+    }
+
+    pub(crate) fn lock_expired(&self) {
+        count!(self, "streamherd_lock_expired_events_total").increment(1);
+    }
+
+    pub(crate) fn hints_missed(&self, missed: u64) {
+        count!(self, "streamherd_hints_dropped_total", "where" => "subscription").increment(missed);
+    }
+
+    pub(crate) fn hint_dropped(&self) {
+        count!(self, "streamherd_hints_dropped_total", "where" => "channel").increment(1);
+    }
+
+    pub(crate) fn leases_held(&self, leases: usize) {
+        gauge!("streamherd_leases_held", "service" => self.service.clone()).set(leases as f64);
+    }
+
+    pub(crate) fn slots_free(&self, slots: usize) {
+        gauge!("streamherd_slots_free", "service" => self.service.clone()).set(slots as f64);
+    }
+}
+
+/// Tells the installed recorder what the metrics mean. Done at each start, as a recorder may be installed late.
+pub(crate) fn describe() {
+    describe_histogram!(
+        "streamherd_store_seconds",
+        Unit::Seconds,
+        "Time from sending a command to Redis to its answer, by operation"
+    );
+    describe_counter!(
+        "streamherd_store_errors_total",
+        "Commands that Redis refused or did not answer, by operation and kind"
+    );
+    describe_counter!(
+        "streamherd_submitted_total",
+        "Submits, by outcome: ok, maybe (sent, not answered), refused, invalid"
+    );
+    describe_counter!("streamherd_read_total", "Entries read from the queue, by lane");
+    describe_counter!(
+        "streamherd_acquired_total",
+        "Entries whose lock was asked for, by outcome"
+    );
+    describe_counter!(
+        "streamherd_adopted_total",
+        "Entries found pending under the own name whose read had lost its answer"
+    );
+    describe_counter!("streamherd_renewed_total", "Lease renewals, by outcome");
+    describe_counter!("streamherd_disowned_total", "Leases lost, by reason");
+    describe_counter!("streamherd_settled_total", "Settlements, by operation and outcome");
+    describe_histogram!(
+        "streamherd_lease_seconds",
+        Unit::Seconds,
+        "Time a lease was held until its owner settled it"
+    );
+    describe_histogram!(
+        "streamherd_orphan_idle_seconds",
+        Unit::Seconds,
+        "Time since an orphan was handed out, when it was re-queued"
+    );
+    describe_counter!(
+        "streamherd_requeued_total",
+        "Orphans looked at, by who looked (scan, claim) and outcome"
+    );
+    describe_counter!(
+        "streamherd_dead_lettered_total",
+        "Entries sent to the dead-letter stream, by reason"
+    );
+    describe_counter!(
+        "streamherd_dlq_trimmed_total",
+        "Dead letters lost to the length limit of their stream"
+    );
+    describe_counter!(
+        "streamherd_vanished_total",
+        "Pending entries whose body another program had deleted"
+    );
+    describe_counter!(
+        "streamherd_data_losses_total",
+        "Times that Redis came back without the service's data or group"
+    );
+    describe_counter!(
+        "streamherd_scans_total",
+        "Scans, by outcome: ok, gated (another worker scans), failed"
+    );
+    describe_histogram!(
+        "streamherd_scan_cost_seconds",
+        Unit::Seconds,
+        "Time of Redis that one scan took"
+    );
+    describe_counter!(
+        "streamherd_lock_expired_events_total",
+        "Notifications of expired locks received"
+    );
+    describe_counter!(
+        "streamherd_hints_dropped_total",
+        "Notifications dropped, by where; the scan finds the same orphans"
+    );
+    describe_gauge!("streamherd_leases_held", "Streams held, settling or being handed back");
+    describe_gauge!("streamherd_slots_free", "Streams this worker could take in addition");
+}

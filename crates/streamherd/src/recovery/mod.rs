@@ -1,0 +1,94 @@
+//! Which store this is: the epoch, and what a new one means.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::config::Settings;
+use crate::error::ConnectError;
+use crate::id::Epoch;
+use crate::notification::DataLoss;
+use crate::store::{Hello, HelloRefusal, Store, StoreError};
+
+/// The epoch that this client works under, and how many it has seen.
+#[derive(Debug)]
+pub(crate) struct Session(Mutex<(Epoch, u64)>);
+
+impl Session {
+    /// The first hello.
+    ///
+    /// # Errors
+    /// What makes this service impossible here.
+    pub(crate) async fn open(store: &Store, settings: &Settings) -> Result<Self, ConnectError> {
+        let min_idle = scanning_min_idle(settings);
+        match store.hello(settings.lock_ttl, min_idle).await? {
+            Ok(Hello { epoch }) => Ok(Self(Mutex::new((epoch, 0)))),
+            Err(HelloRefusal::WrongType { key, found, expected }) => {
+                Err(ConnectError::WrongType { key, found, expected })
+            }
+            Err(HelloRefusal::FleetTtl { largest }) => Err(ConnectError::FleetTtl {
+                largest,
+                min_idle: settings.min_idle,
+            }),
+        }
+    }
+
+    /// The epoch, and its number among those that this process has seen.
+    pub(crate) fn current(&self) -> (Epoch, u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks the store again; a loss is reported to the one caller that found it first.
+    ///
+    /// # Errors
+    /// Redis did not answer, or the service has become impossible.
+    pub(crate) async fn hello(&self, store: &Store, settings: &Settings) -> Result<Option<DataLoss>, StoreError> {
+        let epoch = match store.hello(settings.lock_ttl, scanning_min_idle(settings)).await? {
+            Ok(Hello { epoch }) => epoch,
+            Err(refusal) => return Err(StoreError::hello_refused(&format!("{refusal:?}"))),
+        };
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.0 == epoch {
+            return Ok(None);
+        }
+        *current = (epoch, current.1 + 1);
+        Ok(Some(DataLoss { times: current.1 }))
+    }
+}
+
+fn scanning_min_idle(settings: &Settings) -> Option<Duration> {
+    (!settings.recovery.scan_interval.is_zero()).then_some(settings.min_idle)
+}
+
+/// XAUTOCLAIM-era features (`XPENDING IDLE`, exclusive ranges) came with 6.2; Valkey reports 7.2.4 or later here.
+const OLDEST: (u64, u64) = (6, 2);
+
+/// # Errors
+/// [`ConnectError::TooOld`]. A server that does not tell its version is trusted.
+pub(crate) async fn check_version(store: &Store) -> Result<(), ConnectError> {
+    let Some(found) = store.server_version().await? else {
+        tracing::warn!("Redis does not tell its version to this user; 6.2 or newer is needed");
+        return Ok(());
+    };
+    if version(&found).is_some_and(|v| v < OLDEST) {
+        return Err(ConnectError::TooOld { found });
+    }
+    Ok(())
+}
+
+fn version(text: &str) -> Option<(u64, u64)> {
+    let mut parts = text.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_as_numbers() {
+        assert!(version("6.0.16") < Some(OLDEST));
+        assert!(version("6.2.0") >= Some(OLDEST));
+        assert!(version("10.1.0") > Some(OLDEST));
+        assert_eq!(version("unknown"), None);
+    }
+}

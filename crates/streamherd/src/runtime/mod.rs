@@ -1,0 +1,167 @@
+//! What runs: the state that the tasks share, and the one place that starts and stops them.
+
+mod reader;
+mod supervisor;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Moment;
+use crate::config::Settings;
+use crate::error::DisownedReason;
+use crate::id::{ConsumerId, EntryId};
+use crate::keys::Keys;
+use crate::lock::{Held, Leases, Settlement};
+use crate::metrics::Metrics;
+use crate::notification::{Disowned, Notification, Outbox};
+use crate::recovery::Session;
+use crate::store::{Connection, Operation, Store, StoreError};
+
+pub(crate) use supervisor::{Handle, Shutdown, start};
+pub use supervisor::{ShutdownReport, TerminatedReason};
+
+/// The state that all tasks of one client share.
+pub(crate) struct Core {
+    pub(crate) settings: Settings,
+    pub(crate) consumer: ConsumerId,
+    pub(crate) store: Store,
+    pub(crate) session: Session,
+    pub(crate) leases: Leases,
+    pub(crate) outbox: Outbox,
+    pub(crate) health: Vitals,
+    pub(crate) metrics: Metrics,
+    /// One permit per stream that this worker may hold.
+    pub(crate) slots: Arc<Semaphore>,
+    /// Asks for a scan now, whoever holds the gate.
+    pub(crate) scan_now: Notify,
+    /// No more reading: set first at a shutdown.
+    pub(crate) closing: CancellationToken,
+    keys: Arc<Keys>,
+    settlements: mpsc::UnboundedSender<Settlement>,
+}
+
+impl Core {
+    pub(crate) fn store_on(&self, connection: Connection, timeout: Duration) -> Store {
+        Store::new(connection, Arc::clone(&self.keys), self.consumer.clone(), timeout)
+    }
+
+    pub(crate) fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys)
+    }
+
+    /// The local end of a lease whose lock was set or extended by a call sent at `start`.
+    pub(crate) fn deadline(&self, start: Moment) -> Moment {
+        start + (self.settings.lock_ttl - self.settings.margin)
+    }
+
+    /// Hands a settlement to the settler. Never waits; after the end of the client it does nothing, and the entry is
+    /// recovered by another worker.
+    pub(crate) fn settle(&self, settlement: Settlement) {
+        let id = settlement.step.id;
+        if self.settlements.send(settlement).is_err() {
+            self.leases.remove(&id);
+        }
+    }
+
+    /// Gives back an entry that was read but never leased.
+    pub(crate) fn hand_back(&self, id: EntryId, operation: Operation) {
+        self.leases.note(id);
+        self.settle(Settlement::unattended(id, None, operation));
+    }
+
+    /// Ends a lease against its owner's will.
+    pub(crate) fn disown(&self, held: &Arc<Held>, reason: DisownedReason) {
+        if !held.disown(reason) {
+            return;
+        }
+        self.metrics.disowned(reason);
+        self.outbox
+            .send(Notification::StreamDisowned(Disowned::new(held, reason)));
+        match reason {
+            // Somebody else's already; there is nothing to give back.
+            DisownedReason::TakenOver | DisownedReason::DataLoss => self.leases.remove(&held.id()),
+            // Still mine in Redis, perhaps: given back there, so that it need not wait for its lock to expire. The id
+            // stays known until that is answered, or the audit would lease it again while its handler still runs.
+            DisownedReason::DeadlinePassed | DisownedReason::Shutdown => {
+                self.settle(Settlement::unattended(held.id(), Some(held.token), Operation::Release));
+            }
+        }
+    }
+
+    /// Says hello to the store and takes over its epoch; a new one is told to the user.
+    pub(crate) async fn hello(&self, store: &Store) -> Result<(), StoreError> {
+        if let Some(loss) = self.session.hello(store, &self.settings).await? {
+            tracing::error!(
+                service = %self.settings.service,
+                "Redis lost the data of this service, or its group: the epoch changed"
+            );
+            self.metrics.data_loss();
+            self.outbox.send(Notification::DataLoss(loss));
+            self.scan_now.notify_one();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn dead_lettered(&self, reason: &str, trimmed: u64) {
+        self.metrics.dead_lettered(reason, trimmed);
+        if trimmed > 0 {
+            tracing::warn!(
+                service = %self.settings.service,
+                trimmed,
+                "older dead letters were trimmed; redrive or purge them in time, or raise recovery.dlq_max_len"
+            );
+        }
+    }
+
+    pub(crate) fn vanished(&self, id: EntryId) {
+        self.metrics.vanished();
+        tracing::warn!(
+            service = %self.settings.service,
+            entry = %id,
+            "a pending entry had no body: another program deleted it, and it was tidied away"
+        );
+    }
+}
+
+/// When each part last got through to Redis.
+#[derive(Debug, Default)]
+pub(crate) struct Vitals(Mutex<Marks>);
+
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Marks {
+    pub(crate) read: Option<Moment>,
+    pub(crate) renewed: Option<Moment>,
+    pub(crate) scanned: Option<Moment>,
+    pub(crate) listening: bool,
+}
+
+impl Vitals {
+    pub(crate) fn read(&self) {
+        self.mark(|m| m.read = Some(Moment::now()));
+    }
+
+    pub(crate) fn renewed(&self, well: bool) {
+        if well {
+            self.mark(|m| m.renewed = Some(Moment::now()));
+        }
+    }
+
+    pub(crate) fn scanned(&self) {
+        self.mark(|m| m.scanned = Some(Moment::now()));
+    }
+
+    pub(crate) fn listening(&self, listening: bool) {
+        self.mark(|m| m.listening = listening);
+    }
+
+    pub(crate) fn marks(&self) -> Marks {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn mark(&self, change: impl FnOnce(&mut Marks)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}

@@ -1,0 +1,316 @@
+//! Reads work into free slots: reserve, read, acquire, tell.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Core;
+use super::supervisor::WeakHandle;
+use crate::backoff::Backoff;
+use crate::clock::Moment;
+use crate::entry::{Entry, Poison};
+use crate::id::{EntryId, Lane};
+use crate::lease::Lease;
+use crate::lock::Held;
+use crate::notification::Notification;
+use crate::store::{Acquired, Endpoint, Judged, Operation, RawEntry, Store, StoreError};
+
+/// Own pending entries looked at per call.
+const AUDIT_PAGE: usize = 100;
+/// A server that stops while a read is blocked is not noticed by the client library, so a connection that times out
+/// twice is replaced.
+const TIMEOUTS_BEFORE_A_NEW_CONNECTION: u32 = 2;
+
+const KNOCK: Duration = Duration::from_millis(20);
+
+pub(crate) struct Reader {
+    core: Arc<Core>,
+    endpoint: Endpoint,
+    /// A connection of its own: whatever shares it would wait for the blocked read.
+    store: Store,
+    alive: WeakHandle,
+    /// Set when a reply may have been lost: then entries may be pending here that this process never saw.
+    audit_due: bool,
+    audited: Moment,
+    timeouts: u32,
+}
+
+type Slots = VecDeque<OwnedSemaphorePermit>;
+
+impl Reader {
+    pub(crate) const fn new(core: Arc<Core>, endpoint: Endpoint, store: Store, alive: WeakHandle, now: Moment) -> Self {
+        Self {
+            core,
+            endpoint,
+            store,
+            alive,
+            audit_due: false,
+            audited: now,
+            timeouts: 0,
+        }
+    }
+
+    /// Reads until the client closes or nobody listens any more.
+    pub(crate) async fn run(mut self) {
+        let (first, longest) = self.core.settings.reconnect;
+        let mut backoff = Backoff::new(first, longest);
+        let mut reconnects = self.store.connection.reconnects();
+        loop {
+            // The read itself is not in a select: dropped, it would still assign what it finds. A shutdown unblocks it.
+            let slots = tokio::select! {
+                biased;
+                () = self.leaving() => break,
+                slots = self.reserve() => slots,
+            };
+            let Some(slots) = slots else { break };
+            if reconnects.happened() {
+                self.audit_due = true;
+            }
+            match self.round(slots).await {
+                Ok(()) => {
+                    backoff.reset();
+                    self.timeouts = 0;
+                }
+                Err(e) => {
+                    self.trouble(&e).await;
+                    reconnects = self.store.connection.reconnects();
+                    let wait = backoff.draw();
+                    tokio::select! {
+                        () = self.leaving() => break,
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                }
+            }
+        }
+        self.hand_back_the_rest().await;
+        self.store.connection.close(Duration::from_millis(200)).await;
+    }
+
+    /// At least one free slot, and as many more as are free, up to a batch.
+    async fn reserve(&self) -> Option<Slots> {
+        let slots = &self.core.slots;
+        let mut reserved = Slots::from([Arc::clone(slots).acquire_owned().await.ok()?]);
+        while reserved.len() < self.core.settings.read_batch {
+            let Ok(one) = Arc::clone(slots).try_acquire_owned() else {
+                break;
+            };
+            reserved.push_back(one);
+        }
+        Some(reserved)
+    }
+
+    async fn round(&mut self, mut slots: Slots) -> Result<(), StoreError> {
+        let health = self.core.settings.health_interval;
+        if self.audit_due || (!health.is_zero() && self.audited.elapsed() >= health) {
+            self.core.hello(&self.store).await?;
+            self.audit(&mut slots).await?;
+            self.audit_due = false;
+            self.audited = Moment::now();
+            if slots.is_empty() {
+                return Ok(());
+            }
+        }
+        let entries = self.read(slots.len()).await?;
+        self.core.health.read();
+        self.admit(entries, &mut slots).await
+    }
+
+    /// COUNT holds per stream, so each lane is asked for half of the free slots. With one slot the front is asked alone
+    /// first; only if both lanes fill at the same moment is an entry read too many, and that one is handed back.
+    async fn read(&self, free: usize) -> Result<Vec<RawEntry>, StoreError> {
+        if free == 1 {
+            let first = self.read_to_the_end(&[Lane::Front], 1, None).await?;
+            if !first.is_empty() {
+                return Ok(first);
+            }
+        }
+        let block = Some(self.core.settings.read_block);
+        self.read_to_the_end(&Lane::ALL, (free / 2).max(1), block).await
+    }
+
+    /// A read is never dropped, as it would go on assigning entries that nobody sees. At the end of the client a blocked
+    /// one is unblocked instead, as often as it takes: a request can come just before the read blocks.
+    async fn read_to_the_end(
+        &self,
+        lanes: &[Lane],
+        count: usize,
+        block: Option<Duration>,
+    ) -> Result<Vec<RawEntry>, StoreError> {
+        let read = self.store.read(lanes, count, block);
+        tokio::pin!(read);
+        let mut knock = tokio::time::interval(KNOCK);
+        loop {
+            let leaving = async {
+                self.leaving().await;
+                knock.tick().await;
+            };
+            tokio::select! {
+                entries = &mut read => return entries,
+                () = leaving => {
+                    for id in self.store.connection_ids() {
+                        if let Err(e) = self.core.store.unblock(id).await {
+                            tracing::debug!(error = %e, "a blocked read could not be ended early");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Resolves when there is nobody to read for.
+    async fn leaving(&self) {
+        tokio::select! {
+            () = self.core.closing.cancelled() => {}
+            () = self.core.outbox.closed() => {}
+        }
+    }
+
+    /// Makes leases of what was read. What fails stays pending under this name, and the next audit looks again.
+    async fn admit(&mut self, entries: Vec<RawEntry>, slots: &mut Slots) -> Result<(), StoreError> {
+        let core = &self.core;
+        let leaving = core.closing.is_cancelled() || core.outbox.is_closed();
+        let mut readable = Vec::new();
+        for raw in entries {
+            core.metrics.read(raw.id.lane);
+            if leaving || readable.len() == slots.len() {
+                core.hand_back(raw.id, Operation::Release);
+                continue;
+            }
+            match Entry::parse(raw.id, &raw.fields) {
+                Ok(entry) => readable.push(entry),
+                Err(poison) => {
+                    let (reason, error) = match poison {
+                        Poison::Unparseable(error) => ("unparseable", error),
+                        Poison::TooLarge(error) => ("too_large", error),
+                    };
+                    tracing::warn!(service = %core.settings.service, entry = %raw.id, reason, error, "an entry can't be read and goes to the dead letters");
+                    core.hand_back(raw.id, Operation::DeadLetter { reason, error });
+                }
+            }
+        }
+        if readable.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<_> = readable.iter().map(|entry| entry.id).collect();
+        let (epoch, era) = core.session.current();
+        let start = Moment::now();
+        let acquired = core.store.acquire(&epoch, core.settings.lock_ttl, &ids).await;
+        let outcomes = match acquired {
+            Ok(Judged::Ok(outcomes)) => outcomes,
+            Ok(Judged::EpochChanged) => {
+                self.audit_due = true;
+                return core.hello(&core.store).await;
+            }
+            Err(e) => {
+                self.audit_due = true;
+                return Err(e);
+            }
+        };
+        let deadline = core.deadline(start);
+        for (entry, outcome) in readable.into_iter().zip(outcomes) {
+            core.metrics.acquired(&outcome);
+            match outcome {
+                Acquired::Ok(token) => {
+                    let Some(slot) = slots.pop_front() else {
+                        core.hand_back(entry.id, Operation::Release);
+                        continue;
+                    };
+                    let Some(alive) = self.alive.upgrade() else {
+                        core.hand_back(entry.id, Operation::Release);
+                        continue;
+                    };
+                    // Into the table first: from there the heartbeat keeps it alive however long it waits to be received.
+                    let held = Arc::new(Held::new(entry, token, era, start, deadline));
+                    core.leases.insert(Arc::clone(&held));
+                    let lease = Lease::new(held, Arc::clone(core), slot, alive);
+                    tracing::debug!(service = %core.settings.service, stream = lease.stream(), token = %token, "stream added");
+                    core.outbox.send(Notification::StreamAdded(lease));
+                }
+                // Re-queued while this worker stood still between its read and its lock: somebody else's now.
+                Acquired::Gone => {}
+                // Its owner lives. If it dies, its lock expires and the scan finds the entry.
+                Acquired::Held => {}
+                Acquired::Failed(e) => {
+                    tracing::warn!(error = %e, entry = %entry.id, "an entry could not be acquired; trying again");
+                    self.audit_due = true;
+                    slots.pop_front();
+                }
+            }
+        }
+        core.metrics.slots_free(core.slots.available_permits());
+        Ok(())
+    }
+
+    /// Looks for entries pending under this name that no lease of this process ever had: what a read assigned whose
+    /// reply was lost. It asks on the read connection, behind any read that is still on its way there, and between two
+    /// reads, so that it can't overtake one.
+    async fn audit(&mut self, slots: &mut Slots) -> Result<(), StoreError> {
+        let mut found = Vec::new();
+        for id in self.unknown().await? {
+            let room = found.len() < slots.len();
+            match self.store.body(id).await? {
+                Some(raw) if room => found.push(raw),
+                // No slot for it, or no body: the release tells the two apart.
+                _ => self.core.hand_back(id, Operation::Release),
+            }
+        }
+        if found.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(service = %self.core.settings.service, entries = found.len(), "took up entries whose read had lost its answer");
+        self.core.metrics.adopted(found.len());
+        self.admit(found, slots).await
+    }
+
+    /// Heals what the error shows to be broken, and has the next round look for lost replies.
+    async fn trouble(&mut self, error: &StoreError) {
+        tracing::debug!(error = %error, "a read failed; trying again");
+        self.audit_due = true;
+        if error.is_no_group() {
+            let _ = self.core.hello(&self.core.store).await;
+        }
+        if !error.is_timeout() {
+            return;
+        }
+        self.timeouts += 1;
+        if self.timeouts < TIMEOUTS_BEFORE_A_NEW_CONNECTION {
+            return;
+        }
+        if let Ok(connection) = self.endpoint.open().await {
+            let fresh = self.core.store_on(connection, self.core.settings.command_timeout);
+            let old = std::mem::replace(&mut self.store, fresh);
+            old.connection.close(Duration::ZERO).await;
+            self.timeouts = 0;
+        }
+    }
+
+    /// The last look: nothing that was read may wait for its idle time to run out.
+    async fn hand_back_the_rest(&self) {
+        match self.unknown().await {
+            Ok(ids) => ids
+                .into_iter()
+                .for_each(|id| self.core.hand_back(id, Operation::Release)),
+            Err(e) => tracing::debug!(error = %e, "what was read last is left to the scan"),
+        }
+    }
+
+    /// Entries pending under this consumer's name that this process does not know.
+    async fn unknown(&self) -> Result<Vec<EntryId>, StoreError> {
+        let mut unknown = Vec::new();
+        for lane in Lane::ALL {
+            let mut after = None;
+            loop {
+                let page = self.store.pending_of_mine(lane, after, AUDIT_PAGE).await?;
+                after = page.last().map(|id| id.id);
+                let full = page.len() == AUDIT_PAGE;
+                unknown.extend(page.into_iter().filter(|id| !self.core.leases.knows(id)));
+                if !full {
+                    break;
+                }
+            }
+        }
+        Ok(unknown)
+    }
+}

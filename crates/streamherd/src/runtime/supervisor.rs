@@ -1,0 +1,314 @@
+//! Starts every task and ends every task: the order of both, and what a panic means.
+
+use std::fmt;
+use std::future::pending;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::reader::Reader;
+use super::{Core, Vitals};
+use crate::broker::Broker;
+use crate::clock::Moment;
+use crate::config::{KeyspaceEvents, Settings};
+use crate::error::{ConnectError, DisownedReason};
+use crate::id::ConsumerId;
+use crate::keys::Keys;
+use crate::lock::{Heartbeat, LAST_CALL, Leases, Settler};
+use crate::metrics::{self, Metrics};
+use crate::notification::{Inbox, Notification, Outbox};
+use crate::recovery::Session;
+use crate::scanner::Scanner;
+use crate::store::{Connection, Endpoint, Store};
+
+/// Keeps the client running. Client, notifications and each lease hold one; when the last is dropped the client ends.
+#[derive(Debug, Clone)]
+pub(crate) struct Handle(Arc<DropGuard>);
+
+#[derive(Debug, Clone)]
+pub(super) struct WeakHandle(Weak<DropGuard>);
+
+impl WeakHandle {
+    pub(super) fn upgrade(&self) -> Option<Handle> {
+        self.0.upgrade().map(Handle)
+    }
+}
+
+/// Asks for a shutdown, and learns how it went.
+#[derive(Clone)]
+pub(crate) struct Shutdown {
+    request: Arc<watch::Sender<Option<Duration>>>,
+    report: watch::Receiver<Option<ShutdownReport>>,
+}
+
+impl Shutdown {
+    /// The first request's deadline counts.
+    pub(crate) async fn request(&self, deadline: Duration) -> ShutdownReport {
+        self.request.send_if_modified(|asked| {
+            let first = asked.is_none();
+            asked.get_or_insert(deadline);
+            first
+        });
+        let mut report = self.report.clone();
+        let report = report.wait_for(Option::is_some).await.map(|r| *r);
+        // The supervisor is gone only with the runtime it ran on, and everything else with it.
+        report.ok().flatten().unwrap_or_default()
+    }
+}
+
+/// What a shutdown did with the leases that were held when it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Settled by their handlers within the deadline.
+    pub settled: usize,
+    /// Handed back unfinished, counting nothing; another worker can take them at once.
+    pub released: usize,
+    /// Could not be handed back, as Redis did not answer; another worker takes them when their locks have expired.
+    pub abandoned: usize,
+}
+
+/// Why a client ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TerminatedReason {
+    /// It was shut down, or all its handles were dropped.
+    Shutdown,
+    /// A task of the client panicked, which is a bug in streamherd; please report it.
+    Panicked(String),
+}
+
+impl fmt::Display for TerminatedReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shutdown => f.write_str("shut down"),
+            Self::Panicked(what) => {
+                write!(f, "a task panicked, which is a bug in streamherd: {what}")
+            }
+        }
+    }
+}
+
+/// A started client, before it is given its public face.
+pub(crate) struct Started {
+    pub(crate) core: Arc<Core>,
+    pub(crate) handle: Handle,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) inbox: Inbox,
+}
+
+/// Connects, checks the store, and starts every task. On an error nothing is left running.
+pub(crate) async fn start(settings: Settings, endpoint: Endpoint) -> Result<Started, ConnectError> {
+    let metrics = Metrics::new(&settings.service);
+    let endpoint = endpoint.with(settings.command_timeout, settings.reconnect, metrics.clone());
+    let commands = endpoint.open_first().await?;
+    let opened = open(settings, &endpoint, commands.clone(), metrics).await;
+    if opened.is_err() {
+        commands.close(GOODBYE).await;
+    }
+    opened
+}
+
+async fn open(
+    settings: Settings,
+    endpoint: &Endpoint,
+    commands: Connection,
+    metrics: Metrics,
+) -> Result<Started, ConnectError> {
+    let consumer = ConsumerId::new(&settings.consumer);
+    let keys = Arc::new(Keys::new(&settings.service, 0));
+    let store = Store::new(commands, Arc::clone(&keys), consumer.clone(), settings.command_timeout);
+    crate::recovery::check_version(&store).await?;
+    store.load_scripts().await?;
+    let session = Session::open(&store, &settings).await?;
+    metrics::describe();
+    if settings.recovery.scan_interval.is_zero() {
+        tracing::warn!(
+            "recovery.scan_interval is zero: orphans are not recovered by this worker, and nothing is guaranteed about them"
+        );
+    }
+
+    let (outbox, inbox) = Outbox::new(metrics.clone());
+    let (settlements, settlement_inbox) = mpsc::unbounded_channel();
+    let core = Arc::new(Core {
+        slots: Arc::new(Semaphore::new(settings.max_in_flight)),
+        settings,
+        consumer,
+        store,
+        session,
+        leases: Leases::default(),
+        outbox,
+        health: Vitals::default(),
+        metrics,
+        scan_now: Notify::new(),
+        closing: CancellationToken::new(),
+        keys,
+        settlements,
+    });
+
+    let heartbeat = Heartbeat::start(Arc::clone(&core), endpoint.clone()).await?;
+    let reading = match endpoint.open().await {
+        Ok(connection) => connection,
+        Err(e) => {
+            heartbeat.stop().await;
+            return Err(e.into());
+        }
+    };
+    let read_store = core.store_on(reading, core.settings.command_timeout);
+
+    let alive = CancellationToken::new();
+    let handle = Handle(Arc::new(alive.clone().drop_guard()));
+    let weak = WeakHandle(Arc::downgrade(&handle.0));
+    let (request, requested) = watch::channel(None);
+    let (reported, report) = watch::channel(None);
+
+    let background = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    let settler = tokio::spawn(Settler::new(Arc::clone(&core), settlement_inbox).run());
+    if core.settings.keyspace_events != KeyspaceEvents::Off {
+        let (confirmed, is_confirmed) = oneshot::channel();
+        let broker = Broker::new(Arc::clone(&core), endpoint.clone(), background.clone(), confirmed);
+        tasks.spawn(broker.run());
+        // Before the first read, so that no lock of ours can expire unheard; but work does not wait for a server that
+        // refuses subscriptions.
+        let _ = tokio::time::timeout(core.settings.command_timeout * 3, is_confirmed).await;
+    }
+    tasks.spawn(Scanner::new(Arc::clone(&core), background.clone()).run());
+    let reader = tokio::spawn(Reader::new(Arc::clone(&core), endpoint.clone(), read_store, weak, Moment::now()).run());
+
+    let supervisor = Supervisor {
+        core: Arc::clone(&core),
+        requested,
+        alive,
+        background,
+        reader: Some(reader),
+        tasks,
+        settler,
+        heartbeat,
+    };
+    tokio::spawn(async move {
+        let report = supervisor.run().await;
+        let _ = reported.send(Some(report));
+    });
+    let shutdown = Shutdown {
+        request: Arc::new(request),
+        report,
+    };
+    Ok(Started {
+        core,
+        handle,
+        shutdown,
+        inbox,
+    })
+}
+
+const GOODBYE: Duration = Duration::from_millis(200);
+
+struct Supervisor {
+    core: Arc<Core>,
+    requested: watch::Receiver<Option<Duration>>,
+    alive: CancellationToken,
+    /// Ends broker and scanner.
+    background: CancellationToken,
+    /// [`None`] once it has ended.
+    reader: Option<JoinHandle<()>>,
+    tasks: JoinSet<()>,
+    settler: JoinHandle<()>,
+    heartbeat: Heartbeat,
+}
+
+impl Supervisor {
+    async fn run(mut self) -> ShutdownReport {
+        let (reason, patience) = self.wait().await;
+        let core = Arc::clone(&self.core);
+        tracing::debug!(service = %core.settings.service, consumer = %core.consumer, %reason, "client is ending");
+        let deadline = Instant::now() + patience;
+
+        // 1. No new work: the reader ends, and hands back what its last read brought.
+        core.closing.cancel();
+        self.end_reader().await;
+        self.background.cancel();
+        while self.tasks.join_next().await.is_some() {}
+
+        // 2. What is in work may finish.
+        let held = core.leases.all().len();
+        let _ = tokio::time::timeout_at(deadline, core.leases.emptied()).await;
+
+        // 3. What is left goes to the others, now: its locks are deleted, not left to expire.
+        let left = core.leases.all();
+        for lease in &left {
+            core.disown(lease, DisownedReason::Shutdown);
+        }
+        let _ = tokio::time::timeout(LAST_CALL, core.leases.emptied()).await;
+        let abandoned = core.leases.len();
+        let report = ShutdownReport {
+            settled: held.saturating_sub(left.len()),
+            released: left.len().saturating_sub(abandoned),
+            abandoned,
+        };
+
+        // 4. Nothing is left that a heartbeat or a settlement could be for.
+        self.heartbeat.stop().await;
+        self.settler.abort();
+        let _ = self.settler.await;
+        if let Err(e) = core.store.deregister().await {
+            tracing::debug!(error = %e, "the consumer's name stays in the group");
+        }
+        core.store.connection.close(GOODBYE).await;
+        core.metrics.leases_held(0);
+        tracing::debug!(service = %core.settings.service, consumer = %core.consumer, ?report, "client has ended");
+        core.outbox.send(Notification::Terminated(reason));
+        report
+    }
+
+    /// Waits for a reason to end, and says how long the leases may take.
+    async fn wait(&mut self) -> (TerminatedReason, Duration) {
+        let mut gauge = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            let panicked = |e: tokio::task::JoinError| (TerminatedReason::Panicked(e.to_string()), Duration::ZERO);
+            let requested = async {
+                match self.requested.wait_for(Option::is_some).await.map(|patience| *patience) {
+                    Ok(patience) => patience.unwrap_or_default(),
+                    // All handles are gone, which `alive` tells.
+                    Err(_) => pending().await,
+                }
+            };
+            let reader = async {
+                match &mut self.reader {
+                    Some(reader) => reader.await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                patience = requested => return (TerminatedReason::Shutdown, patience),
+                () = self.alive.cancelled() => return (TerminatedReason::Shutdown, Duration::ZERO),
+                Err(e) = &mut self.settler => return panicked(e),
+                Some(Err(e)) = self.tasks.join_next() => return panicked(e),
+                () = self.heartbeat.ended() => {
+                    return (TerminatedReason::Panicked("the heartbeat thread ended".to_owned()), Duration::ZERO);
+                }
+                ended = reader => match ended {
+                    Err(e) => return panicked(e),
+                    // Nobody receives notifications any more. Leases in the user's hands may still finish.
+                    Ok(()) => self.reader = None,
+                },
+                _ = gauge.tick() => self.core.metrics.leases_held(self.core.leases.len()),
+            }
+        }
+    }
+
+    /// The reader unblocks its read by itself; where it may not, the BLOCK runs out.
+    async fn end_reader(&mut self) {
+        let Some(mut reader) = self.reader.take() else {
+            return;
+        };
+        let longest = self.core.settings.read_block + self.core.settings.command_timeout * 4;
+        if tokio::time::timeout(longest, &mut reader).await.is_err() {
+            reader.abort();
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Finds entries whose owner is dead and puts them back, on every worker, at jittered intervals. This is what guarantees
+//! recovery; notifications only make it sooner.
+
+mod plan;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::id::{EntryId, Lane};
+use crate::runtime::Core;
+use crate::store::{Judged, Listing, RequeueLimits, Requeued, StoreError};
+
+pub(crate) struct Scanner {
+    core: Arc<Core>,
+    stop: CancellationToken,
+}
+
+/// What one scan came to.
+#[derive(Debug, Default, Clone, Copy)]
+struct Scanned {
+    cost: Duration,
+    /// Another worker scans at present.
+    gated: bool,
+}
+
+impl Scanner {
+    pub(crate) const fn new(core: Arc<Core>, stop: CancellationToken) -> Self {
+        Self { core, stop }
+    }
+
+    /// Scans at once, and then until stopped.
+    pub(crate) async fn run(self) {
+        let recovery = &self.core.settings.recovery;
+        if recovery.scan_interval.is_zero() {
+            return self.stop.cancelled().await;
+        }
+        let mut forced = true;
+        loop {
+            let scan = tokio::select! {
+                () = self.stop.cancelled() => return,
+                scan = self.scan(forced) => scan,
+            };
+            let cost = match scan {
+                Ok(scanned) => {
+                    self.core.metrics.scanned(scanned.gated, scanned.cost);
+                    self.core.health.scanned();
+                    scanned.cost
+                }
+                Err(e) => {
+                    self.core.metrics.scan_failed();
+                    tracing::debug!(error = %e, "a scan failed; the next one tries again");
+                    Duration::ZERO
+                }
+            };
+            let wait = plan::next_tick(recovery.scan_interval, recovery.jitter, cost, &mut rand::rng());
+            forced = tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => false,
+                () = self.core.scan_now.notified() => true,
+            };
+        }
+    }
+
+    /// Walks both lanes to their ends, re-queueing page by page. Only the first page asks for the gate.
+    async fn scan(&self, forced: bool) -> Result<Scanned, StoreError> {
+        let settings = &self.core.settings;
+        let mut gate = (!forced).then(|| plan::gate(settings.recovery.scan_interval));
+        let mut total = Scanned::default();
+        for lane in Lane::ALL {
+            let mut cursor: Option<String> = None;
+            loop {
+                let (epoch, _) = self.core.session.current();
+                let listing = self
+                    .core
+                    .store
+                    .list(
+                        &epoch,
+                        lane,
+                        gate.take(),
+                        cursor.as_deref(),
+                        settings.min_idle,
+                        settings.recovery.batch,
+                    )
+                    .await?;
+                let (next, cost, looked_at, candidates) = match listing {
+                    Judged::EpochChanged => {
+                        self.core.hello(&self.core.store).await?;
+                        return Ok(total);
+                    }
+                    Judged::Ok(Listing::GateTaken) => {
+                        total.gated = true;
+                        return Ok(total);
+                    }
+                    Judged::Ok(Listing::Page {
+                        cursor,
+                        looked_at,
+                        cost,
+                        candidates,
+                    }) => (cursor, cost, looked_at, candidates),
+                };
+                total.cost += plan::cost(cost, looked_at);
+                self.requeue(candidates).await?;
+                let Some(next) = next else { break };
+                cursor = Some(next);
+            }
+        }
+        Ok(total)
+    }
+
+    async fn requeue(&self, mut ids: Vec<EntryId>) -> Result<(), StoreError> {
+        let settings = &self.core.settings;
+        let limits = RequeueLimits {
+            min_idle: settings.min_idle,
+            max_abandonments: settings.recovery.max_abandonments,
+            dlq_max_len: settings.recovery.dlq_max_len,
+        };
+        while !ids.is_empty() {
+            let (epoch, _) = self.core.session.current();
+            let outcomes = match self.core.store.requeue(&epoch, limits, &ids).await? {
+                Judged::Ok(outcomes) => outcomes,
+                Judged::EpochChanged => return self.core.hello(&self.core.store).await,
+            };
+            let mut later = Vec::new();
+            for (id, outcome) in ids.into_iter().zip(outcomes) {
+                self.core.requeued("scan", id, &outcome);
+                if matches!(outcome, Requeued::Later) {
+                    later.push(id);
+                }
+            }
+            ids = later;
+        }
+        Ok(())
+    }
+}
+
+impl Core {
+    /// Counts and tells what became of an orphan.
+    pub(crate) fn requeued(&self, by: &'static str, id: EntryId, outcome: &Requeued) {
+        self.metrics.requeued(by, outcome);
+        match outcome {
+            Requeued::Ok { new, idle } => {
+                tracing::info!(service = %self.settings.service, entry = %id, new = %new, ?idle, by, "an orphan was re-queued");
+            }
+            Requeued::DeadLettered { reason, trimmed } => {
+                tracing::warn!(service = %self.settings.service, entry = %id, reason, by, "an orphan was dead-lettered");
+                self.dead_lettered(reason, *trimmed);
+            }
+            Requeued::Vanished => self.vanished(id),
+            Requeued::Failed(e) => {
+                tracing::warn!(error = %e, entry = %id, "an orphan could not be re-queued; the next scan tries again");
+            }
+            Requeued::Alive | Requeued::Gone | Requeued::TooEarly(_) | Requeued::Later => {}
+        }
+    }
+}

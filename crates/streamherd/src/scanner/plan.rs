@@ -1,0 +1,70 @@
+//! When to scan: decisions without a clock.
+
+use std::time::Duration;
+
+use rand::Rng;
+
+use crate::backoff::jittered;
+
+/// Walking the pending entries may take this share of Redis's time.
+const MOST_OF_REDIS: u32 = 50;
+/// What a record costs where the server's clock stands still during a script (Redis 7.2 and newer).
+const PER_RECORD: Duration = Duration::from_micros(1);
+
+/// The time to the next scan: the interval, stretched so that walking stays under 2 % of Redis's time, and jittered.
+pub(super) fn next_tick(interval: Duration, jitter: f64, cost: Duration, rng: &mut impl Rng) -> Duration {
+    jittered(interval.max(cost * MOST_OF_REDIS), jitter, rng)
+}
+
+/// How long a worker keeps the others from scanning: half an interval, so that a worker that ticks early after its own
+/// last scan, or a fleet that ticks at slightly different times, neither skips nor doubles one.
+pub(super) fn gate(interval: Duration) -> Duration {
+    interval / 2
+}
+
+/// What a page cost Redis: what its clock says, and at least what such a walk is known to take.
+pub(super) fn cost(measured: Duration, looked_at: u64) -> Duration {
+    let known = PER_RECORD * u32::try_from(looked_at).unwrap_or(u32::MAX);
+    measured.max(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::SeedableRng as _;
+    use rand::rngs::SmallRng;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn walking_stays_under_two_percent(seed: u64, interval_ms in 20_u64..10_000, cost_us in 0_u64..2_000_000, jitter in 0.0_f64..0.5) {
+            let mut rng = SmallRng::seed_from_u64(seed);
+            let (interval, cost) = (Duration::from_millis(interval_ms), Duration::from_micros(cost_us));
+            let wait = next_tick(interval, jitter, cost, &mut rng);
+            prop_assert!(wait >= interval.mul_f64(1.0 - jitter - 1e-9));
+            prop_assert!(cost.as_secs_f64() <= wait.as_secs_f64() * 0.02 / (1.0 - jitter) + 1e-9);
+        }
+    }
+
+    #[test]
+    fn a_cheap_walk_does_not_stretch_the_interval() {
+        let mut rng = SmallRng::seed_from_u64(1);
+        let second = Duration::from_secs(1);
+        assert_eq!(next_tick(second, 0.0, Duration::from_millis(20), &mut rng), second);
+        assert_eq!(next_tick(second, 0.0, Duration::from_millis(40), &mut rng), second * 2);
+    }
+
+    #[test]
+    fn the_gate_is_open_again_before_the_earliest_next_tick() {
+        let most_jitter = 0.5;
+        let interval = Duration::from_secs(1);
+        assert!(gate(interval) <= interval.mul_f64(1.0 - most_jitter));
+    }
+
+    #[test]
+    fn a_walk_costs_at_least_what_its_records_are_known_to_cost() {
+        assert_eq!(cost(Duration::ZERO, 2_000), Duration::from_millis(2));
+        assert_eq!(cost(Duration::from_millis(9), 2_000), Duration::from_millis(9));
+    }
+}

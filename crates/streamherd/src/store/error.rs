@@ -1,0 +1,217 @@
+use std::fmt;
+
+use fred::error::{Error as FredError, ErrorKind};
+
+/// Redis did not answer, or refused.
+///
+/// Opaque on purpose: what the cause is made of may change; the predicates stay.
+#[derive(Debug)]
+pub struct StoreError {
+    /// The verb of the protocol that failed.
+    operation: &'static str,
+    kind: Kind,
+    source: Option<FredError>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    /// No answer in time; the server may still carry it out.
+    Timeout,
+    /// There was no connection, so nothing was sent.
+    NotConnected,
+    /// The connection broke after the command may have been sent.
+    ConnectionLost,
+    Login,
+    Denied,
+    OutOfMemory,
+    NotReady,
+    Refused(String),
+    /// An answer that no server of ours gives.
+    Reply(String),
+}
+
+impl StoreError {
+    pub(super) fn new(operation: &'static str, source: FredError) -> Self {
+        let kind = classify(&source);
+        Self {
+            operation,
+            kind,
+            source: Some(source),
+        }
+    }
+
+    pub(super) fn reply(operation: &'static str, what: impl Into<String>) -> Self {
+        Self {
+            operation,
+            kind: Kind::Reply(what.into()),
+            source: None,
+        }
+    }
+
+    /// An error that a batch script reported for one of its entries.
+    pub(super) fn of_entry(operation: &'static str, text: &str) -> Self {
+        Self {
+            operation,
+            kind: of_server(text),
+            source: None,
+        }
+    }
+
+    /// The store is not the one that the call was meant for; the caller has said hello and tries again.
+    pub(crate) const fn epoch_changed(operation: &'static str) -> Self {
+        Self {
+            operation,
+            kind: Kind::NotReady,
+            source: None,
+        }
+    }
+
+    pub(crate) const fn subscription_closed() -> Self {
+        Self {
+            operation: "subscribe",
+            kind: Kind::ConnectionLost,
+            source: None,
+        }
+    }
+
+    pub(crate) fn hello_refused(why: &str) -> Self {
+        Self {
+            operation: "hello",
+            kind: Kind::Refused(why.to_owned()),
+            source: None,
+        }
+    }
+
+    /// The same error once more, for several who wait for one batch.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            operation: self.operation,
+            kind: self.kind.clone(),
+            source: self.source.clone(),
+        }
+    }
+
+    /// The server is there but can't serve this now: loading, failing over, busy.
+    #[must_use]
+    pub const fn is_not_ready(&self) -> bool {
+        matches!(self.kind, Kind::NotReady)
+    }
+
+    /// No answer came in time. The server may still carry the command out.
+    #[must_use]
+    pub const fn is_timeout(&self) -> bool {
+        matches!(self.kind, Kind::Timeout)
+    }
+
+    /// There is no connection, or it broke.
+    #[must_use]
+    pub const fn is_disconnected(&self) -> bool {
+        matches!(self.kind, Kind::NotConnected | Kind::ConnectionLost)
+    }
+
+    /// The command certainly changed nothing: it was not sent, or the server refused it.
+    #[must_use]
+    pub const fn is_certain(&self) -> bool {
+        !matches!(self.kind, Kind::Timeout | Kind::ConnectionLost | Kind::Reply(_))
+    }
+
+    /// The server's memory limit is reached.
+    #[must_use]
+    pub const fn is_out_of_memory(&self) -> bool {
+        matches!(self.kind, Kind::OutOfMemory)
+    }
+
+    /// The user lacks a permission.
+    #[must_use]
+    pub const fn is_denied(&self) -> bool {
+        matches!(self.kind, Kind::Denied)
+    }
+
+    /// The login was refused.
+    #[must_use]
+    pub const fn is_login(&self) -> bool {
+        matches!(self.kind, Kind::Login)
+    }
+
+    pub(super) fn server_text(&self) -> &str {
+        match (&self.kind, &self.source) {
+            (Kind::Refused(text), _) => text,
+            (_, Some(source)) => source.details(),
+            _ => "",
+        }
+    }
+
+    pub(super) fn says(&self, word: &str) -> bool {
+        self.server_text().contains(word)
+    }
+
+    /// One word for metrics.
+    pub(crate) const fn kind_name(&self) -> &'static str {
+        match self.kind {
+            Kind::Timeout => "timeout",
+            Kind::NotConnected => "not_connected",
+            Kind::ConnectionLost => "connection_lost",
+            Kind::Login => "login",
+            Kind::Denied => "denied",
+            Kind::OutOfMemory => "out_of_memory",
+            Kind::NotReady => "not_ready",
+            Kind::Refused(_) => "refused",
+            Kind::Reply(_) => "reply",
+        }
+    }
+}
+
+/// Only the first word of a server's error means anything; fred keeps the whole text in `details`.
+fn classify(error: &FredError) -> Kind {
+    match error.kind() {
+        ErrorKind::Timeout => Kind::Timeout,
+        // fred's fail-fast check, before anything was written.
+        ErrorKind::Canceled if error.details() == "Connection closed unexpectedly." => Kind::NotConnected,
+        ErrorKind::Canceled | ErrorKind::IO => Kind::ConnectionLost,
+        ErrorKind::Auth => Kind::Login,
+        _ => of_server(error.details()),
+    }
+}
+
+fn of_server(text: &str) -> Kind {
+    let word = text.split([' ', ':']).next().unwrap_or("");
+    match word {
+        "OOM" => Kind::OutOfMemory,
+        "NOPERM" => Kind::Denied,
+        "NOAUTH" | "WRONGPASS" => Kind::Login,
+        "LOADING" | "READONLY" | "MASTERDOWN" | "BUSY" | "MISCONF" | "CLUSTERDOWN" | "TRYAGAIN" => Kind::NotReady,
+        _ if text.contains("can't run this command") || text.contains("NOPERM") => Kind::Denied,
+        _ if text.contains("OOM command not allowed") => Kind::OutOfMemory,
+        _ => Kind::Refused(text.to_owned()),
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operation = self.operation;
+        match &self.kind {
+            Kind::Timeout => write!(f, "{operation}: Redis did not answer in time"),
+            Kind::NotConnected => write!(f, "{operation}: there is no connection to Redis"),
+            Kind::ConnectionLost => write!(f, "{operation}: the connection to Redis broke before the answer"),
+            Kind::Login => write!(f, "{operation}: Redis refused the login; check user and password"),
+            Kind::Denied => write!(
+                f,
+                "{operation}: the Redis user lacks a permission; grant it with ACL SETUSER ({})",
+                self.server_text()
+            ),
+            Kind::OutOfMemory => write!(
+                f,
+                "{operation}: Redis has reached its maxmemory; raise it or free memory"
+            ),
+            Kind::NotReady => write!(f, "{operation}: Redis can't serve this now ({})", self.server_text()),
+            Kind::Refused(text) => write!(f, "{operation}: Redis refused: {text}"),
+            Kind::Reply(what) => write!(f, "{operation}: Redis gave an unexpected answer: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|e| e as &(dyn std::error::Error + 'static))
+    }
+}

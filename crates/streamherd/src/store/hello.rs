@@ -1,0 +1,73 @@
+use std::time::Duration;
+
+use super::reply::Reply;
+use super::script::{Call, HELLO};
+use super::{Store, StoreError};
+use crate::id::Epoch;
+
+/// The store that a worker has to do with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hello {
+    pub(crate) epoch: Epoch,
+}
+
+/// Why a worker may not start here.
+#[derive(Debug)]
+pub(crate) enum HelloRefusal {
+    WrongType {
+        key: String,
+        found: String,
+        expected: String,
+    },
+    FleetTtl {
+        largest: Duration,
+    },
+}
+
+impl Store {
+    /// Makes the group (at id 0, so that nothing submitted earlier is skipped) and the epoch where they are missing,
+    /// and says which epoch holds. May be repeated.
+    pub(crate) async fn hello(
+        &self,
+        lock_ttl: Duration,
+        min_idle: Option<Duration>,
+    ) -> Result<Result<Hello, HelloRefusal>, StoreError> {
+        let keys = &self.keys;
+        let call = Call::default()
+            .key(&keys.input)
+            .key(&keys.front)
+            .key(&keys.epoch)
+            .key(&keys.control)
+            .key(&keys.dlq)
+            .key(&keys.consumers)
+            .key(&keys.scan)
+            .arg(Epoch::draw().0)
+            .number(millis(lock_ttl))
+            .number(min_idle.map_or(0, millis));
+        let value = self.connection.run(&HELLO, call, self.timeout).await?;
+        let reply = Reply::new(HELLO.name, &value);
+        match reply.outcome()? {
+            "ok" => Ok(Ok(Hello {
+                epoch: Epoch(reply.at(1)?.text()?.to_owned()),
+            })),
+            "wrong_type" => Ok(Err(HelloRefusal::WrongType {
+                key: reply.at(1)?.text()?.to_owned(),
+                found: reply.at(2)?.text()?.to_owned(),
+                expected: reply.at(3)?.text()?.to_owned(),
+            })),
+            "fleet_ttl" => Ok(Err(HelloRefusal::FleetTtl {
+                largest: Duration::from_millis(reply.at(1)?.number()?),
+            })),
+            _ => Err(reply.unexpected("an outcome of hello")),
+        }
+    }
+
+    /// Loads the scripts on this connection's server.
+    pub(crate) async fn load_scripts(&self) -> Result<(), StoreError> {
+        self.connection.load_scripts(self.timeout).await
+    }
+}
+
+pub(super) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,40 @@
+-- KEYS  input front epoch control dlq consumers scan
+-- ARGV  a fresh epoch, lock_ttl ms, min_idle ms (0: does not scan)
+-- Makes the group and the epoch where either is missing. Whoever creates the group writes a fresh epoch in the same
+-- step: a group without one would let workers go on with leases that the new group knows nothing of.
+local expected = {'stream', 'stream', 'string', 'hash', 'stream', 'hash', 'string'}
+for i, key in ipairs(KEYS) do
+  local found = redis.call('TYPE', key).ok
+  if found ~= 'none' and found ~= expected[i] then
+    return {'wrong_type', key, found, expected[i]}
+  end
+end
+
+-- The fleet's largest lock_ttl, forgotten when no worker that uses it has said hello for a while.
+local now = math.floor(now_us() / 1000)
+local ttl, min_idle = tonumber(ARGV[2]), tonumber(ARGV[3])
+local stored = redis.call('HMGET', KEYS[4], 'lock_ttl', 'lock_ttl_until')
+local largest = tonumber(stored[1]) or 0
+if (tonumber(stored[2]) or 0) < now then largest = 0 end
+if min_idle > 0 and largest > min_idle then
+  return {'fleet_ttl', largest}
+end
+
+local created = false
+for i = 1, 2 do
+  local r = redis.pcall('XGROUP', 'CREATE', KEYS[i], GROUP, '0', 'MKSTREAM')
+  if not r.err then
+    created = true
+  elseif not string.find(r.err, 'BUSYGROUP', 1, true) then
+    return r
+  end
+end
+local epoch = redis.call('GET', KEYS[3])
+if created or not epoch then
+  epoch = ARGV[1]
+  redis.call('SET', KEYS[3], epoch)
+end
+if ttl >= largest then
+  redis.call('HSET', KEYS[4], 'lock_ttl', ttl, 'lock_ttl_until', whole(now + math.max(600000, 10 * ttl)))
+end
+return {'ok', epoch}

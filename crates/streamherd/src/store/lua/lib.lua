@@ -1,0 +1,146 @@
+-- What all scripts share; each is sent as its name, this text and its own.
+-- Every batch script keeps the order guard, read, write the new, acknowledge the old: a script that raises keeps what
+-- it wrote so far, so whatever goes wrong in between leaves the old entry pending and nothing lost.
+local GROUP = 'workers'
+
+local function now_us()
+  local t = redis.call('TIME')
+  return t[1] * 1000000 + t[2]
+end
+
+local function whole(n)
+  return string.format('%.0f', n)
+end
+
+-- A lock without a time to live would hold its entry for ever, so it counts as absent; one of another type counts by
+-- its time to live like any other.
+local function alive(lock)
+  return redis.call('PTTL', lock) > 0
+end
+
+local function lock_value(lock)
+  local v = redis.pcall('GET', lock)
+  if type(v) == 'string' then return v end
+  return nil
+end
+
+-- {id, consumer, idle in ms, deliveries} or nil. Raises NOGROUP.
+local function pending(stream, id)
+  return redis.call('XPENDING', stream, GROUP, id, id, 1)[1]
+end
+
+-- The one rule of ownership: the lock holds my value, or it is absent and the entry is pending under my name.
+local function is_mine(lock, value, stream, id, consumer)
+  if value ~= '' and lock_value(lock) == value then return true end
+  if alive(lock) then return false end
+  local p = pending(stream, id)
+  return p ~= nil and p[2] == consumer
+end
+
+-- The flat list of fields and values, or nil where the body is gone.
+local function body(stream, id)
+  local found = redis.call('XRANGE', stream, id, id)[1]
+  return found and found[2]
+end
+
+local function size(fields)
+  local bytes = 0
+  for i = 1, #fields do bytes = bytes + #fields[i] end
+  return bytes
+end
+
+-- The first field of a name is the one that counts, here as in the library.
+local function field(fields, name)
+  for i = 1, #fields, 2 do
+    if fields[i] == name then return fields[i + 1] end
+  end
+end
+
+local function counter(fields, name)
+  local v = field(fields, name)
+  if v and string.match(v, '^%d+$') and #v < 10 then return tonumber(v) end
+  return 0
+end
+
+-- A copy of the fields with some of them set; all others, known or not, stay as and where they are.
+local function with(fields, names, values)
+  local out, done = {}, {}
+  for i = 1, #fields, 2 do
+    local name = fields[i]
+    if values[name] == nil then
+      out[#out + 1] = name
+      out[#out + 1] = fields[i + 1]
+    elseif not done[name] then
+      done[name] = true
+      out[#out + 1] = name
+      out[#out + 1] = values[name]
+    end
+  end
+  for _, name in ipairs(names) do
+    if not done[name] then
+      out[#out + 1] = name
+      out[#out + 1] = values[name]
+    end
+  end
+  return out
+end
+
+-- Counters and provenance as they are after one more hand-back. `failed` and `abandoned` are 0 or 1.
+local function counted(fields, id, failed, abandoned)
+  local failures = counter(fields, '_sh_failures') + failed
+  local abandonments = counter(fields, '_sh_abandonments') + abandoned
+  local names = {'_retry_count', '_sh_failures', '_sh_abandonments', '_sh_origin', '_sh_first_seen'}
+  local values = {
+    _retry_count = tostring(counter(fields, '_retry_count') + failed + abandoned),
+    _sh_failures = tostring(failures),
+    _sh_abandonments = tostring(abandonments),
+    _sh_origin = field(fields, '_sh_origin') or id,
+    _sh_first_seen = field(fields, '_sh_first_seen') or string.match(id, '^%d+'),
+  }
+  return names, values, failures, abandonments
+end
+
+-- Lua can't pass more than about 3,990 fields to a command, so an entry above the limits travels in one field.
+local function fits(fields, max_fields, max_bytes)
+  return #fields / 2 <= max_fields and size(fields) <= max_bytes
+end
+
+-- Adds a dead letter and says so: {'dead', its id, reason, how many older ones were trimmed for it}.
+local function bury(dlq, max_len, fields, names, values, fit, letter)
+  for name, value in pairs(letter) do
+    names[#names + 1] = name
+    values[name] = value
+  end
+  names[#names + 1] = '_sh_at'
+  values._sh_at = whole(now_us() / 1000)
+  local record = with(fit and fields or {'_sh_packed', cmsgpack.pack(fields)}, names, values)
+  local before = redis.call('XLEN', dlq)
+  local id
+  if max_len > 0 then
+    id = redis.call('XADD', dlq, 'MAXLEN', '~', max_len, '*', unpack(record))
+  else
+    id = redis.call('XADD', dlq, '*', unpack(record))
+  end
+  return {'dead', id, letter._sh_reason, before + 1 - redis.call('XLEN', dlq)}
+end
+
+local function finish(stream, id, lock)
+  redis.call('XACK', stream, GROUP, id)
+  redis.call('XDEL', stream, id)
+  redis.call('DEL', lock)
+end
+
+-- Redis 7 raises tables, Redis 6.2 strings.
+local function message(e)
+  if type(e) == 'table' then return e.err or 'error' end
+  return tostring(e)
+end
+
+-- Runs `step` for one entry of a batch: what it raises becomes this entry's outcome and doesn't stop the others.
+local function outcome(step, ...)
+  local ok, result = pcall(step, ...)
+  if ok then return result end
+  local text = message(result)
+  if string.find(text, 'NOGROUP', 1, true) then return {'nogroup'} end
+  return {'error', text}
+end

@@ -1,0 +1,65 @@
+//! The seam to Redis: the only room that names a Redis command or a type of its client library.
+//!
+//! One file per capability; each turns a verb of the protocol into one script call and its reply into plain types.
+
+mod connection;
+mod error;
+mod events;
+mod hello;
+mod inspect;
+mod lease;
+mod queue;
+mod reply;
+mod requeue;
+mod script;
+mod settle;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use connection::{Connection, Endpoint};
+pub use error::StoreError;
+pub(crate) use events::{Heard, LockExpired, Subscription};
+pub(crate) use hello::{Hello, HelloRefusal};
+pub(crate) use lease::{Acquired, Renewed};
+pub(crate) use queue::RawEntry;
+pub(crate) use requeue::{Listing, Looked, RequeueLimits, Requeued};
+pub(crate) use settle::{Operation, SettleLimits, SettleStep, Settled};
+
+use crate::id::{ConsumerId, Epoch};
+use crate::keys::Keys;
+
+/// One partition of a service, seen by one consumer over one connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    pub(crate) connection: Connection,
+    keys: Arc<Keys>,
+    consumer: ConsumerId,
+    /// The timeout of every call made through this handle, but for blocking reads.
+    timeout: Duration,
+}
+
+impl Store {
+    pub(crate) const fn new(connection: Connection, keys: Arc<Keys>, consumer: ConsumerId, timeout: Duration) -> Self {
+        Self {
+            connection,
+            keys,
+            consumer,
+            timeout,
+        }
+    }
+}
+
+/// What a script that takes the epoch answers: it judges nothing under another one.
+#[derive(Debug)]
+pub(crate) enum Judged<T> {
+    Ok(T),
+    /// The store is not the one that this epoch stands for, or its group is gone: say hello first.
+    EpochChanged,
+}
+
+impl Epoch {
+    fn arg(&self) -> fred::types::Value {
+        self.0.as_str().into()
+    }
+}

@@ -1,0 +1,142 @@
+use std::time::Duration;
+
+use fred::interfaces::{ClientInterface, ClientLike, StreamsInterface};
+use fred::types::Value;
+
+use super::connection::options;
+use super::reply::Reply;
+use super::{Store, StoreError};
+use crate::entry::{Fields, INPUT_FIELD};
+use crate::id::{EntryId, Lane, StreamId};
+use crate::keys::GROUP;
+
+/// An entry as Redis has it.
+#[derive(Debug, Clone)]
+pub(crate) struct RawEntry {
+    pub(crate) id: EntryId,
+    pub(crate) fields: Fields,
+}
+
+/// How long after its BLOCK a read may still answer; generous, as some 7.2 servers restart the timer.
+const READ_SLACK: Duration = Duration::from_secs(1);
+
+impl Store {
+    /// Adds one entry to the input stream.
+    pub(crate) async fn submit(&self, input: String) -> Result<StreamId, StoreError> {
+        let client = self.connection.client.with_options(&options(self.timeout));
+        let fields = vec![(INPUT_FIELD, input)];
+        let added = client.xadd::<Value, _, _, _, _>(self.keys.input.as_str(), false, None::<()>, "*", fields);
+        let value = self.connection.timed("submit", added).await?;
+        Reply::new("submit", &value).stream_id()
+    }
+
+    /// Reads up to `count` entries from each lane into this consumer's pending entries list, waiting for the first one
+    /// for `block` ([`None`]: not at all).
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: a dropped read still assigns what it finds. End it with [`Store::unblock`].
+    pub(crate) async fn read(
+        &self,
+        lanes: &[Lane],
+        count: usize,
+        block: Option<Duration>,
+    ) -> Result<Vec<RawEntry>, StoreError> {
+        let timeout = block.map_or(self.timeout, |b| b + READ_SLACK + self.timeout);
+        let client = self.connection.client.with_options(&options(timeout));
+        let keys: Vec<&str> = lanes.iter().map(|lane| self.keys.stream(*lane)).collect();
+        let read = client.xreadgroup::<Value, _, _, _, _>(
+            GROUP,
+            self.consumer.as_str(),
+            Some(count as u64),
+            block.map(super::hello::millis),
+            false,
+            keys,
+            vec![">"; lanes.len()],
+        );
+        let value = self.connection.timed("read", read).await?;
+        let reply = Reply::new("read", &value);
+        if reply.is_nil() {
+            return Ok(Vec::new());
+        }
+        let mut entries = Vec::new();
+        for stream in reply.list()? {
+            let key = stream.at(0)?.text()?;
+            let lane = if key == self.keys.front {
+                Lane::Front
+            } else {
+                Lane::Input
+            };
+            for entry in stream.at(1)?.list()? {
+                let (id, fields) = entry.entry()?;
+                entries.push(RawEntry {
+                    id: EntryId { lane, id },
+                    fields,
+                });
+            }
+        }
+        Ok(entries)
+    }
+
+    /// The ids of the connections of this handle, for [`Store::unblock`].
+    pub(crate) fn connection_ids(&self) -> Vec<i64> {
+        self.connection.client.connection_ids().into_values().collect()
+    }
+
+    /// Ends a blocked read of the connection with that id, as if its BLOCK were over.
+    pub(crate) async fn unblock(&self, connection_id: i64) -> Result<(), StoreError> {
+        let args = vec!["UNBLOCK".into(), connection_id.into(), "TIMEOUT".into()];
+        self.connection
+            .command("unblock", "CLIENT", args, self.timeout)
+            .await
+            .map(drop)
+    }
+
+    /// Ids pending under this consumer's name in one lane, after `after`, at most `count`.
+    pub(crate) async fn pending_of_mine(
+        &self,
+        lane: Lane,
+        after: Option<StreamId>,
+        count: usize,
+    ) -> Result<Vec<EntryId>, StoreError> {
+        let start = after.map_or_else(|| "-".to_owned(), |id| format!("({id}"));
+        let args: Vec<Value> = vec![
+            self.keys.stream(lane).into(),
+            GROUP.into(),
+            start.into(),
+            "+".into(),
+            count.to_string().into(),
+            self.consumer.as_str().into(),
+        ];
+        let value = self.connection.command("audit", "XPENDING", args, self.timeout).await?;
+        Reply::new("audit", &value)
+            .list()?
+            .map(|record| {
+                let id = record.at(0)?.stream_id()?;
+                Ok(EntryId { lane, id })
+            })
+            .collect()
+    }
+
+    /// The body of one entry, if it is still there.
+    pub(crate) async fn body(&self, id: EntryId) -> Result<Option<RawEntry>, StoreError> {
+        let text = id.id.to_string();
+        let args: Vec<Value> = vec![
+            self.keys.stream(id.lane).into(),
+            text.as_str().into(),
+            text.as_str().into(),
+        ];
+        let value = self.connection.command("body", "XRANGE", args, self.timeout).await?;
+        let Some(found) = Reply::new("body", &value).list()?.next() else {
+            return Ok(None);
+        };
+        let (_, fields) = found.entry()?;
+        Ok(Some(RawEntry { id, fields }))
+    }
+}
+
+impl StoreError {
+    /// The group or the stream is gone; hello makes them again.
+    pub(crate) fn is_no_group(&self) -> bool {
+        self.says("NOGROUP") || self.says("stream key no longer exists")
+    }
+}

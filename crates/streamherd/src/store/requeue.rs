@@ -1,0 +1,200 @@
+use std::time::Duration;
+
+use super::hello::millis;
+use super::lease::{failure, lane_after_epoch, outcomes};
+use super::reply::Reply;
+use super::script::{Call, LIST, LOOK, REQUEUE};
+use super::{Judged, RawEntry, Store, StoreError};
+use crate::entry::{MAX_ENTRY_BYTES, MAX_FIELDS};
+use crate::id::{EntryId, Epoch, Lane};
+
+/// What became of one entry that seemed to be an orphan.
+#[derive(Debug)]
+pub(crate) enum Requeued {
+    /// Back at the front of the queue under this id, after it had been pending that long.
+    Ok {
+        new: EntryId,
+        idle: Duration,
+    },
+    DeadLettered {
+        reason: String,
+        trimmed: u64,
+    },
+    Alive,
+    /// Not pending: a rival was first, or the owner finished it.
+    Gone,
+    TooEarly(Duration),
+    Vanished,
+    Later,
+    Failed(StoreError),
+}
+
+/// The limits that a re-queue may run into.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequeueLimits {
+    pub(crate) min_idle: Duration,
+    pub(crate) max_abandonments: u32,
+    pub(crate) dlq_max_len: u64,
+}
+
+/// A page of one lane's pending entries.
+#[derive(Debug)]
+pub(crate) enum Listing {
+    /// Another worker scans at present.
+    GateTaken,
+    Page {
+        /// Where to go on, if there is more.
+        cursor: Option<String>,
+        looked_at: u64,
+        /// What the walk cost Redis.
+        cost: Duration,
+        candidates: Vec<EntryId>,
+    },
+}
+
+/// What stands behind the expiry event of a lock.
+#[derive(Debug)]
+pub(crate) enum Looked {
+    Orphan {
+        entry: RawEntry,
+        owner: String,
+        idle: Duration,
+    },
+    /// Alive again, finished, or re-queued.
+    Nothing,
+}
+
+impl Store {
+    /// Re-queues what is an orphan, each once among any number of rivals. May be repeated.
+    pub(crate) async fn requeue(
+        &self,
+        epoch: &Epoch,
+        limits: RequeueLimits,
+        ids: &[EntryId],
+    ) -> Result<Judged<Vec<Requeued>>, StoreError> {
+        let keys = &self.keys;
+        let mut call = Call::default()
+            .key(&keys.epoch)
+            .key(&keys.input)
+            .key(&keys.front)
+            .key(&keys.dlq)
+            .arg(epoch.arg())
+            .number(millis(limits.min_idle))
+            .number(limits.max_abandonments.into())
+            .number(limits.dlq_max_len)
+            .number(MAX_FIELDS as u64)
+            .number(MAX_ENTRY_BYTES as u64);
+        for id in ids {
+            call = call
+                .key(keys.lock(id))
+                .arg(lane_after_epoch(id.lane))
+                .arg(id.id.to_string());
+        }
+        let value = self.connection.run(&REQUEUE, call, self.timeout).await?;
+        outcomes(Reply::new(REQUEUE.name, &value), ids.len(), |one| {
+            Ok(Some(match one.outcome()? {
+                "requeued" => Requeued::Ok {
+                    new: EntryId {
+                        lane: Lane::Front,
+                        id: one.at(1)?.stream_id()?,
+                    },
+                    idle: Duration::from_millis(one.at(2)?.number()?),
+                },
+                "dead" => Requeued::DeadLettered {
+                    reason: one.at(2)?.text()?.to_owned(),
+                    trimmed: one.at(3)?.number()?,
+                },
+                "alive" => Requeued::Alive,
+                "gone" => Requeued::Gone,
+                "early" => Requeued::TooEarly(Duration::from_millis(one.at(1)?.number()?)),
+                "vanished" => Requeued::Vanished,
+                "later" => Requeued::Later,
+                "nogroup" => return Ok(None),
+                _ => Requeued::Failed(failure(REQUEUE.name, one)?),
+            }))
+        })
+    }
+
+    /// One page of a lane's entries that have been pending for `min_idle` and have no live lock. With a `gate` the
+    /// page is given only if no other worker has listed for that long.
+    pub(crate) async fn list(
+        &self,
+        epoch: &Epoch,
+        lane: Lane,
+        gate: Option<Duration>,
+        cursor: Option<&str>,
+        min_idle: Duration,
+        batch: usize,
+    ) -> Result<Judged<Listing>, StoreError> {
+        let keys = &self.keys;
+        let call = Call::default()
+            .key(&keys.epoch)
+            .key(&keys.scan)
+            .key(keys.stream(lane))
+            .arg(epoch.arg())
+            .arg(self.consumer.as_str())
+            .number(gate.map_or(0, |g| millis(g).max(1)))
+            .arg(cursor.unwrap_or("-"))
+            .number(millis(min_idle))
+            .number(batch as u64)
+            .arg(keys.lane_lock_prefix(lane));
+        let value = self.connection.run(&LIST, call, self.timeout).await?;
+        let reply = Reply::new(LIST.name, &value);
+        match reply.outcome()? {
+            "epoch" => return Ok(Judged::EpochChanged),
+            "gate" => return Ok(Judged::Ok(Listing::GateTaken)),
+            "ok" => {}
+            _ => return Err(reply.unexpected("an outcome of list")),
+        }
+        let cursor = reply.at(1)?.text()?;
+        let candidates = reply
+            .at(4)?
+            .list()?
+            .map(|id| {
+                Ok(EntryId {
+                    lane,
+                    id: id.stream_id()?,
+                })
+            })
+            .collect::<Result<_, StoreError>>()?;
+        Ok(Judged::Ok(Listing::Page {
+            cursor: (!cursor.is_empty()).then(|| cursor.to_owned()),
+            looked_at: reply.at(2)?.number()?,
+            cost: Duration::from_micros(reply.at(3)?.number()?),
+            candidates,
+        }))
+    }
+
+    /// Looks at entries whose locks were reported as expired. Changes nothing.
+    pub(crate) async fn look(&self, epoch: &Epoch, ids: &[EntryId]) -> Result<Judged<Vec<Looked>>, StoreError> {
+        let keys = &self.keys;
+        let mut call = Call::default()
+            .key(&keys.epoch)
+            .key(&keys.input)
+            .key(&keys.front)
+            .arg(epoch.arg());
+        for id in ids {
+            call = call
+                .key(keys.lock(id))
+                .arg(lane_after_epoch(id.lane))
+                .arg(id.id.to_string());
+        }
+        let value = self.connection.run(&LOOK, call, self.timeout).await?;
+        let mut id = ids.iter();
+        outcomes(Reply::new(LOOK.name, &value), ids.len(), |one| {
+            let id = *id.next().ok_or_else(|| one.unexpected("an entry asked for"))?;
+            Ok(match one.outcome()? {
+                "orphan" => Some(Looked::Orphan {
+                    owner: one.at(1)?.text()?.to_owned(),
+                    idle: Duration::from_millis(one.at(2)?.number()?),
+                    entry: RawEntry {
+                        id,
+                        fields: one.at(3)?.fields()?,
+                    },
+                }),
+                "nogroup" => None,
+                _ => Some(Looked::Nothing),
+            })
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! The scripts: their text, their digests, and calls that survive a server that forgot them.
+
+use std::sync::LazyLock;
+
+use fred::types::Value;
+
+use super::connection::Connection;
+use super::error::StoreError;
+
+/// A script is sent as a comment with its name (so that a slow log and a proxy can tell which it is), the shared part,
+/// and its own text.
+pub(super) struct Script {
+    pub(super) name: &'static str,
+    text: &'static str,
+    loaded: LazyLock<(String, String)>,
+}
+
+macro_rules! scripts {
+    ($($constant:ident = $name:literal;)*) => {
+        $(pub(super) static $constant: Script = Script {
+            name: $name,
+            text: include_str!(concat!("lua/", $name, ".lua")),
+            loaded: LazyLock::new(|| compose(&$constant)),
+        };)*
+        static ALL: &[&Script] = &[$(&$constant),*];
+    };
+}
+
+scripts! {
+    HELLO = "hello";
+    ACQUIRE = "acquire";
+    RENEW = "renew";
+    SETTLE = "settle";
+    REQUEUE = "requeue";
+    LIST = "list";
+    LOOK = "look";
+    DEREGISTER = "deregister";
+    STATUS = "status";
+}
+
+fn compose(script: &Script) -> (String, String) {
+    let body = format!(
+        "-- streamherd:{}\n{}{}",
+        script.name,
+        include_str!("lua/lib.lua"),
+        script.text
+    );
+    let digest = fred::util::sha1_hash(&body);
+    (body, digest)
+}
+
+/// KEYS and ARGV of a call.
+#[derive(Default)]
+pub(super) struct Call {
+    keys: Vec<Value>,
+    args: Vec<Value>,
+}
+
+impl Call {
+    pub(super) fn key(mut self, key: impl Into<Value>) -> Self {
+        self.keys.push(key.into());
+        self
+    }
+
+    pub(super) fn arg(mut self, arg: impl Into<Value>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    pub(super) fn number(self, n: u64) -> Self {
+        self.arg(n.to_string())
+    }
+
+    fn after(&self, script: &str) -> Vec<Value> {
+        let mut all = Vec::with_capacity(2 + self.keys.len() + self.args.len());
+        all.push(script.into());
+        all.push(Value::Integer(i64::try_from(self.keys.len()).unwrap_or(i64::MAX)));
+        all.extend(self.keys.iter().cloned());
+        all.extend(self.args.iter().cloned());
+        all
+    }
+}
+
+impl Connection {
+    /// Loads all scripts, so that the calls that follow carry only digests. A user who may not load them still works:
+    /// the first call of each then carries its text.
+    pub(super) async fn load_scripts(&self, timeout: std::time::Duration) -> Result<(), StoreError> {
+        for script in ALL {
+            let args = vec!["LOAD".into(), script.loaded.0.as_str().into()];
+            match self.command("script_load", "SCRIPT", args, timeout).await {
+                Err(e) if e.is_denied() => return Ok(()),
+                other => other.map(drop)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a script by its digest; a server that doesn't know it (SCRIPT FLUSH, restart, failover) gets the text once.
+    pub(super) async fn run(
+        &self,
+        script: &'static Script,
+        call: Call,
+        timeout: std::time::Duration,
+    ) -> Result<Value, StoreError> {
+        let (body, digest) = &*script.loaded;
+        match self.command(script.name, "EVALSHA", call.after(digest), timeout).await {
+            Err(e) if e.says("NOSCRIPT") => self.command(script.name, "EVAL", call.after(body), timeout).await,
+            other => other,
+        }
+    }
+}

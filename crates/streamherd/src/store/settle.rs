@@ -1,0 +1,148 @@
+use super::reply::Reply;
+use super::script::{Call, DEREGISTER, SETTLE};
+use super::{Judged, Store, StoreError};
+use crate::entry::{MAX_ENTRY_BYTES, MAX_FIELDS};
+use crate::id::{EntryId, Epoch, Lane, Token};
+
+/// How a lease ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Done,
+    /// Back to the front of the queue as a failed attempt; past the limit to the dead letters.
+    Retry {
+        error: String,
+    },
+    DeadLetter {
+        reason: &'static str,
+        error: String,
+    },
+    /// Back to the front of the queue, counting nothing.
+    Release,
+}
+
+impl Operation {
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Retry { .. } => "retry",
+            Self::DeadLetter { .. } => "dead_letter",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// One settlement of a batch. Entries that were read but never locked have no token.
+#[derive(Debug, Clone)]
+pub(crate) struct SettleStep {
+    pub(crate) id: EntryId,
+    pub(crate) token: Option<Token>,
+    pub(crate) operation: Operation,
+}
+
+/// What became of one settlement.
+#[derive(Debug)]
+pub(crate) enum Settled {
+    Ok,
+    DeadLettered {
+        reason: String,
+        trimmed: u64,
+    },
+    /// The entry was not this worker's; nothing changed.
+    Disowned,
+    /// The body was gone; the rest was tidied away.
+    Vanished,
+    /// The batch was large enough without it.
+    Later,
+    /// There is no group; say hello and try again.
+    NoGroup,
+    Failed(StoreError),
+}
+
+/// The limits that a settlement may run into.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SettleLimits {
+    pub(crate) max_failures: u32,
+    pub(crate) dlq_max_len: u64,
+}
+
+/// Longer error texts are cut: a dead letter is a record, not a log.
+const MAX_ERROR_BYTES: usize = 4096;
+
+impl Store {
+    /// Carries out a batch under its number. Repeating it with the same number gives the stored outcomes.
+    pub(crate) async fn settle(
+        &self,
+        epoch: &Epoch,
+        number: u64,
+        limits: SettleLimits,
+        steps: &[SettleStep],
+    ) -> Result<Judged<Vec<Settled>>, StoreError> {
+        let keys = &self.keys;
+        let mut call = Call::default()
+            .key(&keys.epoch)
+            .key(&keys.consumers)
+            .key(&keys.input)
+            .key(&keys.front)
+            .key(&keys.dlq)
+            .arg(epoch.arg())
+            .arg(self.consumer.as_str())
+            .number(number)
+            .number(limits.max_failures.into())
+            .number(limits.dlq_max_len)
+            .number(MAX_FIELDS as u64)
+            .number(MAX_ENTRY_BYTES as u64);
+        for step in steps {
+            let lane = match step.id.lane {
+                Lane::Input => "3",
+                Lane::Front => "4",
+            };
+            let (reason, error) = match &step.operation {
+                Operation::Retry { error } => ("", error.as_str()),
+                Operation::DeadLetter { reason, error } => (*reason, error.as_str()),
+                Operation::Done | Operation::Release => ("", ""),
+            };
+            call = call
+                .key(keys.lock(&step.id))
+                .arg(step.operation.name())
+                .arg(lane)
+                .arg(step.id.id.to_string())
+                .arg(step.token.map(|t| self.lock_value(t)).unwrap_or_default())
+                .arg(reason)
+                .arg(cut(error, MAX_ERROR_BYTES));
+        }
+        let value = self.connection.run(&SETTLE, call, self.timeout).await?;
+        super::lease::outcomes(Reply::new(SETTLE.name, &value), steps.len(), |one| {
+            Ok(Some(match one.outcome()? {
+                "ok" => Settled::Ok,
+                "dead" => Settled::DeadLettered {
+                    reason: one.at(2)?.text()?.to_owned(),
+                    trimmed: one.at(3)?.number()?,
+                },
+                "lost" | "gone" => Settled::Disowned,
+                "vanished" => Settled::Vanished,
+                "later" => Settled::Later,
+                "nogroup" => Settled::NoGroup,
+                _ => Settled::Failed(super::lease::failure(SETTLE.name, one)?),
+            }))
+        })
+    }
+
+    /// Removes this consumer from the groups if nothing is pending under its name.
+    pub(crate) async fn deregister(&self) -> Result<u64, StoreError> {
+        let call = Call::default()
+            .key(&self.keys.consumers)
+            .key(&self.keys.input)
+            .key(&self.keys.front)
+            .arg(self.consumer.as_str());
+        let value = self.connection.run(&DEREGISTER, call, self.timeout).await?;
+        Reply::new(DEREGISTER.name, &value).at(1)?.number()
+    }
+}
+
+fn cut(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

@@ -1,2 +1,162 @@
-//! x
-fn main() {}
+//! The chores of this workspace, as `cargo xtask TASK`.
+//!
+//! Every task ends by *becoming* its last command (`exec`), so that command's exit code, its last lines of output and
+//! the signals sent to it are the task's own. A parent that only waited would die first on Ctrl-C, and hide the exit
+//! code of a demo that was still shutting down. That makes xtask Unix only, as redis-server is.
+
+mod redis_server;
+
+use std::convert::Infallible;
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+fn main() -> ExitCode {
+    let mut args = env::args_os().skip(1);
+    let task = args.next();
+    let rest: Vec<OsString> = args.collect();
+
+    let ended = match task.as_deref().and_then(OsStr::to_str) {
+        Some("demo") => demo(&rest),
+        Some("test") => test(&rest),
+        Some("ci") if rest.is_empty() => ci(),
+        _ => {
+            eprint!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+
+    let Err(message) = ended;
+    eprintln!("xtask: {message}");
+    ExitCode::FAILURE
+}
+
+/// What a task returns: nothing when all goes well, for then its last command has replaced this process.
+type Ended = Result<Infallible, String>;
+
+fn demo(args: &[OsString]) -> Ended {
+    let server = redis_server::ensure()?;
+    let mut command = cargo(&[
+        "run",
+        "--package",
+        "streamherd-cli",
+        "--bin",
+        "streamherd",
+        "--",
+        "demo",
+    ]);
+    command.args(args).env(redis_server::VARIABLE, server);
+    Err(format!("cannot run cargo: {}", command.exec()))
+}
+
+fn test(args: &[OsString]) -> Ended {
+    let server = redis_server::ensure()?;
+    let mut command = cargo(&["test", "--workspace", "--all-features"]);
+    command.args(args).env(redis_server::VARIABLE, server);
+    Err(format!("cannot run cargo: {}", command.exec()))
+}
+
+/// The gate, then the tests. The tests' own duration is not printed: the output ends with cargo test's lines, which a
+/// reader of a log looks for at its end.
+fn ci() -> Ended {
+    for step in &GATE {
+        let line = step.line();
+        eprintln!("xtask: {line}");
+        let started = Instant::now();
+        let status = cargo(step.args)
+            .envs(step.env.iter().copied())
+            .status()
+            .map_err(|error| format!("cannot run cargo: {error}"))?;
+        let seconds = started.elapsed().as_secs_f64();
+        if !status.success() {
+            return Err(format!("{line}: failed after {seconds:.1} s ({status})"));
+        }
+        eprintln!("xtask: passed in {seconds:.1} s");
+    }
+    eprintln!("xtask: cargo xtask test");
+    test(&[])
+}
+
+/// One cargo command of the gate.
+struct Step {
+    env: &'static [(&'static str, &'static str)],
+    args: &'static [&'static str],
+}
+
+impl Step {
+    /// The step as one would type it.
+    fn line(&self) -> String {
+        let env: String = self
+            .env
+            .iter()
+            .map(|(name, value)| format!("{name}='{value}' "))
+            .collect();
+        format!("{env}cargo {}", self.args.join(" "))
+    }
+}
+
+/// The cargo that runs this program, so that one toolchain does every step.
+fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args);
+    command
+}
+
+/// Cheapest first. `--all` because `cargo fmt`, unlike the others, has no `--workspace`.
+const GATE: [Step; 3] = [
+    Step {
+        env: &[],
+        args: &["fmt", "--all", "--check"],
+    },
+    Step {
+        env: &[],
+        args: &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--all-features",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    },
+    Step {
+        env: &[("RUSTDOCFLAGS", "-D warnings")],
+        args: &["doc", "--workspace", "--no-deps"],
+    },
+];
+
+const HELP: &str = "\
+usage: cargo xtask TASK
+
+tasks:
+  demo [ARGS...]   build streamherd and run `streamherd demo ARGS...`
+  test [ARGS...]   run `cargo test --workspace --all-features ARGS...`
+  ci               check formatting, clippy and docs with warnings denied, then run `test`
+
+demo and test install redis-server with apt-get, dnf or brew if this machine has none;
+set STREAMHERD_REDIS_SERVER to use a particular one.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::GATE;
+
+    #[test]
+    fn the_workflow_runs_the_same_gate() {
+        let workflow = include_str!("../../../.github/workflows/ci.yml");
+        let runs = |command: &str| workflow.lines().any(|line| line.trim() == format!("- run: {command}"));
+        for step in &GATE {
+            let command = format!("cargo {}", step.args.join(" "));
+            assert!(runs(&command), "ci.yml does not run `{command}`");
+            for (name, value) in step.env {
+                assert!(
+                    workflow.contains(&format!("{name}: {value}")),
+                    "ci.yml does not set {name}"
+                );
+            }
+        }
+    }
+}

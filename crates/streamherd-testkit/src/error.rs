@@ -1,0 +1,80 @@
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Why a [`Server`](crate::Server) could not be started.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// There is no `redis-server` binary. The message names the package that has it.
+    #[error(
+        "redis-server was not found {place}; install it: `apt-get install redis-server` (Debian, Ubuntu), \
+         `dnf install redis` (Fedora), `brew install redis` (macOS), or run `cargo xtask test`, \
+         or set STREAMHERD_REDIS_SERVER to the binary"
+    )]
+    Missing {
+        /// Where it was looked for, as the end of a sentence: `on PATH`, `at /opt/redis-server`.
+        place: String,
+    },
+
+    /// The binary exists but could not be run.
+    #[error("cannot run {}", binary.display())]
+    Spawn {
+        /// The binary.
+        binary: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// `redis-server --version` did not print a version.
+    #[error("{} --version printed no version: {output:?}", binary.display())]
+    Version {
+        /// The binary.
+        binary: PathBuf,
+        /// What it printed instead.
+        output: String,
+    },
+
+    /// The server exited before it answered, most often because of a bad argument.
+    #[error("redis-server exited before it was ready ({status}); its log:\n{log}")]
+    Exited {
+        /// How it exited.
+        status: ExitStatus,
+        /// What it logged.
+        log: String,
+    },
+
+    /// The server did not answer `PING` in time.
+    #[error("redis-server did not answer within {deadline:?}; its log:\n{log}")]
+    NotReady {
+        /// How long it was given.
+        deadline: Duration,
+        /// What it logged.
+        log: String,
+    },
+
+    /// No free port was found in the range the testkit draws from.
+    #[error("found no free port in {tries} tries")]
+    NoFreePort {
+        /// How many ports were tried.
+        tries: usize,
+    },
+
+    /// The server's directory could not be prepared.
+    #[error("cannot {action}")]
+    Io {
+        /// What was attempted, as a verb phrase.
+        action: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    pub(crate) fn io(action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, source }
+    }
+}

@@ -1,0 +1,260 @@
+use std::collections::VecDeque;
+use std::future;
+use std::io;
+use std::sync::Mutex;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+
+use crate::proxy::command::Command;
+use crate::proxy::fault::{Armed, Fault, Hook};
+use crate::proxy::frame::{self, NotResp};
+use crate::proxy::shared::{Shared, lock};
+
+const CHUNK: usize = 64 * 1024;
+
+/// One client's connection and its counterpart at the server.
+pub(super) struct Link<'a> {
+    shared: &'a Shared,
+    /// What is to happen to each reply that is still to come, in the order of the requests. An entry is pushed before its
+    /// request is written, so a reply always finds its own entry in front.
+    expected: Mutex<VecDeque<Expected>>,
+    /// Wakes the side of the replies for an `Expected::Close`, which no reply announces.
+    closing: Notify,
+}
+
+enum Expected {
+    Deliver,
+    /// Deliver, and from then on pass everything through.
+    DeliverAndStopCounting,
+    Lose(Option<Hook>, Armed),
+    /// No reply will come: close the connection when those before it are delivered.
+    Close,
+}
+
+impl<'a> Link<'a> {
+    pub(super) fn new(shared: &'a Shared) -> Self {
+        Self {
+            shared,
+            expected: Mutex::default(),
+            closing: Notify::new(),
+        }
+    }
+
+    /// Runs until one side closes its connection or a fault does.
+    pub(super) async fn run(&self, client: TcpStream, server: TcpStream) {
+        let (mut from_client, mut to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        // An error on either side is the end of the connection, which is how it is passed on.
+        let _ = tokio::select! {
+            ended = self.requests(&mut from_client, to_server) => ended,
+            ended = self.replies(from_server, &mut to_client) => ended,
+        };
+        // Closing a socket with unread bytes resets it, and a reset may overtake replies that were delivered.
+        let mut unread = vec![0; CHUNK];
+        while from_client.try_read(&mut unread).is_ok_and(|n| n > 0) {}
+    }
+
+    /// Forwards requests until the client closes the connection. Never returns after a fault that closes it: that is left
+    /// to the side of the replies, which first delivers those that are due.
+    async fn requests(&self, client: &mut OwnedReadHalf, server: OwnedWriteHalf) -> io::Result<()> {
+        let mut server = Batch::new(server);
+        let mut received = Vec::new();
+        let mut counting = true;
+        loop {
+            received.reserve(CHUNK);
+            if client.read_buf(&mut received).await? == 0 {
+                return Ok(());
+            }
+            let mut at = 0;
+            loop {
+                let (args, len) = match frame::request(&received[at..]) {
+                    Ok(Some(request)) => request,
+                    Ok(None) => break,
+                    Err(NotResp) => {
+                        lock(&self.expected).push_back(Expected::DeliverAndStopCounting);
+                        server.add(&received[at..]);
+                        server.flush().await;
+                        tokio::io::copy(client, &mut server.stream).await?;
+                        return Ok(());
+                    }
+                };
+                let bytes = &received[at..at + len];
+                at += len;
+                // Redis does not answer an empty request, so there is nothing to count.
+                if !args.is_empty() {
+                    let command = self.shared.see(args);
+                    if counting {
+                        counting = !command.ends_the_counting();
+                        self.admit(&command, bytes, &mut server).await;
+                        continue;
+                    }
+                }
+                server.add(bytes);
+            }
+            received.drain(..at);
+            server.flush().await;
+        }
+    }
+
+    /// Forwards one request, or does what a fault wants instead.
+    async fn admit(&self, command: &Command, bytes: &[u8], server: &mut Batch) {
+        let expect = |expected| lock(&self.expected).push_back(expected);
+        let plain = if command.ends_the_counting() {
+            Expected::DeliverAndStopCounting
+        } else {
+            Expected::Deliver
+        };
+        let Some((fault, armed)) = self.shared.fault_for(command) else {
+            expect(plain);
+            server.add(bytes);
+            return;
+        };
+        // What came before is on its way whatever the fault does.
+        server.flush().await;
+        let hook = match fault {
+            Fault::Delay(time) => {
+                armed.mark();
+                tokio::time::sleep(time).await;
+                expect(plain);
+                server.add(bytes);
+                return;
+            }
+            Fault::SwallowReply => Some(None),
+            Fault::After(hook) => Some(Some(hook)),
+            Fault::DropRequest => {
+                armed.mark();
+                None
+            }
+            Fault::Before(hook) => {
+                run(hook, armed.clone()).await;
+                None
+            }
+        };
+        match hook {
+            Some(hook) => {
+                expect(Expected::Lose(hook, armed));
+                server.add(bytes);
+                server.flush().await;
+            }
+            None => {
+                expect(Expected::Close);
+                self.closing.notify_one();
+            }
+        }
+        future::pending().await
+    }
+
+    /// Delivers replies until the server closes the connection or a fault does.
+    async fn replies(&self, mut server: OwnedReadHalf, client: &mut OwnedWriteHalf) -> io::Result<()> {
+        let mut received = Vec::new();
+        let mut out = Vec::new();
+        let mut counting = true;
+        loop {
+            if matches!(lock(&self.expected).front(), Some(Expected::Close)) {
+                return Ok(());
+            }
+            received.reserve(CHUNK);
+            tokio::select! {
+                read = server.read_buf(&mut received) => if read? == 0 {
+                    return Ok(());
+                },
+                () = self.closing.notified() => continue,
+            }
+            let lost = self.sort(&mut received, &mut out, &mut counting);
+            // A client that has gone is noticed by the side of the requests. Here it must not matter: a reply that is to
+            // be lost still has to be awaited.
+            let _ = client.write_all(&out).await;
+            out.clear();
+            match lost {
+                None => {}
+                Some((None, armed)) => {
+                    armed.mark();
+                    return Ok(());
+                }
+                Some((Some(hook), armed)) => {
+                    run(hook, armed).await;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Moves the complete replies from `received` to `out`, up to one that is to be lost, which is returned.
+    fn sort(&self, received: &mut Vec<u8>, out: &mut Vec<u8>, counting: &mut bool) -> Option<(Option<Hook>, Armed)> {
+        let mut at = 0;
+        let mut lost = None;
+        while *counting && lost.is_none() {
+            let len = match frame::frame_len(&received[at..]) {
+                Ok(Some(len)) => len,
+                Ok(None) => break,
+                Err(NotResp) => {
+                    *counting = false;
+                    break;
+                }
+            };
+            let reply = &received[at..at + len];
+            at += len;
+            let expected = if frame::is_push(reply) {
+                None
+            } else {
+                lock(&self.expected).pop_front()
+            };
+            match expected {
+                Some(Expected::Lose(hook, armed)) => lost = Some((hook, armed)),
+                Some(Expected::DeliverAndStopCounting) => {
+                    *counting = false;
+                    out.extend_from_slice(reply);
+                }
+                Some(Expected::Deliver | Expected::Close) | None => {
+                    self.shared.rewrite_onto(out, reply);
+                }
+            }
+        }
+        if !*counting {
+            out.extend_from_slice(&received[at..]);
+            at = received.len();
+        }
+        received.drain(..at);
+        lost
+    }
+}
+
+/// Runs a hook where it may block. It runs to its end, and is marked as fired, even if the connection ends meanwhile:
+/// killing the client is what hooks are for.
+async fn run(hook: Hook, armed: Armed) {
+    let running = spawn_blocking(move || {
+        hook();
+        armed.mark();
+    });
+    // A hook that panics has printed why, and stays unfired.
+    let _ = running.await;
+}
+
+/// Requests on their way to the server, written together.
+struct Batch {
+    stream: OwnedWriteHalf,
+    bytes: Vec<u8>,
+}
+
+impl Batch {
+    fn new(stream: OwnedWriteHalf) -> Self {
+        Self {
+            stream,
+            bytes: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    async fn flush(&mut self) {
+        // A server that has gone is noticed by the side of the replies, after it has delivered what is left to deliver.
+        let _ = self.stream.write_all(&self.bytes).await;
+        self.bytes.clear();
+    }
+}

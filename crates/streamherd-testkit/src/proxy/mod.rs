@@ -1,0 +1,225 @@
+mod command;
+mod fault;
+mod frame;
+mod link;
+mod shared;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+
+use crate::port::Port;
+pub use crate::proxy::command::{Command, Matcher};
+pub use crate::proxy::fault::{Armed, Fault};
+use crate::proxy::link::Link;
+use crate::proxy::shared::{Shared, lock};
+use crate::server::Server;
+
+/// Stands between a client and a [`Server`] and makes one exact command go wrong.
+///
+/// A lost reply is the case that a mock gets wrong: the command *was* executed, and the client cannot know. The proxy
+/// forwards real requests to a real server and counts replies, so it can lose one reply in the middle of a pipeline.
+///
+/// It runs on a thread of its own and follows the server through restarts. Dropping it closes every connection. It is
+/// for one standalone server; a cluster's redirections would lead clients past it.
+///
+/// # Scripts
+///
+/// `EVALSHA` names a script by its SHA-1 only. The proxy reads names off the bodies that go by in `SCRIPT LOAD` and
+/// `EVAL`, on any connection, and from [`learn_script`](Self::learn_script): a body that begins with the line
+/// `-- streamherd:settle` is the script `settle`.
+///
+/// # Limits
+///
+/// After a `SUBSCRIBE`, `PSUBSCRIBE`, `SSUBSCRIBE` or `MONITOR`, replies can no longer be counted: the connection is
+/// then passed through untouched, without faults or rewrites, though [`seen`](Self::seen) goes on. `CLIENT REPLY OFF`
+/// is not understood.
+///
+/// # Examples
+///
+/// ```
+/// use streamherd_testkit::{Fault, Matcher, Proxy, RawClient, Server};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let server = Server::start();
+/// let proxy = Proxy::start(&server).await;
+/// let fault = proxy.on(Matcher::command("INCR"), 1, Fault::SwallowReply);
+///
+/// let mut client = RawClient::connect(("127.0.0.1", proxy.port())).unwrap();
+/// assert!(client.try_call(&["INCR", "hits"]).is_err());
+/// assert!(fault.fired());
+/// assert_eq!(server.client().cmd("GET hits").int(), 1);
+/// # });
+/// ```
+#[derive(Debug)]
+pub struct Proxy {
+    port: Port,
+    shared: Arc<Shared>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Proxy {
+    /// Starts a proxy in front of `server`, on a free port of 127.0.0.1. Connections are accepted when it returns.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot listen or start its thread.
+    pub async fn start(server: &Server) -> Self {
+        match Self::launch((Ipv4Addr::LOCALHOST, server.port()).into()) {
+            Ok(proxy) => proxy,
+            Err(error) => panic!("cannot start a proxy: {error}"),
+        }
+    }
+
+    /// The port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    /// `redis://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port())
+    }
+
+    /// Arms a fault for the `nth` request that matches, counted from 1 and from now on over all connections. A fault
+    /// happens once. Of two that are due at the same request, the one armed first happens, and the other at its next
+    /// match.
+    ///
+    /// # Panics
+    ///
+    /// If `nth` is 0.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "a test may see by other means that the fault happened"
+    )]
+    #[track_caller]
+    pub fn on(&self, matcher: Matcher, nth: usize, fault: Fault) -> Armed {
+        assert!(nth > 0, "matches are counted from 1");
+        lock(&self.shared.rules).arm(matcher, nth, fault)
+    }
+
+    /// Closes all connections. New ones are accepted.
+    pub fn sever_all(&self) {
+        self.shared.sever_all();
+    }
+
+    /// While `true`, closes all connections and every new one at once: a server that is there but does not talk.
+    pub fn refuse(&self, refuse: bool) {
+        self.shared.refuse(refuse);
+    }
+
+    /// The [names](Command::name) of all commands received so far, in order of arrival, the dropped ones included.
+    #[must_use]
+    pub fn seen(&self) -> Vec<String> {
+        lock(&self.shared.seen).clone()
+    }
+
+    /// Replaces `from` by `to` in every reply from now on: to fake `redis_version:6.0.16`, say.
+    ///
+    /// # Panics
+    ///
+    /// If `from` is empty or `to` is not as long, because the lengths in a reply would then be wrong.
+    #[track_caller]
+    pub fn rewrite_replies(&self, from: &[u8], to: &[u8]) {
+        assert!(!from.is_empty(), "there is nothing to replace");
+        assert_eq!(from.len(), to.len(), "a rewrite must keep the length");
+        lock(&self.shared.rewrites).push((from.to_vec(), to.to_vec()));
+    }
+
+    /// Tells the proxy the name of a script that was loaded past it. A body without a name is ignored.
+    pub fn learn_script(&self, body: &[u8]) {
+        lock(&self.shared.scripts).learn(body);
+    }
+
+    fn launch(server: SocketAddr) -> io::Result<Self> {
+        // Not a port of the kernel's choice: it hands those out again soon, and a client that still reconnects to this
+        // proxy would reach another test's.
+        let (port, listener) = Port::listen().map_err(io::Error::other)?;
+        listener.set_nonblocking(true)?;
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+        let shared = Arc::new(Shared::new(server));
+        let (stop, stopped) = oneshot::channel();
+        // A thread of its own, so that a test which blocks its runtime does not stop the proxy too.
+        let thread = thread::Builder::new().name("testkit-proxy".to_owned()).spawn({
+            let shared = Arc::clone(&shared);
+            move || serve(runtime, listener, &shared, stopped)
+        })?;
+        Ok(Self {
+            port,
+            shared,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        self.shared.refuse(true);
+        if let Some(thread) = self.thread.take() {
+            // If it panicked, it has printed why.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(runtime: Runtime, listener: TcpListener, shared: &Arc<Shared>, mut stopped: oneshot::Receiver<()>) {
+    runtime.block_on(async {
+        let listener = match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => panic!("the proxy cannot listen: {error}"),
+        };
+        loop {
+            tokio::select! {
+                _ = &mut stopped => return,
+                accepted = listener.accept() => if let Ok((client, _)) = accepted {
+                    tokio::spawn(connect(Arc::clone(shared), client));
+                },
+            }
+        }
+    });
+    // Not by dropping it, which would wait for hooks that may be stuck.
+    runtime.shutdown_background();
+}
+
+/// Serves one connection. An error means that one of its sides is gone, and so is the connection then.
+async fn connect(shared: Arc<Shared>, client: TcpStream) -> io::Result<()> {
+    let (client, copy) = duplicate(client)?;
+    let Some(id) = shared.admit(copy) else {
+        return Ok(());
+    };
+    let registered = Registered { shared: &shared, id };
+    let (server, copy) = duplicate(TcpStream::connect(shared.server).await?)?;
+    if shared.join(registered.id, copy) {
+        Link::new(&shared).run(client, server).await;
+    }
+    Ok(())
+}
+
+/// Closes the connection in the end, however that comes: the copies in the register would keep it open.
+struct Registered<'a> {
+    shared: &'a Shared,
+    id: u64,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.shared.sever(self.id);
+    }
+}
+
+fn duplicate(stream: TcpStream) -> io::Result<(TcpStream, std::net::TcpStream)> {
+    stream.set_nodelay(true)?;
+    let stream = stream.into_std()?;
+    let copy = stream.try_clone()?;
+    Ok((TcpStream::from_std(stream)?, copy))
+}

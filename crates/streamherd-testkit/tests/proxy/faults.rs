@@ -1,0 +1,208 @@
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use streamherd_testkit::{Fault, Matcher, Process, Proxy, RawClient, Reply, Server, eventually_blocking};
+
+use crate::{SOON, pipeline, through};
+
+#[tokio::test]
+async fn a_swallowed_reply_was_still_executed() {
+    let server = Server::start();
+    let proxy = Proxy::start(&server).await;
+    let fault = proxy.on(Matcher::command("incr"), 1, Fault::SwallowReply);
+    let mut client = through(&proxy);
+    client.cmd("PING").ok();
+    assert!(!fault.fired());
+    assert!(client.try_call(&["INCR", "n"]).is_err());
+    assert!(fault.fired());
+    fault.wait_fired(SOON).await;
+    assert_eq!(server.client().cmd("GET n").int(), 1);
+    assert_eq!(through(&proxy).cmd("INCR n").int(), 2, "a fault happens once");
+}
+
+#[tokio::test]
+async fn only_the_nth_reply_of_a_pipeline_is_swallowed() {
+    let server = Server::start();
+    let proxy = Proxy::start(&server).await;
+    let fault = proxy.on(Matcher::command("INCR"), 3, Fault::SwallowReply);
+    let mut client = through(&proxy);
+    pipeline(
+        &mut client,
+        &[
+            "INCR n",
+            "XRANGE none - +",
+            "INCR n",
+            "GET none",
+            "INCR n",
+            "INCR n",
+            "PING",
+        ],
+    );
+    assert_eq!(client.receive().unwrap(), Reply::Int(1));
+    assert_eq!(client.receive().unwrap(), Reply::Array(vec![]));
+    assert_eq!(client.receive().unwrap(), Reply::Int(2));
+    assert_eq!(client.receive().unwrap(), Reply::Nil);
+    assert!(client.receive().is_err());
+    assert!(fault.fired());
+    assert_eq!(
+        server.client().cmd("GET n").int(),
+        3,
+        "nothing behind the fault is forwarded"
+    );
+}
+
+#[tokio::test]
+async fn matches_are_counted_over_all_connections() {
+    let server = Server::start();
+    let proxy = Proxy::start(&server).await;
+    proxy.on(Matcher::command("INCR"), 2, Fault::DropRequest);
+    let (mut one, mut other) = (through(&proxy), through(&proxy));
+    assert_eq!(one.cmd("INCR n").int(), 1);
+    assert!(other.try_call(&["INCR", "n"]).is_err());
+    assert_eq!(one.cmd("INCR n").int(), 2, "the other connection goes on");
+}
+
+#[tokio::test]
+async fn a_dropped_request_was_not_executed_and_earlier_replies_arrive() {
+    let server = Server::start();
+    let proxy = Proxy::start(&server).await;
+    let fault = proxy.on(Matcher::command("SET"), 1, Fault::DropRequest);
+    let mut client = through(&proxy);
+    pipeline(&mut client, &["INCR n", "INCR n", "SET n 100", "INCR n"]);
+    assert_eq!(client.receive().unwrap(), Reply::Int(1));
+    assert_eq!(client.receive().unwrap(), Reply::Int(2));
+    assert!(client.receive().is_err());
+    assert!(fault.fired());
+    assert_eq!(server.client().cmd("GET n").int(), 2);
+    assert_eq!(proxy.seen(), ["INCR", "INCR", "SET"]);
+}
+
+#[tokio::test]
+async fn two_faults_at_one_request_happen_one_after_the_other() {
+    let server = Server::start();
+    let proxy = Proxy::start(&server).await;
+    let dropped = proxy.on(Matcher::any(), 1, Fault::DropRequest);
+    let swallowed = proxy.on(Matcher::command("INCR"), 1, Fault::SwallowReply);
+    assert!(through(&proxy).try_call(&["INCR", "n"]).is_err());
+    assert!(dropped.fired() && !swallowed.fired());
+    assert!(through(&proxy).try_call(&["INCR", "n"]).is_err());
+    assert!(swallowed.fired());
+    assert_eq!(server.client().cmd("GET n").int(), 1);
+}
+
+#[tokio::test]
+async fn a_delayed_request_holds_what_is_behind_it() {
+    let server = Server::start();
+    let proxy = Proxy::start(&server).await;
+    let delay = Duration::from_millis(200);
+    let fault = proxy.on(Matcher::command("SET"), 1, Fault::Delay(delay));
+    let mut client = through(&proxy);
+    let started = Instant::now();
+    pipeline(&mut client, &["INCR before", "SET k v", "INCR after"]);
+    assert_eq!(client.receive().unwrap(), Reply::Int(1));
+    fault.wait_fired(SOON).await;
+    let mut redis = server.client();
+    assert!(redis.cmd("GET k").is_nil() || started.elapsed() >= delay);
+    assert_eq!(through(&proxy).cmd("PING").text(), "PONG");
+    assert_eq!(client.receive().unwrap().text(), "OK");
+    assert!(started.elapsed() >= delay);
+    assert_eq!(client.receive().unwrap(), Reply::Int(1));
+}
+
+#[tokio::test]
+async fn a_delayed_request_arrives_even_if_its_client_is_gone() {
+    let server = Server::start();
+    let proxy = Proxy::start(&server).await;
+    let fault = proxy.on(Matcher::command("SET"), 1, Fault::Delay(Duration::from_millis(100)));
+    let mut client = through(&proxy);
+    client.send(&["SET", "k", "v"]).unwrap();
+    fault.wait_fired(SOON).await;
+    drop(client);
+    let mut redis = server.client();
+    eventually_blocking(SOON, "the late SET arrives", || {
+        (!redis.cmd("GET k").is_nil()).then_some(())
+    });
+}
+
+#[tokio::test]
+async fn the_hook_before_kills_the_client_whose_request_is_never_executed() {
+    let server = Server::start();
+    let proxy = Proxy::start(&server).await;
+    let (worker_sender, worker) = mpsc::channel::<Process>();
+    let (sender, killed) = mpsc::channel();
+    let fault = proxy.on(
+        Matcher::command("SET"),
+        1,
+        Fault::Before(Box::new(move || {
+            let mut worker = worker.recv_timeout(SOON).unwrap();
+            worker.kill();
+            sender.send(worker.wait(SOON)).unwrap();
+        })),
+    );
+    // Only now: a worker that runs already could be faster than the arming.
+    let worker = spawn_client(&proxy, "INCR n\nINCR n\nSET n 100\n");
+    worker_sender.send(worker).unwrap();
+    fault.wait_fired(SOON).await;
+    assert!(!killed.recv_timeout(SOON).unwrap().success());
+    assert_eq!(server.client().cmd("GET n").int(), 2);
+}
+
+#[tokio::test]
+async fn the_hook_after_runs_when_the_request_is_executed_and_its_reply_is_lost() {
+    let server = Server::start();
+    let proxy = Proxy::start(&server).await;
+    let mut redis = server.client();
+    let (sender, observed) = mpsc::channel();
+    let fault = proxy.on(
+        Matcher::command("INCR"),
+        2,
+        Fault::After(Box::new(move || sender.send(redis.cmd("GET n").int()).unwrap())),
+    );
+    let mut client = through(&proxy);
+    pipeline(&mut client, &["INCR n", "INCR n"]);
+    assert_eq!(client.receive().unwrap(), Reply::Int(1));
+    assert!(client.receive().is_err());
+    assert!(fault.fired());
+    assert_eq!(observed.recv_timeout(SOON).unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_reply_is_swallowed_even_if_the_client_gave_up_waiting() {
+    let server = Server::start();
+    let proxy = Proxy::start(&server).await;
+    let fault = proxy.on(Matcher::command("BLPOP"), 1, Fault::SwallowReply);
+    let mut client = through(&proxy);
+    client.send(&["BLPOP", "list", "0"]).unwrap();
+    let mut redis = server.client();
+    let blocked = |redis: &mut RawClient| redis.cmd("INFO clients").text().contains("blocked_clients:1");
+    eventually_blocking(SOON, "BLPOP blocks", || blocked(&mut redis).then_some(()));
+    drop(client);
+    redis.cmd("RPUSH list a").ok();
+    fault.wait_fired(SOON).await;
+    assert_eq!(redis.cmd("LLEN list").int(), 0);
+}
+
+#[tokio::test]
+async fn a_custom_matcher_sees_the_arguments() {
+    let server = Server::start();
+    let proxy = Proxy::start(&server).await;
+    proxy.on(
+        Matcher::custom(|command| command.args().get(1).is_some_and(|key| key == b"b")),
+        1,
+        Fault::DropRequest,
+    );
+    let mut client = through(&proxy);
+    client.cmd("INCR a").ok();
+    assert!(client.try_call(&["INCR", "b"]).is_err());
+}
+
+/// A client in a process of its own: bash, because it can open a TCP connection and is everywhere the tests run.
+fn spawn_client(proxy: &Proxy, commands: &str) -> Process {
+    let script = format!(
+        "exec 3<>/dev/tcp/127.0.0.1/{}; printf '%s' '{commands}' >&3; cat <&3",
+        proxy.port()
+    );
+    let mut command = std::process::Command::new("bash");
+    command.args(["-c", &script]).stdout(std::process::Stdio::null());
+    Process::spawn(command)
+}

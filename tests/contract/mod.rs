@@ -1,0 +1,3 @@
+//! The guarantees, one file per part of the protocol. Test names are the sentences they prove.
+
+mod work;

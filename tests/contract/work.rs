@@ -1,0 +1,97 @@
+//! From submit to done, and what a lease tells.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use streamherd::{Lane, RetryAfter};
+use streamherd_testkit::{Server, eventually};
+use streamherd_tests::{Truth, Worker, builder, field, names, submit};
+
+#[tokio::test]
+async fn a_submitted_stream_is_worked_on_once_and_leaves_nothing() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let producer = builder(&server.url()).connect_producer().await.unwrap();
+    let id = producer.submit("user-1", &json!({"plan": "pro"})).await.unwrap();
+
+    let mut worker = Worker::start(&server.url()).await;
+    let lease = worker.added().await;
+    assert_eq!(lease.stream(), "user-1");
+    assert_eq!(lease.info::<Value>().unwrap(), json!({"plan": "pro"}));
+    assert_eq!((lease.id().lane, lease.id().id), (Lane::Input, id));
+    assert_eq!((lease.original_id(), lease.attempt()), (id, 0));
+    assert!(lease.is_valid() && lease.remaining() > Duration::ZERO);
+    let value = truth.cmd(&format!("GET T:lock:{id}")).text();
+    assert_eq!(value, format!("{}:{}", worker.client.consumer(), lease.token()));
+
+    lease.done().await.unwrap();
+    assert!(truth.is_clean());
+    assert_eq!(worker.client.shutdown(Duration::ZERO).await.settled, 0);
+}
+
+#[tokio::test]
+async fn a_retry_counts_and_comes_back_first_with_all_its_fields() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    truth.call(&[
+        "XADD",
+        "{orders:0}:input",
+        "*",
+        "trace",
+        "t1",
+        "lbs-input",
+        r#"{"DataStreamName":"a","Info":7}"#,
+    ]);
+    let mut worker = Worker::with(builder(&server.url()).max_in_flight(1)).await;
+    let lease = worker.added().await;
+    let (first, origin) = (lease.token(), lease.original_id());
+    submit(&server.url(), names("later", 20)).await;
+
+    lease.retry(RetryAfter::now().because("it was Tuesday")).await.unwrap();
+    let again = worker.added().await;
+    assert_eq!(again.stream(), "a", "before the backlog");
+    assert_eq!((again.attempt(), again.failures(), again.abandonments()), (1, 1, 0));
+    assert_eq!((again.id().lane, again.original_id()), (Lane::Front, origin));
+    assert!(again.token() > first);
+    assert_eq!(again.info::<u8>().unwrap(), 7);
+    let (_, fields) = truth.entries("front").remove(0);
+    assert_eq!(field(&fields, "trace"), "t1");
+    assert_eq!(field(&fields, "_retry_count"), "1");
+    again.done().await.unwrap();
+}
+
+#[tokio::test]
+async fn all_of_many_streams_are_done_by_several_workers() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    submit(&server.url(), names("s", 500)).await;
+    let mut done = std::collections::BTreeSet::new();
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    for _ in 0..3 {
+        let mut worker = Worker::start(&server.url()).await;
+        let tell = tell.clone();
+        tokio::spawn(async move {
+            loop {
+                let lease = worker.added().await;
+                let name = lease.stream().to_owned();
+                lease.done().await.unwrap();
+                tell.send((worker.client.consumer().to_string(), name)).unwrap();
+            }
+        });
+    }
+    let mut workers = std::collections::BTreeSet::new();
+    while done.len() < 500 {
+        let (worker, name) = tokio::time::timeout(streamherd_tests::SOON, told.recv())
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(done.insert(name), "done twice");
+        workers.insert(worker);
+    }
+    assert_eq!(workers.len(), 3, "everyone had a share");
+    eventually(streamherd_tests::SOON, "the queue is empty", || {
+        let clean = truth.is_clean();
+        async move { clean.then_some(()) }
+    })
+    .await;
+}

@@ -126,7 +126,7 @@ impl Broker {
                         self.core.metrics.hints_missed(missed);
                         self.core.scan_now.notify_one();
                     }
-                    Heard::Closed => return StoreError::subscription_closed(),
+                    Heard::Closed => return StoreError::interrupted("subscribe"),
                 },
                 () = due => {
                     self.look(&mut expired).await;
@@ -135,7 +135,7 @@ impl Broker {
                 }
                 again = reconnects.next() => {
                     if again.is_none() {
-                        return StoreError::subscription_closed();
+                        return StoreError::interrupted("subscribe");
                     }
                     if let Err(e) = self.subscribe(&subscription).await {
                         return e;
@@ -165,12 +165,14 @@ impl Broker {
             let _ = confirmed.send(());
         }
         match standing {
-            Ok(true) => self.core.health.listening(true),
+            Ok(true) => {
+                self.core.health.listening(true);
+                self.core.scan_now.notify_one();
+            }
             Ok(false) => self.warn("Redis did not confirm the subscription to keyspace notifications"),
             Err(e) if e.is_denied() => self.warn(&e.to_string()),
             Err(e) => return Err(e),
         }
-        self.core.scan_now.notify_one();
         Ok(())
     }
 

@@ -88,9 +88,9 @@ impl Settler {
         let steps: Vec<SettleStep> = batch.iter().map(|s| s.step.clone()).collect();
         let outcomes = loop {
             let (epoch, _) = core.session.current();
-            let problem = match core.store.settle(&epoch, self.number, limits, &steps).await {
+            let problem = match core.leasing.settle(&epoch, self.number, limits, &steps).await {
                 Ok(Judged::Ok(outcomes)) => break outcomes,
-                Ok(Judged::EpochChanged) => match core.hello(&core.store).await {
+                Ok(Judged::EpochChanged) => match core.hello(&core.leasing).await {
                     Ok(()) => continue,
                     Err(e) => e,
                 },
@@ -127,7 +127,7 @@ impl Settler {
                 }
                 Settled::Later => left.push(settlement),
                 Settled::NoGroup => {
-                    trouble |= core.hello(&core.store).await.is_err();
+                    trouble |= core.hello(&core.leasing).await.is_err();
                     left.push(settlement);
                 }
                 Settled::Failed(e) if e.is_transient() => {

@@ -1,7 +1,6 @@
 //! Which store this is: the epoch, and what a new one means.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use crate::config::Settings;
 use crate::error::ConnectError;
@@ -19,7 +18,8 @@ impl Session {
     /// # Errors
     /// What makes this service impossible here.
     pub(crate) async fn open(store: &Store, settings: &Settings) -> Result<Self, ConnectError> {
-        let min_idle = scanning_min_idle(settings);
+        let scans = !settings.recovery.scan_interval.is_zero();
+        let min_idle = scans.then_some(settings.min_idle);
         match store.hello(settings.lock_ttl, min_idle).await? {
             Ok(Hello { epoch }) => Ok(Self(Mutex::new((epoch, 0)))),
             Err(HelloRefusal::WrongType { key, found, expected }) => {
@@ -37,12 +37,13 @@ impl Session {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks the store again; a loss is reported to the one caller that found it first.
+    /// Asks the store again; a loss is reported to the one caller that found it first. A running worker does not stop
+    /// because a newcomer uses a larger `lock_ttl`: the locks protect that one's streams.
     ///
     /// # Errors
     /// Redis did not answer, or the service has become impossible.
     pub(crate) async fn hello(&self, store: &Store, settings: &Settings) -> Result<Option<DataLoss>, StoreError> {
-        let epoch = match store.hello(settings.lock_ttl, scanning_min_idle(settings)).await? {
+        let epoch = match store.hello(settings.lock_ttl, None).await? {
             Ok(Hello { epoch }) => epoch,
             Err(refusal) => return Err(StoreError::hello_refused(&format!("{refusal:?}"))),
         };
@@ -53,10 +54,6 @@ impl Session {
         *current = (epoch, current.1 + 1);
         Ok(Some(DataLoss { times: current.1 }))
     }
-}
-
-fn scanning_min_idle(settings: &Settings) -> Option<Duration> {
-    (!settings.recovery.scan_interval.is_zero()).then_some(settings.min_idle)
 }
 
 /// XAUTOCLAIM-era features (`XPENDING IDLE`, exclusive ranges) came with 6.2; Valkey reports 7.2.4 or later here.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Moment;
 use crate::config::Settings;
 use crate::error::DisownedReason;
-use crate::id::{ConsumerId, EntryId};
+use crate::id::{ConsumerId, EntryId, Token};
 use crate::keys::Keys;
 use crate::lock::{Held, Leases, Settlement};
 use crate::metrics::Metrics;
@@ -28,6 +28,8 @@ pub(crate) struct Core {
     pub(crate) settings: Settings,
     pub(crate) consumer: ConsumerId,
     pub(crate) store: Store,
+    /// The same connection, for scripts that leases wait for.
+    pub(crate) leasing: Store,
     pub(crate) session: Session,
     pub(crate) leases: Leases,
     pub(crate) outbox: Outbox,
@@ -66,16 +68,16 @@ impl Core {
         }
     }
 
-    /// Gives back an entry that was read but never leased.
-    pub(crate) fn hand_back(&self, id: EntryId, operation: Operation) {
+    /// Gives back an entry that the user has never seen.
+    pub(crate) fn hand_back(&self, id: EntryId, token: Option<Token>, operation: Operation) {
         self.leases.note(id);
-        self.settle(Settlement::unattended(id, None, operation));
+        self.settle(Settlement::unattended(id, token, operation));
     }
 
-    /// Ends a lease against its owner's will.
-    pub(crate) fn disown(&self, held: &Arc<Held>, reason: DisownedReason) {
+    /// Ends a lease against its owner's will; true for the one call that did it.
+    pub(crate) fn disown(&self, held: &Arc<Held>, reason: DisownedReason) -> bool {
         if !held.disown(reason) {
-            return;
+            return false;
         }
         self.metrics.disowned(reason);
         self.outbox
@@ -89,6 +91,7 @@ impl Core {
                 self.settle(Settlement::unattended(held.id(), Some(held.token), Operation::Release));
             }
         }
+        true
     }
 
     /// Says hello to the store and takes over its epoch; a new one is told to the user.

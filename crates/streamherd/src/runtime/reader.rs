@@ -175,7 +175,7 @@ impl Reader {
         for raw in entries {
             core.metrics.read(raw.id.lane);
             if leaving || readable.len() == slots.len() {
-                core.hand_back(raw.id, Operation::Release);
+                core.hand_back(raw.id, None, Operation::Release);
                 continue;
             }
             match Entry::parse(raw.id, &raw.fields) {
@@ -186,7 +186,7 @@ impl Reader {
                         Poison::TooLarge(error) => ("too_large", error),
                     };
                     tracing::warn!(service = %core.settings.service, entry = %raw.id, reason, error, "an entry can't be read and goes to the dead letters");
-                    core.hand_back(raw.id, Operation::DeadLetter { reason, error });
+                    core.hand_back(raw.id, None, Operation::DeadLetter { reason, error });
                 }
             }
         }
@@ -196,12 +196,12 @@ impl Reader {
         let ids: Vec<_> = readable.iter().map(|entry| entry.id).collect();
         let (epoch, era) = core.session.current();
         let start = Moment::now();
-        let acquired = core.store.acquire(&epoch, core.settings.lock_ttl, &ids).await;
+        let acquired = core.leasing.acquire(&epoch, core.settings.lock_ttl, &ids).await;
         let outcomes = match acquired {
             Ok(Judged::Ok(outcomes)) => outcomes,
             Ok(Judged::EpochChanged) => {
                 self.audit_due = true;
-                return core.hello(&core.store).await;
+                return core.hello(&core.leasing).await;
             }
             Err(e) => {
                 self.audit_due = true;
@@ -209,16 +209,13 @@ impl Reader {
             }
         };
         let deadline = core.deadline(start);
+        let mut failed = None;
         for (entry, outcome) in readable.into_iter().zip(outcomes) {
             core.metrics.acquired(&outcome);
             match outcome {
                 Acquired::Ok(token) => {
-                    let Some(slot) = slots.pop_front() else {
-                        core.hand_back(entry.id, Operation::Release);
-                        continue;
-                    };
-                    let Some(alive) = self.alive.upgrade() else {
-                        core.hand_back(entry.id, Operation::Release);
+                    let (Some(slot), Some(alive)) = (slots.pop_front(), self.alive.upgrade()) else {
+                        core.hand_back(entry.id, Some(token), Operation::Release);
                         continue;
                     };
                     // Into the table first: from there the heartbeat keeps it alive however long it waits to be received.
@@ -233,14 +230,14 @@ impl Reader {
                 // Its owner lives. If it dies, its lock expires and the scan finds the entry.
                 Acquired::Held => {}
                 Acquired::Failed(e) => {
-                    tracing::warn!(error = %e, entry = %entry.id, "an entry could not be acquired; trying again");
+                    tracing::debug!(error = %e, entry = %entry.id, "an entry could not be acquired; trying again");
                     self.audit_due = true;
-                    slots.pop_front();
+                    failed = Some(e);
                 }
             }
         }
         core.metrics.slots_free(core.slots.available_permits());
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// Looks for entries pending under this name that no lease of this process ever had: what a read assigned whose
@@ -253,7 +250,7 @@ impl Reader {
             match self.store.body(id).await? {
                 Some(raw) if room => found.push(raw),
                 // No slot for it, or no body: the release tells the two apart.
-                _ => self.core.hand_back(id, Operation::Release),
+                _ => self.core.hand_back(id, None, Operation::Release),
             }
         }
         if found.is_empty() {
@@ -291,7 +288,7 @@ impl Reader {
         match self.unknown().await {
             Ok(ids) => ids
                 .into_iter()
-                .for_each(|id| self.core.hand_back(id, Operation::Release)),
+                .for_each(|id| self.core.hand_back(id, None, Operation::Release)),
             Err(e) => tracing::debug!(error = %e, "what was read last is left to the scan"),
         }
     }

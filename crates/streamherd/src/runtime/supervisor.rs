@@ -23,7 +23,7 @@ use crate::metrics::{self, Metrics};
 use crate::notification::{Inbox, Notification, Outbox};
 use crate::recovery::Session;
 use crate::scanner::Scanner;
-use crate::store::{Connection, Endpoint, Store};
+use crate::store::{Connection, Endpoint, Store, StoreError};
 
 /// Keeps the client running. Client, notifications and each lease hold one; when the last is dropped the client ends.
 #[derive(Debug, Clone)]
@@ -102,7 +102,18 @@ pub(crate) struct Started {
 }
 
 /// Connects, checks the store, and starts every task. On an error nothing is left running.
+///
+/// In a task of its own: dropped half-way it would leave connections behind. When nobody waits for the result, the
+/// handle in it is dropped, and the client ends.
 pub(crate) async fn start(settings: Settings, endpoint: Endpoint) -> Result<Started, ConnectError> {
+    match tokio::spawn(connect(settings, endpoint)).await {
+        Ok(started) => started,
+        Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
+        Err(_) => Err(StoreError::interrupted("connect").into()),
+    }
+}
+
+async fn connect(settings: Settings, endpoint: Endpoint) -> Result<Started, ConnectError> {
     let metrics = Metrics::new(&settings.service);
     let endpoint = endpoint.with(settings.command_timeout, settings.reconnect, metrics.clone());
     let commands = endpoint.open_first().await?;
@@ -136,6 +147,7 @@ async fn open(
     let (settlements, settlement_inbox) = mpsc::unbounded_channel();
     let core = Arc::new(Core {
         slots: Arc::new(Semaphore::new(settings.max_in_flight)),
+        leasing: store.with_timeout(settings.lease_timeout),
         settings,
         consumer,
         store,
@@ -240,14 +252,15 @@ impl Supervisor {
 
         // 3. What is left goes to the others, now: its locks are deleted, not left to expire.
         let left = core.leases.all();
-        for lease in &left {
-            core.disown(lease, DisownedReason::Shutdown);
-        }
+        let left = left
+            .iter()
+            .filter(|held| core.disown(held, DisownedReason::Shutdown))
+            .count();
         let _ = tokio::time::timeout(LAST_CALL, core.leases.emptied()).await;
         let abandoned = core.leases.len();
         let report = ShutdownReport {
-            settled: held.saturating_sub(left.len()),
-            released: left.len().saturating_sub(abandoned),
+            settled: held.saturating_sub(left.max(abandoned)),
+            released: left.saturating_sub(abandoned),
             abandoned,
         };
 

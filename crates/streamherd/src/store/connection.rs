@@ -111,7 +111,24 @@ impl Endpoint {
     }
 
     /// Connects. Its background task runs on the runtime of the caller.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a connection that nobody waits for any more is closed. The client library's own future, dropped
+    /// half-way, would go on trying for ever.
     pub(crate) async fn open(&self) -> Result<Connection, StoreError> {
+        let (opened, connection) = tokio::sync::oneshot::channel();
+        let endpoint = self.clone();
+        tokio::spawn(async move {
+            if let Err(Ok(unwanted)) = opened.send(endpoint.connect().await) {
+                unwanted.close(Duration::ZERO).await;
+            }
+        });
+        connection
+            .await
+            .unwrap_or_else(|_| Err(StoreError::interrupted("connect")))
+    }
+
+    async fn connect(&self) -> Result<Connection, StoreError> {
         let mut builder = Builder::from_config(self.config.clone());
         let millis = |span: Duration| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
         // Without a policy the client stops for ever at its first disconnect, and says it is connected.

@@ -66,9 +66,10 @@ impl StoreError {
         }
     }
 
-    pub(crate) const fn subscription_closed() -> Self {
+    /// The connection, or the runtime it lived on, ended under way.
+    pub(crate) const fn interrupted(operation: &'static str) -> Self {
         Self {
-            operation: "subscribe",
+            operation,
             kind: Kind::ConnectionLost,
             source: None,
         }
@@ -173,16 +174,30 @@ fn classify(error: &FredError) -> Kind {
     }
 }
 
+/// A script's error carries its cause behind a prefix of its own (Redis 6.2) or a suffix (7.0), so the word is looked for
+/// anywhere.
 fn of_server(text: &str) -> Kind {
-    let word = text.split([' ', ':']).next().unwrap_or("");
-    match word {
-        "OOM" => Kind::OutOfMemory,
-        "NOPERM" => Kind::Denied,
-        "NOAUTH" | "WRONGPASS" => Kind::Login,
-        "LOADING" | "READONLY" | "MASTERDOWN" | "BUSY" | "MISCONF" | "CLUSTERDOWN" | "TRYAGAIN" => Kind::NotReady,
-        _ if text.contains("can't run this command") || text.contains("NOPERM") => Kind::Denied,
-        _ if text.contains("OOM command not allowed") => Kind::OutOfMemory,
-        _ => Kind::Refused(text.to_owned()),
+    const NOT_READY: [&str; 8] = [
+        "LOADING",
+        "READONLY",
+        "MASTERDOWN",
+        "BUSY ",
+        "MISCONF",
+        "CLUSTERDOWN",
+        "TRYAGAIN",
+        "NOREPLICAS",
+    ];
+    let says = |word: &&str| text.contains(*word);
+    if says(&"OOM command not allowed") {
+        Kind::OutOfMemory
+    } else if says(&"NOPERM") || says(&"can't run this command") || says(&"can't access") {
+        Kind::Denied
+    } else if says(&"NOAUTH") || says(&"WRONGPASS") {
+        Kind::Login
+    } else if NOT_READY.iter().any(says) {
+        Kind::NotReady
+    } else {
+        Kind::Refused(text.to_owned())
     }
 }
 

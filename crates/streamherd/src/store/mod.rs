@@ -48,6 +48,14 @@ impl Store {
             timeout,
         }
     }
+
+    /// The same store with another timeout.
+    pub(crate) fn with_timeout(&self, timeout: Duration) -> Self {
+        Self {
+            timeout,
+            ..self.clone()
+        }
+    }
 }
 
 /// What a script that takes the epoch answers: it judges nothing under another one.

@@ -1,0 +1,1 @@
+//! Small programs that use streamherd: see the files beside this one.

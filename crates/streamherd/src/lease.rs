@@ -31,15 +31,21 @@ use crate::store::{Operation, SettleStep};
 pub struct Lease {
     held: Arc<Held>,
     core: Arc<Core>,
+    span: tracing::Span,
     /// Gone once the lease is settled.
     open: Option<(OwnedSemaphorePermit, Handle)>,
 }
 
 impl Lease {
-    pub(crate) const fn new(held: Arc<Held>, core: Arc<Core>, permit: OwnedSemaphorePermit, alive: Handle) -> Self {
+    pub(crate) fn new(held: Arc<Held>, core: Arc<Core>, permit: OwnedSemaphorePermit, alive: Handle) -> Self {
+        let span = tracing::info_span!(
+            "lease", service = %core.settings.service, stream = %held.entry.name, token = %held.token,
+            attempt = held.entry.attempt
+        );
         Self {
             held,
             core,
+            span,
             open: Some((permit, alive)),
         }
     }
@@ -137,6 +143,13 @@ impl Lease {
         &self.held.lost
     }
 
+    /// The span of this lease, with service, stream, token and attempt: run the work in it
+    /// (`work.instrument(lease.span().clone())`), and its log lines tell which stream they are about.
+    #[must_use]
+    pub const fn span(&self) -> &tracing::Span {
+        &self.span
+    }
+
     /// The work is finished: the stream leaves the queue for good.
     ///
     /// Returns when Redis has confirmed it, however long that takes; the lease stays alive meanwhile.
@@ -205,6 +218,8 @@ impl Lease {
         permit: Option<OwnedSemaphorePermit>,
         reply: Option<oneshot::Sender<Result<(), SettleError>>>,
     ) -> Result<(), LeaseLost> {
+        self.span
+            .in_scope(|| tracing::debug!(operation = operation.name(), "settling"));
         if self.held.begin_settling(Moment::now()).is_err() {
             self.core.metrics.settled_late(operation.name());
             return Err(self.loss());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::table::{Held, Phase};
 use crate::backoff::{Backoff, jittered};
@@ -134,7 +135,8 @@ async fn renew_all(core: &Arc<Core>, store: &Store, beat: Moment) -> Result<(), 
     due.retain(|held| held.renewed() < beat && held.is_valid(beat));
     let mut first_error = None;
     for chunk in due.chunks(LOCKS_PER_CALL) {
-        if let Err(e) = renew_chunk(core, store, chunk).await {
+        let span = tracing::debug_span!("renew", service = %core.settings.service, leases = chunk.len());
+        if let Err(e) = renew_chunk(core, store, chunk).instrument(span).await {
             first_error.get_or_insert(e);
         }
     }

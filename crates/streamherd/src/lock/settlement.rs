@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tracing::Instrument as _;
 
 use crate::backoff::Backoff;
 use crate::error::{DisownedReason, LeaseLost, SettleError};
@@ -67,7 +68,10 @@ impl Settler {
                 }
             }
             self.number += 1;
-            let (left, trouble) = self.settle(batch, &mut backoff).await;
+            let span = tracing::debug_span!(
+                "settle", service = %settings.service, batch = self.number, entries = batch.len()
+            );
+            let (left, trouble) = self.settle(batch, &mut backoff).instrument(span).await;
             batch = left;
             if trouble {
                 tokio::time::sleep(backoff.draw()).await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument as _;
 
 use super::Core;
 use super::supervisor::WeakHandle;
@@ -68,7 +69,8 @@ impl Reader {
             if reconnects.happened() {
                 self.audit_due = true;
             }
-            match self.round(slots).await {
+            let span = tracing::debug_span!("read", service = %self.core.settings.service, slots = slots.len());
+            match self.round(slots).instrument(span).await {
                 Ok(()) => {
                     backoff.reset();
                     self.timeouts = 0;
@@ -105,8 +107,12 @@ impl Reader {
         let health = self.core.settings.health_interval;
         if self.audit_due || (!health.is_zero() && self.audited.elapsed() >= health) {
             self.core.hello(&self.store).await?;
-            self.audit(&mut slots).await?;
+            // Before the audit, which asks for another one where it could not finish.
             self.audit_due = false;
+            if let Err(e) = self.audit(&mut slots).await {
+                self.audit_due = true;
+                return Err(e);
+            }
             self.audited = Moment::now();
             if slots.is_empty() {
                 return Ok(());
@@ -222,7 +228,7 @@ impl Reader {
                     let held = Arc::new(Held::new(entry, token, era, start, deadline));
                     core.leases.insert(Arc::clone(&held));
                     let lease = Lease::new(held, Arc::clone(core), slot, alive);
-                    tracing::debug!(service = %core.settings.service, stream = lease.stream(), token = %token, "stream added");
+                    lease.span().in_scope(|| tracing::debug!("stream added"));
                     core.outbox.send(Notification::StreamAdded(lease));
                 }
                 // Re-queued while this worker stood still between its read and its lock: somebody else's now.

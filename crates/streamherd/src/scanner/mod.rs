@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::id::{EntryId, Lane};
 use crate::runtime::Core;
@@ -40,7 +41,7 @@ impl Scanner {
         loop {
             let scan = tokio::select! {
                 () = self.stop.cancelled() => return,
-                scan = self.scan(forced) => scan,
+                scan = self.scan(forced).instrument(tracing::debug_span!("scan", service = %self.core.settings.service, forced)) => scan,
             };
             let cost = match scan {
                 Ok(scanned) => {

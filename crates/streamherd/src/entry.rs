@@ -68,7 +68,9 @@ impl Entry {
     /// Everything a foreign producer can do wrong; the text says what, for the dead letter.
     pub(crate) fn parse(id: EntryId, fields: &Fields) -> Result<Self, Poison> {
         let bytes: usize = fields.iter().map(|(k, v)| k.len() + v.len()).sum();
-        if fields.len() > MAX_FIELDS || bytes > MAX_ENTRY_BYTES {
+        // What a re-queue adds does not count against an entry that was within the limits when it was submitted.
+        let (more_fields, more_bytes) = field(fields, ORIGIN_FIELD).map_or((0, 0), |_| (16, 4096));
+        if fields.len() > MAX_FIELDS + more_fields || bytes > MAX_ENTRY_BYTES + more_bytes {
             return Err(Poison::TooLarge(format!(
                 "{} fields and {bytes} bytes; the limits are {MAX_FIELDS} and {MAX_ENTRY_BYTES}",
                 fields.len()

@@ -32,6 +32,8 @@ pub struct Lease {
     held: Arc<Held>,
     core: Arc<Core>,
     span: tracing::Span,
+    /// Whether the user has received it.
+    delivered: bool,
     /// Gone once the lease is settled.
     open: Option<(OwnedSemaphorePermit, Handle)>,
 }
@@ -46,6 +48,7 @@ impl Lease {
             held,
             core,
             span,
+            delivered: false,
             open: Some((permit, alive)),
         }
     }
@@ -237,6 +240,10 @@ impl Lease {
         Ok(())
     }
 
+    pub(crate) const fn delivered(&mut self) {
+        self.delivered = true;
+    }
+
     /// Why the lease is lost; whoever notices first says so to everybody.
     fn loss(&self) -> LeaseLost {
         self.core.disown(&self.held, DisownedReason::DeadlinePassed);
@@ -258,13 +265,13 @@ impl Drop for Lease {
         let Some((permit, _alive)) = self.open.take() else {
             return;
         };
-        let operation = if self.core.outbox.is_closed() {
-            // Nobody ever saw it, or nobody listens any more: not the stream's fault.
-            Operation::Release
-        } else {
+        let operation = if self.delivered {
             Operation::Retry {
                 error: "the handler dropped its lease".to_owned(),
             }
+        } else {
+            // Nobody ever saw it: not the stream's fault.
+            Operation::Release
         };
         let _ = self.submit(operation, Some(permit), None);
     }

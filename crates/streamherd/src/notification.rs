@@ -159,9 +159,15 @@ impl Notifications {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Notification>> {
-        let next = self.inbox.poll_recv(cx);
-        if let Poll::Ready(Some(Notification::StreamExpired(_))) = &next {
-            self.hints.fetch_sub(1, Ordering::Relaxed);
+        let mut next = self.inbox.poll_recv(cx);
+        match &mut next {
+            Poll::Ready(Some(Notification::StreamExpired(_))) => {
+                self.hints.fetch_sub(1, Ordering::Relaxed);
+            }
+            Poll::Ready(Some(Notification::StreamAdded(lease))) => lease.delivered(),
+            // The clients that still exist hold senders, which have nothing to say any more.
+            Poll::Ready(Some(Notification::Terminated(_))) => self.inbox.close(),
+            _ => {}
         }
         next
     }

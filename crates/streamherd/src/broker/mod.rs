@@ -63,7 +63,7 @@ impl Broker {
         loop {
             let listened = tokio::select! {
                 () = stop.cancelled() => return,
-                listened = self.endpoint.open() => listened,
+                listened = self.endpoint.open_for_events() => listened,
             };
             match listened {
                 Ok(connection) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -13,10 +14,11 @@ use crate::backoff::{Backoff, jittered};
 use crate::clock::Moment;
 use crate::error::{ConnectError, DisownedReason};
 use crate::runtime::Core;
-use crate::store::{Connection, Endpoint, Judged, Renewed, Store, StoreError};
+use crate::store::{Endpoint, Judged, Renewed, Store, StoreError};
 
 /// Locks per script call: about 2 ms of Redis.
 const LOCKS_PER_CALL: usize = 400;
+const CALLS_AT_A_TIME: usize = 8;
 const JITTER: f64 = 0.1;
 
 /// The running heartbeat. Dropping it stops the renewals at once: also when the user's runtime is torn down without a
@@ -99,22 +101,18 @@ async fn beat(
         connection.close(Duration::ZERO).await;
         return;
     }
-    let store = core.store_on(connection.clone(), core.settings.lease_timeout);
+    let mut store = core.store_on(connection, core.settings.lease_timeout);
     tokio::select! {
         () = stop.cancelled() => {}
         // Beside each other: a renewal may wait for its timeout, and a deadline must not wait for it.
-        () = renewals(&core, &store) => {}
+        () = renewals(&core, &endpoint, &mut store) => {}
         () = deadlines(&core) => {}
     }
-    close(connection).await;
-}
-
-async fn close(connection: Connection) {
-    connection.close(Duration::from_millis(200)).await;
+    store.connection.close(Duration::from_millis(200)).await;
 }
 
 /// Renews everything once per heartbeat, and what failed again and again until its deadline.
-async fn renewals(core: &Arc<Core>, store: &Store) {
+async fn renewals(core: &Arc<Core>, endpoint: &Endpoint, store: &mut Store) {
     let settings = &core.settings;
     let mut backoff = Backoff::new(settings.reconnect.0, settings.lease_timeout / 2);
     loop {
@@ -124,20 +122,43 @@ async fn renewals(core: &Arc<Core>, store: &Store) {
         backoff.reset();
         while let Err(e) = renew_all(core, store, beat).await {
             tracing::debug!(error = %e, "a renewal failed; trying again");
+            if e.is_timeout() {
+                // A half-open connection would swallow every further try, and be noticed after the leases are lost.
+                if let Ok(fresh) = endpoint.open().await {
+                    let fresh = core.store_on(fresh, settings.lease_timeout);
+                    let old = std::mem::replace(store, fresh);
+                    old.connection.close(Duration::ZERO).await;
+                    continue;
+                }
+            }
             tokio::time::sleep(backoff.draw()).await;
         }
     }
 }
 
-/// Renews what was not renewed since `beat`.
+/// Renews what was not renewed since `beat`: some calls at a time, as a distant Redis would otherwise answer the last of
+/// many after their deadlines. Stops at the first timeout, so that the next try begins with those that wait longest.
 async fn renew_all(core: &Arc<Core>, store: &Store, beat: Moment) -> Result<(), StoreError> {
     let mut due: Vec<Arc<Held>> = core.leases.all();
     due.retain(|held| held.renewed() < beat && held.is_valid(beat));
+    due.sort_by_key(|held| held.deadline());
+    let mut calls = JoinSet::new();
     let mut first_error = None;
-    for chunk in due.chunks(LOCKS_PER_CALL) {
-        let span = tracing::debug_span!("renew", service = %core.settings.service, leases = chunk.len());
-        if let Err(e) = renew_chunk(core, store, chunk).instrument(span).await {
-            first_error.get_or_insert(e);
+    let mut chunks = due.chunks(LOCKS_PER_CALL);
+    loop {
+        while calls.len() < CALLS_AT_A_TIME && !first_error.as_ref().is_some_and(StoreError::is_timeout) {
+            let Some(chunk) = chunks.next() else { break };
+            let span = tracing::debug_span!("renew", service = %core.settings.service, leases = chunk.len());
+            let (core, store, chunk) = (Arc::clone(core), store.clone(), chunk.to_vec());
+            calls.spawn(async move { renew_chunk(&core, &store, &chunk).await }.instrument(span));
+        }
+        match calls.join_next().await {
+            None => break,
+            Some(Ok(Ok(()))) => {}
+            Some(Ok(Err(e))) => {
+                first_error.get_or_insert(e);
+            }
+            Some(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
         }
     }
     core.health.renewed(first_error.is_none());

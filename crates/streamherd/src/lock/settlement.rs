@@ -1,6 +1,7 @@
 //! Endings: every done, retry, dead letter and release of this worker goes through one task, in numbered batches of
 //! which one is outstanding at a time, and is repeated until Redis has said what became of it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use crate::store::{Judged, Operation, SettleLimits, SettleStep, Settled, StoreEr
 
 /// Settlements per script call: below 2 ms of Redis.
 const STEPS_PER_CALL: usize = 100;
+/// Of which so many are kept for what has to be tried again.
+const AGAIN_PER_CALL: usize = 20;
 
 /// A request to end the work on an entry.
 pub(crate) struct Settlement {
@@ -49,30 +52,33 @@ impl Settler {
     }
 
     pub(crate) async fn run(mut self) {
-        let settings = &self.core.settings;
+        let settings = self.core.settings.clone();
         let mut backoff = Backoff::new(settings.reconnect.0, settings.reconnect.1);
-        // What the last batch left over goes first.
-        let mut batch = Vec::new();
+        let mut left_over = VecDeque::new();
         loop {
-            let room = STEPS_PER_CALL - batch.len();
-            if batch.is_empty() {
-                if self.inbox.recv_many(&mut batch, room).await == 0 {
+            let mut batch = Vec::new();
+            // New ones first: settlements that can't be carried out at present (out of memory) must not keep a done from
+            // being carried out, which needs no memory and may free some.
+            if left_over.is_empty() {
+                if self.inbox.recv_many(&mut batch, STEPS_PER_CALL).await == 0 {
                     return;
                 }
             } else {
-                while batch.len() < STEPS_PER_CALL {
-                    let Ok(more) = self.inbox.try_recv() else {
-                        break;
-                    };
-                    batch.push(more);
+                while batch.len() < STEPS_PER_CALL - AGAIN_PER_CALL {
+                    let Ok(new) = self.inbox.try_recv() else { break };
+                    batch.push(new);
                 }
+                let room = STEPS_PER_CALL - batch.len();
+                batch.extend(left_over.drain(..room.min(left_over.len())));
             }
+            // Redis asks for memory only before a script's first write.
+            batch.sort_by_key(|settlement| settlement.step.operation != Operation::Done);
             self.number += 1;
             let span = tracing::debug_span!(
                 "settle", service = %settings.service, batch = self.number, entries = batch.len()
             );
             let (left, trouble) = self.settle(batch, &mut backoff).instrument(span).await;
-            batch = left;
+            left_over.extend(left);
             if trouble {
                 tokio::time::sleep(backoff.draw()).await;
             } else {
@@ -149,7 +155,11 @@ impl Settler {
 
     fn resolve(&self, settlement: Settlement, outcome: Result<(), SettleError>) {
         // First out of the table and out of the slot, so that whoever sees the answer sees the room too.
-        self.core.leases.remove(&settlement.step.id);
+        if matches!(outcome, Err(SettleError::Store(_))) {
+            self.core.leases.refuse(settlement.step.id);
+        } else {
+            self.core.leases.remove(&settlement.step.id);
+        }
         drop(settlement.permit);
         if let Some(reply) = settlement.reply {
             let _ = reply.send(outcome);

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -126,6 +126,9 @@ impl Held {
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
     known: Mutex<HashMap<EntryId, Option<Arc<Held>>>>,
+    /// Entries whose settlement Redis refused for good. They are still pending here, and must not be leased again while
+    /// their handler may still run: their locks expire, and a scan gives them a new id.
+    refused: Mutex<HashSet<EntryId>>,
     shrunk: Notify,
 }
 
@@ -140,7 +143,17 @@ impl Leases {
     }
 
     pub(crate) fn knows(&self, id: &EntryId) -> bool {
-        self.known().contains_key(id)
+        self.known().contains_key(id) || self.refused().contains(id)
+    }
+
+    pub(crate) fn refuse(&self, id: EntryId) {
+        self.refused().insert(id);
+        self.remove(&id);
+    }
+
+    /// Forgets what was refused and is not pending here any more.
+    pub(crate) fn still_pending(&self, pending: &HashSet<EntryId>) {
+        self.refused().retain(|id| pending.contains(id));
     }
 
     pub(crate) fn remove(&self, id: &EntryId) {
@@ -168,6 +181,10 @@ impl Leases {
             }
             shrunk.await;
         }
+    }
+
+    fn refused(&self) -> MutexGuard<'_, HashSet<EntryId>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<EntryId, Option<Arc<Held>>>> {

@@ -1,6 +1,6 @@
 //! Which store this is: the epoch, and what a new one means.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::config::Settings;
 use crate::error::ConnectError;
@@ -10,7 +10,16 @@ use crate::store::{Hello, HelloRefusal, Store, StoreError};
 
 /// The epoch that this client works under, and how many it has seen.
 #[derive(Debug)]
-pub(crate) struct Session(Mutex<(Epoch, u64)>);
+pub(crate) struct Session(Mutex<State>);
+
+#[derive(Debug, Clone)]
+struct State {
+    epoch: Epoch,
+    era: u64,
+    /// Hellos sent, and the latest of them that was answered.
+    asked: u64,
+    answered: u64,
+}
 
 impl Session {
     /// The first hello.
@@ -21,7 +30,12 @@ impl Session {
         let scans = !settings.recovery.scan_interval.is_zero();
         let min_idle = scans.then_some(settings.min_idle);
         match store.hello(settings.lock_ttl, min_idle).await? {
-            Ok(Hello { epoch }) => Ok(Self(Mutex::new((epoch, 0)))),
+            Ok(Hello { epoch }) => Ok(Self(Mutex::new(State {
+                epoch,
+                era: 0,
+                asked: 0,
+                answered: 0,
+            }))),
             Err(HelloRefusal::WrongType { key, found, expected }) => {
                 Err(ConnectError::WrongType { key, found, expected })
             }
@@ -34,7 +48,8 @@ impl Session {
 
     /// The epoch, and its number among those that this process has seen.
     pub(crate) fn current(&self) -> (Epoch, u64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let state = self.state();
+        (state.epoch.clone(), state.era)
     }
 
     /// Asks the store again; a loss is reported to the one caller that found it first. A running worker does not stop
@@ -43,16 +58,32 @@ impl Session {
     /// # Errors
     /// Redis did not answer, or the service has become impossible.
     pub(crate) async fn hello(&self, store: &Store, settings: &Settings) -> Result<Option<DataLoss>, StoreError> {
+        let number = {
+            let mut state = self.state();
+            state.asked += 1;
+            state.asked
+        };
         let epoch = match store.hello(settings.lock_ttl, None).await? {
             Ok(Hello { epoch }) => epoch,
             Err(refusal) => return Err(StoreError::hello_refused(&format!("{refusal:?}"))),
         };
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.0 == epoch {
+        let mut state = self.state();
+        // Two tasks may ask at once, over two losses, and the older answer arrive last: it must not turn time back. No
+        // lock is held while asking, as the heartbeat must not wait for a runtime that its user blocks.
+        if number < state.answered {
             return Ok(None);
         }
-        *current = (epoch, current.1 + 1);
-        Ok(Some(DataLoss { times: current.1 }))
+        state.answered = number;
+        if state.epoch == epoch {
+            return Ok(None);
+        }
+        state.epoch = epoch;
+        state.era += 1;
+        Ok(Some(DataLoss { times: state.era }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

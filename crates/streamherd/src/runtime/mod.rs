@@ -6,7 +6,7 @@ mod supervisor;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Moment;
@@ -69,9 +69,17 @@ impl Core {
     }
 
     /// Gives back an entry that the user has never seen.
-    pub(crate) fn hand_back(&self, id: EntryId, token: Option<Token>, operation: Operation) {
+    pub(crate) fn hand_back(
+        &self,
+        id: EntryId,
+        token: Option<Token>,
+        operation: Operation,
+        permit: Option<OwnedSemaphorePermit>,
+    ) {
         self.leases.note(id);
-        self.settle(Settlement::unattended(id, token, operation));
+        let mut settlement = Settlement::unattended(id, token, operation);
+        settlement.permit = permit;
+        self.settle(settlement);
     }
 
     /// Ends a lease against its owner's will; true for the one call that did it.
@@ -92,6 +100,14 @@ impl Core {
             }
         }
         true
+    }
+
+    /// Hands back every lease that is still held at a shutdown, and says how many.
+    fn disown_all(&self) -> usize {
+        let held = self.leases.all();
+        held.iter()
+            .filter(|held| self.disown(held, DisownedReason::Shutdown))
+            .count()
     }
 
     /// Says hello to the store and takes over its epoch; a new one is told to the user.
@@ -126,6 +142,28 @@ impl Core {
             entry = %id,
             "a pending entry had no body: another program deleted it, and it was tidied away"
         );
+    }
+}
+
+/// Tells of trouble once per kind, and of its end: an outage is two log lines, not one per try.
+#[derive(Debug)]
+pub(crate) struct Complaints(Option<&'static str>);
+
+impl Complaints {
+    pub(crate) const fn new() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn about(&mut self, error: &StoreError, what: &'static str) {
+        if self.0.replace(error.kind_name()) != Some(error.kind_name()) {
+            tracing::warn!(error = %error, "{what}");
+        }
+    }
+
+    pub(crate) fn settled(&mut self, what: &'static str) {
+        if self.0.take().is_some() {
+            tracing::info!("{what}");
+        }
     }
 }
 

@@ -1,14 +1,15 @@
 //! Reads work into free slots: reserve, read, acquire, tell.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::Core;
 use super::supervisor::WeakHandle;
+use super::{Complaints, Core};
 use crate::backoff::Backoff;
 use crate::clock::Moment;
 use crate::entry::{Entry, Poison};
@@ -25,6 +26,8 @@ const AUDIT_PAGE: usize = 100;
 const TIMEOUTS_BEFORE_A_NEW_CONNECTION: u32 = 2;
 
 const KNOCK: Duration = Duration::from_millis(20);
+/// Between two requests to unblock where they are refused or not answered.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Reader {
     core: Arc<Core>,
@@ -36,6 +39,7 @@ pub(crate) struct Reader {
     audit_due: bool,
     audited: Moment,
     timeouts: u32,
+    complaints: Complaints,
 }
 
 type Slots = VecDeque<OwnedSemaphorePermit>;
@@ -50,6 +54,7 @@ impl Reader {
             audit_due: false,
             audited: now,
             timeouts: 0,
+            complaints: Complaints::new(),
         }
     }
 
@@ -74,6 +79,7 @@ impl Reader {
                 Ok(()) => {
                     backoff.reset();
                     self.timeouts = 0;
+                    self.complaints.settled("work is read again");
                 }
                 Err(e) => {
                     self.trouble(&e).await;
@@ -158,6 +164,7 @@ impl Reader {
                     for id in self.store.connection_ids() {
                         if let Err(e) = self.core.store.unblock(id).await {
                             tracing::debug!(error = %e, "a blocked read could not be ended early");
+                            knock = tokio::time::interval_at(Instant::now() + PATIENCE, PATIENCE);
                         }
                     }
                 }
@@ -180,26 +187,39 @@ impl Reader {
         let mut readable = Vec::new();
         for raw in entries {
             core.metrics.read(raw.id.lane);
-            if leaving || readable.len() == slots.len() {
-                core.hand_back(raw.id, None, Operation::Release);
+            if core.leases.knows(&raw.id) {
+                // The group was reset, and this worker was given again what it holds. A second lease on it would have the
+                // same token, and nobody would renew the first.
                 continue;
             }
+            if leaving {
+                core.hand_back(raw.id, None, Operation::Release, None);
+                continue;
+            }
+            let Some(slot) = slots.pop_front() else {
+                core.hand_back(raw.id, None, Operation::Release, None);
+                continue;
+            };
             match Entry::parse(raw.id, &raw.fields) {
-                Ok(entry) => readable.push(entry),
+                Ok(entry) => readable.push((entry, slot)),
                 Err(poison) => {
                     let (reason, error) = match poison {
                         Poison::Unparseable(error) => ("unparseable", error),
                         Poison::TooLarge(error) => ("too_large", error),
                     };
-                    tracing::warn!(service = %core.settings.service, entry = %raw.id, reason, error, "an entry can't be read and goes to the dead letters");
-                    core.hand_back(raw.id, None, Operation::DeadLetter { reason, error });
+                    tracing::warn!(
+                        service = %core.settings.service, entry = %raw.id, reason, error,
+                        "an entry can't be read and goes to the dead letters"
+                    );
+                    // With its slot: where dead letters can't be written, poison must not be read without end.
+                    core.hand_back(raw.id, None, Operation::DeadLetter { reason, error }, Some(slot));
                 }
             }
         }
         if readable.is_empty() {
             return Ok(());
         }
-        let ids: Vec<_> = readable.iter().map(|entry| entry.id).collect();
+        let ids: Vec<_> = readable.iter().map(|(entry, _)| entry.id).collect();
         let (epoch, era) = core.session.current();
         let start = Moment::now();
         let acquired = core.leasing.acquire(&epoch, core.settings.lock_ttl, &ids).await;
@@ -216,12 +236,12 @@ impl Reader {
         };
         let deadline = core.deadline(start);
         let mut failed = None;
-        for (entry, outcome) in readable.into_iter().zip(outcomes) {
+        for ((entry, slot), outcome) in readable.into_iter().zip(outcomes) {
             core.metrics.acquired(&outcome);
             match outcome {
                 Acquired::Ok(token) => {
-                    let (Some(slot), Some(alive)) = (slots.pop_front(), self.alive.upgrade()) else {
-                        core.hand_back(entry.id, Some(token), Operation::Release);
+                    let Some(alive) = self.alive.upgrade() else {
+                        core.hand_back(entry.id, Some(token), Operation::Release, None);
                         continue;
                     };
                     // Into the table first: from there the heartbeat keeps it alive however long it waits to be received.
@@ -256,7 +276,7 @@ impl Reader {
             match self.store.body(id).await? {
                 Some(raw) if room => found.push(raw),
                 // No slot for it, or no body: the release tells the two apart.
-                _ => self.core.hand_back(id, None, Operation::Release),
+                _ => self.core.hand_back(id, None, Operation::Release, None),
             }
         }
         if found.is_empty() {
@@ -269,7 +289,7 @@ impl Reader {
 
     /// Heals what the error shows to be broken, and has the next round look for lost replies.
     async fn trouble(&mut self, error: &StoreError) {
-        tracing::debug!(error = %error, "a read failed; trying again");
+        self.complaints.about(error, "no work can be read; trying again");
         self.audit_due = true;
         if error.is_no_group() {
             let _ = self.core.hello(&self.core.store).await;
@@ -294,7 +314,7 @@ impl Reader {
         match self.unknown().await {
             Ok(ids) => ids
                 .into_iter()
-                .for_each(|id| self.core.hand_back(id, None, Operation::Release)),
+                .for_each(|id| self.core.hand_back(id, None, Operation::Release, None)),
             Err(e) => tracing::debug!(error = %e, "what was read last is left to the scan"),
         }
     }
@@ -302,18 +322,21 @@ impl Reader {
     /// Entries pending under this consumer's name that this process does not know.
     async fn unknown(&self) -> Result<Vec<EntryId>, StoreError> {
         let mut unknown = Vec::new();
+        let mut all = HashSet::new();
         for lane in Lane::ALL {
             let mut after = None;
             loop {
                 let page = self.store.pending_of_mine(lane, after, AUDIT_PAGE).await?;
                 after = page.last().map(|id| id.id);
                 let full = page.len() == AUDIT_PAGE;
+                all.extend(page.iter().copied());
                 unknown.extend(page.into_iter().filter(|id| !self.core.leases.knows(id)));
                 if !full {
                     break;
                 }
             }
         }
+        self.core.leases.still_pending(&all);
         Ok(unknown)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -199,7 +199,7 @@ async fn open(
         background,
         reader: Some(reader),
         tasks,
-        settler,
+        settler: Some(settler),
         heartbeat,
     };
     tokio::spawn(async move {
@@ -229,7 +229,7 @@ struct Supervisor {
     /// [`None`] once it has ended.
     reader: Option<JoinHandle<()>>,
     tasks: JoinSet<()>,
-    settler: JoinHandle<()>,
+    settler: Option<JoinHandle<()>>,
     heartbeat: Heartbeat,
 }
 
@@ -242,20 +242,19 @@ impl Supervisor {
 
         // 1. No new work: the reader ends, and hands back what its last read brought.
         core.closing.cancel();
-        self.end_reader().await;
         self.background.cancel();
-        while self.tasks.join_next().await.is_some() {}
+        let reader = self.reader.take();
 
-        // 2. What is in work may finish.
+        // 2. Meanwhile what is in work may finish.
         let held = core.leases.all().len();
         let _ = tokio::time::timeout_at(deadline, core.leases.emptied()).await;
 
         // 3. What is left goes to the others, now: its locks are deleted, not left to expire.
-        let left = core.leases.all();
-        let left = left
-            .iter()
-            .filter(|held| core.disown(held, DisownedReason::Shutdown))
-            .count();
+        let mut left = core.disown_all();
+        end_reader(reader).await;
+        // What the reader was acquiring meanwhile.
+        left += core.disown_all();
+        while self.tasks.join_next().await.is_some() {}
         let _ = tokio::time::timeout(LAST_CALL, core.leases.emptied()).await;
         let abandoned = core.leases.len();
         let report = ShutdownReport {
@@ -266,8 +265,10 @@ impl Supervisor {
 
         // 4. Nothing is left that a heartbeat or a settlement could be for.
         self.heartbeat.stop().await;
-        self.settler.abort();
-        let _ = self.settler.await;
+        if let Some(settler) = self.settler {
+            settler.abort();
+            let _ = settler.await;
+        }
         if let Err(e) = core.store.deregister().await {
             tracing::debug!(error = %e, "the consumer's name stays in the group");
         }
@@ -282,7 +283,7 @@ impl Supervisor {
     async fn wait(&mut self) -> (TerminatedReason, Duration) {
         let mut gauge = tokio::time::interval(Duration::from_secs(1));
         loop {
-            let panicked = |e: tokio::task::JoinError| (TerminatedReason::Panicked(e.to_string()), Duration::ZERO);
+            let panicked = |e: JoinError| (TerminatedReason::Panicked(e.to_string()), Duration::ZERO);
             let requested = async {
                 match self.requested.wait_for(Option::is_some).await.map(|patience| *patience) {
                     Ok(patience) => patience.unwrap_or_default(),
@@ -290,38 +291,36 @@ impl Supervisor {
                     Err(_) => pending().await,
                 }
             };
-            let reader = async {
-                match &mut self.reader {
-                    Some(reader) => reader.await,
-                    None => pending().await,
-                }
-            };
             tokio::select! {
                 patience = requested => return (TerminatedReason::Shutdown, patience),
                 () = self.alive.cancelled() => return (TerminatedReason::Shutdown, Duration::ZERO),
-                Err(e) = &mut self.settler => return panicked(e),
+                Err(e) = ended(&mut self.settler) => return panicked(e),
                 Some(Err(e)) = self.tasks.join_next() => return panicked(e),
                 () = self.heartbeat.ended() => {
                     return (TerminatedReason::Panicked("the heartbeat thread ended".to_owned()), Duration::ZERO);
                 }
-                ended = reader => match ended {
-                    Err(e) => return panicked(e),
-                    // Nobody receives notifications any more. Leases in the user's hands may still finish.
-                    Ok(()) => self.reader = None,
-                },
+                // Without a panic: nobody receives notifications any more. Leases in the user's hands may still finish.
+                Err(e) = ended(&mut self.reader) => return panicked(e),
                 _ = gauge.tick() => self.core.metrics.leases_held(self.core.leases.len()),
             }
         }
     }
+}
 
-    /// The reader unblocks its read by itself; where it may not, the BLOCK runs out.
-    async fn end_reader(&mut self) {
-        let Some(mut reader) = self.reader.take() else {
-            return;
-        };
-        let longest = self.core.settings.read_block + self.core.settings.command_timeout * 4;
-        if tokio::time::timeout(longest, &mut reader).await.is_err() {
-            reader.abort();
-        }
+/// Waits for a task that may have ended before, and forgets it.
+async fn ended(task: &mut Option<JoinHandle<()>>) -> Result<(), JoinError> {
+    let Some(running) = task else { return pending().await };
+    let result = running.await;
+    *task = None;
+    result
+}
+
+/// The reader unblocks its read by itself. Where it may not, or Redis does not answer, its connection is dropped, which
+/// ends the read at the server too; should that be in the middle of an answer, the scan finds what it assigned.
+async fn end_reader(reader: Option<JoinHandle<()>>) {
+    let Some(mut reader) = reader else { return };
+    if tokio::time::timeout(LAST_CALL, &mut reader).await.is_err() {
+        reader.abort();
+        let _ = reader.await;
     }
 }

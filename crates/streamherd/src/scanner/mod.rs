@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::id::{EntryId, Lane};
-use crate::runtime::Core;
+use crate::runtime::{Complaints, Core};
 use crate::store::{Judged, Listing, RequeueLimits, Requeued, StoreError};
 
 pub(crate) struct Scanner {
@@ -38,6 +38,7 @@ impl Scanner {
             return self.stop.cancelled().await;
         }
         let mut forced = true;
+        let mut complaints = Complaints::new();
         loop {
             let scan = tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -47,11 +48,12 @@ impl Scanner {
                 Ok(scanned) => {
                     self.core.metrics.scanned(scanned.gated, scanned.cost);
                     self.core.health.scanned();
+                    complaints.settled("orphans are looked for again");
                     scanned.cost
                 }
                 Err(e) => {
                     self.core.metrics.scan_failed();
-                    tracing::debug!(error = %e, "a scan failed; the next one tries again");
+                    complaints.about(&e, "orphans can't be looked for; trying again");
                     Duration::ZERO
                 }
             };
@@ -67,7 +69,8 @@ impl Scanner {
     /// Walks both lanes to their ends, re-queueing page by page. Only the first page asks for the gate.
     async fn scan(&self, forced: bool) -> Result<Scanned, StoreError> {
         let settings = &self.core.settings;
-        let mut gate = (!forced).then(|| plan::gate(settings.recovery.scan_interval));
+        let interval = settings.recovery.scan_interval;
+        let mut gate = (!forced).then(|| plan::gate(interval));
         let mut total = Scanned::default();
         for lane in Lane::ALL {
             let mut cursor: Option<String> = None;
@@ -85,7 +88,7 @@ impl Scanner {
                         settings.recovery.batch,
                     )
                     .await?;
-                let (next, cost, looked_at, candidates) = match listing {
+                let (next, cost, candidates) = match listing {
                     Judged::EpochChanged => {
                         self.core.hello(&self.core.store).await?;
                         return Ok(total);
@@ -97,15 +100,22 @@ impl Scanner {
                     Judged::Ok(Listing::Page {
                         cursor,
                         looked_at,
+                        pending,
                         cost,
                         candidates,
-                    }) => (cursor, cost, looked_at, candidates),
+                    }) => {
+                        let walked = if cursor.is_none() { pending } else { 0 };
+                        (cursor, plan::cost(cost, looked_at, walked), candidates)
+                    }
                 };
-                total.cost += plan::cost(cost, looked_at);
+                total.cost += cost;
                 self.requeue(candidates).await?;
                 let Some(next) = next else { break };
                 cursor = Some(next);
             }
+        }
+        if let Some(longer) = plan::longer_gate(interval, total.cost) {
+            self.core.store.hold_gate(longer).await?;
         }
         Ok(total)
     }

@@ -8,12 +8,14 @@ use crate::backoff::jittered;
 
 /// Walking the pending entries may take this share of Redis's time.
 const MOST_OF_REDIS: u32 = 50;
-/// What a record costs where the server's clock stands still during a script (Redis 7.2 and newer).
-const PER_RECORD: Duration = Duration::from_micros(1);
+/// What looking at a listed record costs, and walking past one: measured on 7.0.15. They stand in for a clock where the
+/// server's stands still during a script (Redis 7.2 and newer).
+const PER_LOOK: Duration = Duration::from_micros(1);
+const PER_THOUSAND_WALKED: Duration = Duration::from_micros(120);
 
 /// The time to the next scan: the interval, stretched so that walking stays under 2 % of Redis's time, and jittered.
 pub(super) fn next_tick(interval: Duration, jitter: f64, cost: Duration, rng: &mut impl Rng) -> Duration {
-    jittered(interval.max(cost * MOST_OF_REDIS), jitter, rng)
+    jittered(effective(interval, cost), jitter, rng)
 }
 
 /// How long a worker keeps the others from scanning: half an interval, so that a worker that ticks early after its own
@@ -22,10 +24,21 @@ pub(super) fn gate(interval: Duration) -> Duration {
     interval / 2
 }
 
+/// After a scan so expensive that its interval stretches, the whole fleet waits for it, not only the worker that scanned:
+/// the others would each spend their own 2 %.
+pub(super) fn longer_gate(interval: Duration, cost: Duration) -> Option<Duration> {
+    let effective = effective(interval, cost);
+    (effective > interval).then(|| effective.mul_f64(0.9))
+}
+
 /// What a page cost Redis: what its clock says, and at least what such a walk is known to take.
-pub(super) fn cost(measured: Duration, looked_at: u64) -> Duration {
-    let known = PER_RECORD * u32::try_from(looked_at).unwrap_or(u32::MAX);
-    measured.max(known)
+pub(super) fn cost(measured: Duration, looked_at: u64, walked: u64) -> Duration {
+    let times = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    measured.max(PER_LOOK * times(looked_at) + PER_THOUSAND_WALKED * times(walked / 1_000))
+}
+
+fn effective(interval: Duration, cost: Duration) -> Duration {
+    interval.max(cost * MOST_OF_REDIS)
 }
 
 #[cfg(test)]
@@ -64,7 +77,18 @@ mod tests {
 
     #[test]
     fn a_walk_costs_at_least_what_its_records_are_known_to_cost() {
-        assert_eq!(cost(Duration::ZERO, 2_000), Duration::from_millis(2));
-        assert_eq!(cost(Duration::from_millis(9), 2_000), Duration::from_millis(9));
+        assert_eq!(cost(Duration::ZERO, 2_000, 0), Duration::from_millis(2));
+        assert_eq!(cost(Duration::ZERO, 0, 100_000), Duration::from_millis(12));
+        assert_eq!(cost(Duration::from_millis(9), 2_000, 0), Duration::from_millis(9));
+    }
+
+    #[test]
+    fn an_expensive_scan_keeps_the_whole_fleet_waiting() {
+        let second = Duration::from_secs(1);
+        assert_eq!(longer_gate(second, Duration::from_millis(20)), None);
+        assert_eq!(
+            longer_gate(second, Duration::from_millis(100)),
+            Some(Duration::from_millis(4_500))
+        );
     }
 }

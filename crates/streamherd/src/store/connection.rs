@@ -116,10 +116,22 @@ impl Endpoint {
     /// Cancel safe: a connection that nobody waits for any more is closed. The client library's own future, dropped
     /// half-way, would go on trying for ever.
     pub(crate) async fn open(&self) -> Result<Connection, StoreError> {
+        self.open_with(BACKLOG).await
+    }
+
+    /// Connects for a subscription, with room for a burst of events.
+    ///
+    /// # Cancel safety
+    /// As [`open`](Self::open).
+    pub(crate) async fn open_for_events(&self) -> Result<Connection, StoreError> {
+        self.open_with(EVENT_BACKLOG).await
+    }
+
+    async fn open_with(&self, backlog: usize) -> Result<Connection, StoreError> {
         let (opened, connection) = tokio::sync::oneshot::channel();
         let endpoint = self.clone();
         tokio::spawn(async move {
-            if let Err(Ok(unwanted)) = opened.send(endpoint.connect().await) {
+            if let Err(Ok(unwanted)) = opened.send(endpoint.connect(backlog).await) {
                 unwanted.close(Duration::ZERO).await;
             }
         });
@@ -128,7 +140,7 @@ impl Endpoint {
             .unwrap_or_else(|_| Err(StoreError::interrupted("connect")))
     }
 
-    async fn connect(&self) -> Result<Connection, StoreError> {
+    async fn connect(&self, backlog: usize) -> Result<Connection, StoreError> {
         let mut builder = Builder::from_config(self.config.clone());
         let millis = |span: Duration| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
         // Without a policy the client stops for ever at its first disconnect, and says it is connected.
@@ -155,25 +167,39 @@ impl Endpoint {
         });
         builder.with_performance_config(|c| {
             c.default_command_timeout = self.timeout;
-            // The default of 32 drops nearly all of a burst of expiry events.
-            c.broadcast_channel_capacity = 65_536;
+            c.broadcast_channel_capacity = backlog;
         });
         let client = builder.build().map_err(|e| StoreError::new("connect", e))?;
         let router = client.init().await.map_err(|e| StoreError::new("connect", e))?;
         Ok(Connection {
             client,
-            router: Arc::new(router),
+            router: Arc::new(Router(router)),
             metrics: self.metrics.clone(),
         })
     }
 }
 
+/// Events that a connection keeps for a slow listener. The client library allocates that much for each of its kinds of
+/// events at once: 65,536 made a connection of 17 MB.
+const BACKLOG: usize = 32;
+/// Beyond this a burst of expiries is cut short, which a scan makes up for.
+const EVENT_BACKLOG: usize = 4_096;
+
 /// One connection, reconnecting for ever with jittered waits. Cheap to clone; [`Connection::close`] ends it for all.
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(super) client: Client,
-    router: Arc<fred::types::ConnectHandle>,
+    router: Arc<Router>,
     metrics: Option<Metrics>,
+}
+
+/// The client library's task goes on, with its connection, when every handle is dropped; so it ends with the last.
+struct Router(fred::types::ConnectHandle);
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl fmt::Debug for Connection {
@@ -221,7 +247,7 @@ impl Connection {
     pub(crate) async fn close(&self, patience: Duration) {
         // QUIT waits for a blocked read, which nobody should be in any more; should one be, the abort ends it.
         let _ = tokio::time::timeout(patience, self.client.quit()).await;
-        self.router.abort();
+        self.router.0.abort();
     }
 }
 

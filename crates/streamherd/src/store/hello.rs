@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::reply::Reply;
 use super::script::{Call, HELLO};
 use super::{Store, StoreError};
-use crate::id::Epoch;
+use crate::id::{EntryId, Epoch, Lane, StreamId};
 
 /// The store that a worker has to do with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,7 @@ impl Store {
             .key(&keys.dlq)
             .key(&keys.consumers)
             .key(&keys.scan)
+            .key(keys.lock(&NO_ENTRY))
             .arg(Epoch::draw().0)
             .number(millis(lock_ttl))
             .number(min_idle.map_or(0, millis));
@@ -67,6 +68,12 @@ impl Store {
         self.connection.load_scripts(self.timeout).await
     }
 }
+
+/// Redis refuses this id.
+const NO_ENTRY: EntryId = EntryId {
+    lane: Lane::Input,
+    id: StreamId { ms: 0, seq: 0 },
+};
 
 pub(super) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)

@@ -46,6 +46,8 @@ pub(crate) enum Listing {
         /// Where to go on, if there is more.
         cursor: Option<String>,
         looked_at: u64,
+        /// Entries pending in the lane.
+        pending: u64,
         /// What the walk cost Redis.
         cost: Duration,
         candidates: Vec<EntryId>,
@@ -160,9 +162,25 @@ impl Store {
         Ok(Judged::Ok(Listing::Page {
             cursor: (!cursor.is_empty()).then(|| cursor.to_owned()),
             looked_at: reply.at(2)?.number()?,
+            pending: reply.at(5)?.number()?,
             cost: Duration::from_micros(reply.at(3)?.number()?),
             candidates,
         }))
+    }
+
+    /// Keeps the gate closed for that long after an expensive scan, if it is still this worker's.
+    pub(crate) async fn hold_gate(&self, span: Duration) -> Result<(), StoreError> {
+        let args = vec![
+            self.keys.scan.as_str().into(),
+            self.consumer.as_str().into(),
+            "XX".into(),
+            "PX".into(),
+            millis(span).max(1).to_string().into(),
+        ];
+        self.connection
+            .command("gate", "SET", args, self.timeout)
+            .await
+            .map(drop)
     }
 
     /// Looks at entries whose locks were reported as expired. Changes nothing.

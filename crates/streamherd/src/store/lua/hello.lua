@@ -1,14 +1,25 @@
--- KEYS  input front epoch control dlq consumers scan
+-- KEYS  input front epoch control dlq consumers scan, and a lock that can't exist
 -- ARGV  a fresh epoch, lock_ttl ms, min_idle ms (0: does not scan)
 -- Makes the group and the epoch where either is missing. Whoever creates the group writes a fresh epoch in the same
 -- step: a group without one would let workers go on with leases that the new group knows nothing of.
 local expected = {'stream', 'stream', 'string', 'hash', 'stream', 'hash', 'string'}
-for i, key in ipairs(KEYS) do
+for i, wanted in ipairs(expected) do
+  local key = KEYS[i]
   local found = redis.call('TYPE', key).ok
-  if found ~= 'none' and found ~= expected[i] then
-    return {'wrong_type', key, found, expected[i]}
+  if found ~= 'none' and found ~= wanted then
+    return {'wrong_type', key, found, wanted}
   end
 end
+
+-- A user who may add but not acknowledge would multiply every orphan. So what the other scripts need is tried here on
+-- things that don't exist, and whoever lacks a right does not start.
+local nothing = KEYS[8]
+redis.call('XACK', KEYS[1], GROUP, '0-0')
+redis.call('XDEL', KEYS[1], '0-0')
+redis.call('DEL', nothing)
+redis.call('PEXPIRE', nothing, 1)
+redis.call('SET', nothing, '', 'XX')
+redis.call('XADD', nothing, 'NOMKSTREAM', '*', 'f', 'v')
 
 -- The fleet's largest lock_ttl, forgotten when no worker that uses it has said hello for a while.
 local now = math.floor(now_us() / 1000)

@@ -30,9 +30,16 @@ local function pending(stream, id)
 end
 
 -- The one rule of ownership: the lock holds my value, or it is absent and the entry is pending under my name.
+-- Without a value (an entry of which this process made no lease) any lock of this consumer is mine: an acquisition whose
+-- reply was lost has set it.
 local function is_mine(lock, value, stream, id, consumer)
-  if value ~= '' and lock_value(lock) == value then return true end
-  if alive(lock) then return false end
+  local held = lock_value(lock)
+  if value ~= '' then
+    if held == value then return true end
+    if alive(lock) then return false end
+  elseif alive(lock) and not (held and string.sub(held, 1, #consumer + 1) == consumer .. ':') then
+    return false
+  end
   local p = pending(stream, id)
   return p ~= nil and p[2] == consumer
 end
@@ -100,8 +107,12 @@ local function counted(fields, id, failed, abandoned)
   return names, values, failures, abandonments
 end
 
--- Lua can't pass more than about 3,990 fields to a command, so an entry above the limits travels in one field.
+-- Lua can't pass more than about 3,990 fields to a command, so an entry above the limits travels in one field. What a
+-- re-queue adds doesn't count against an entry that was within the limits when it was submitted.
 local function fits(fields, max_fields, max_bytes)
+  if field(fields, '_sh_origin') then
+    max_fields, max_bytes = max_fields + 16, max_bytes + 4096
+  end
   return #fields / 2 <= max_fields and size(fields) <= max_bytes
 end
 

@@ -16,6 +16,7 @@ if records.err then
   if string.find(records.err, 'NOGROUP', 1, true) then return {'epoch'} end
   return records
 end
+local total = redis.call('XPENDING', KEYS[3], GROUP)[1]
 local most = tonumber(ARGV[6])
 local candidates, cursor, looked = {}, '', 0
 for _, record in ipairs(records) do
@@ -29,4 +30,4 @@ for _, record in ipairs(records) do
   end
 end
 if cursor == '' and #records == WALK then cursor = '(' .. records[WALK][1] end
-return {'ok', cursor, looked, whole(now_us() - start), candidates}
+return {'ok', cursor, looked, whole(now_us() - start), candidates, total}

@@ -1,5 +1,6 @@
 //! What runs: the state that the tasks share, and the one place that starts and stops them.
 
+mod handle;
 mod reader;
 mod supervisor;
 
@@ -20,8 +21,9 @@ use crate::notification::{Disowned, Notification, Outbox};
 use crate::recovery::Session;
 use crate::store::{Connection, Operation, Store, StoreError};
 
-pub(crate) use supervisor::{Handle, Shutdown, start};
-pub use supervisor::{ShutdownReport, TerminatedReason};
+pub(crate) use handle::{Handle, Shutdown};
+pub use handle::{ShutdownReport, TerminatedReason};
+pub(crate) use supervisor::start;
 
 /// The state that all tasks of one client share.
 pub(crate) struct Core {

@@ -1,21 +1,21 @@
 //! Starts every task and ends every task: the order of both, and what a panic means.
 
-use std::fmt;
 use std::future::pending;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
+use super::handle::{Handle, Shutdown, ShutdownReport, TerminatedReason};
 use super::reader::Reader;
 use super::{Core, Vitals};
 use crate::broker::Broker;
 use crate::clock::Moment;
 use crate::config::{KeyspaceEvents, Settings};
-use crate::error::{ConnectError, DisownedReason};
+use crate::error::ConnectError;
 use crate::id::ConsumerId;
 use crate::keys::Keys;
 use crate::lock::{Heartbeat, LAST_CALL, Leases, Settler};
@@ -24,74 +24,6 @@ use crate::notification::{Inbox, Notification, Outbox};
 use crate::recovery::Session;
 use crate::scanner::Scanner;
 use crate::store::{Connection, Endpoint, Store, StoreError};
-
-/// Keeps the client running. Client, notifications and each lease hold one; when the last is dropped the client ends.
-#[derive(Debug, Clone)]
-pub(crate) struct Handle(Arc<DropGuard>);
-
-#[derive(Debug, Clone)]
-pub(super) struct WeakHandle(Weak<DropGuard>);
-
-impl WeakHandle {
-    pub(super) fn upgrade(&self) -> Option<Handle> {
-        self.0.upgrade().map(Handle)
-    }
-}
-
-/// Asks for a shutdown, and learns how it went.
-#[derive(Clone)]
-pub(crate) struct Shutdown {
-    request: Arc<watch::Sender<Option<Duration>>>,
-    report: watch::Receiver<Option<ShutdownReport>>,
-}
-
-impl Shutdown {
-    /// The first request's deadline counts.
-    pub(crate) async fn request(&self, deadline: Duration) -> ShutdownReport {
-        self.request.send_if_modified(|asked| {
-            let first = asked.is_none();
-            asked.get_or_insert(deadline);
-            first
-        });
-        let mut report = self.report.clone();
-        let report = report.wait_for(Option::is_some).await.map(|r| *r);
-        // The supervisor is gone only with the runtime it ran on, and everything else with it.
-        report.ok().flatten().unwrap_or_default()
-    }
-}
-
-/// What a shutdown did with the leases that were held when it began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct ShutdownReport {
-    /// Settled by their handlers within the deadline.
-    pub settled: usize,
-    /// Handed back unfinished, counting nothing; another worker can take them at once.
-    pub released: usize,
-    /// Could not be handed back, as Redis did not answer; another worker takes them when their locks have expired.
-    pub abandoned: usize,
-}
-
-/// Why a client ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TerminatedReason {
-    /// It was shut down, or all its handles were dropped.
-    Shutdown,
-    /// A task of the client panicked, which is a bug in streamherd; please report it.
-    Panicked(String),
-}
-
-impl fmt::Display for TerminatedReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Shutdown => f.write_str("shut down"),
-            Self::Panicked(what) => {
-                write!(f, "a task panicked, which is a bug in streamherd: {what}")
-            }
-        }
-    }
-}
 
 /// A started client, before it is given its public face.
 pub(crate) struct Started {
@@ -173,8 +105,7 @@ async fn open(
     let read_store = core.store_on(reading, core.settings.command_timeout);
 
     let alive = CancellationToken::new();
-    let handle = Handle(Arc::new(alive.clone().drop_guard()));
-    let weak = WeakHandle(Arc::downgrade(&handle.0));
+    let (handle, weak) = Handle::over(&alive);
     let (request, requested) = watch::channel(None);
     let (reported, report) = watch::channel(None);
 
@@ -206,14 +137,10 @@ async fn open(
         let report = supervisor.run().await;
         let _ = reported.send(Some(report));
     });
-    let shutdown = Shutdown {
-        request: Arc::new(request),
-        report,
-    };
     Ok(Started {
         core,
         handle,
-        shutdown,
+        shutdown: Shutdown::new(request, report),
         inbox,
     })
 }

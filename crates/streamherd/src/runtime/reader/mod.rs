@@ -1,6 +1,8 @@
 //! Reads work into free slots: reserve, read, acquire, tell.
 
-use std::collections::{HashSet, VecDeque};
+mod audit;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,19 +10,17 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::supervisor::WeakHandle;
+use super::handle::WeakHandle;
 use super::{Complaints, Core};
 use crate::backoff::Backoff;
 use crate::clock::Moment;
 use crate::entry::{Entry, Poison};
-use crate::id::{EntryId, Lane};
+use crate::id::Lane;
 use crate::lease::Lease;
 use crate::lock::Held;
 use crate::notification::Notification;
 use crate::store::{Acquired, Endpoint, Judged, Operation, RawEntry, Store, StoreError};
 
-/// Own pending entries looked at per call.
-const AUDIT_PAGE: usize = 100;
 /// A server that stops while a read is blocked is not noticed by the client library, so a connection that times out
 /// twice is replaced.
 const TIMEOUTS_BEFORE_A_NEW_CONNECTION: u32 = 2;
@@ -266,27 +266,6 @@ impl Reader {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Looks for entries pending under this name that no lease of this process ever had: what a read assigned whose
-    /// reply was lost. It asks on the read connection, behind any read that is still on its way there, and between two
-    /// reads, so that it can't overtake one.
-    async fn audit(&mut self, slots: &mut Slots) -> Result<(), StoreError> {
-        let mut found = Vec::new();
-        for id in self.unknown().await? {
-            let room = found.len() < slots.len();
-            match self.store.body(id).await? {
-                Some(raw) if room => found.push(raw),
-                // No slot for it, or no body: the release tells the two apart.
-                _ => self.core.hand_back(id, None, Operation::Release, None),
-            }
-        }
-        if found.is_empty() {
-            return Ok(());
-        }
-        tracing::info!(service = %self.core.settings.service, entries = found.len(), "took up entries whose read had lost its answer");
-        self.core.metrics.adopted(found.len());
-        self.admit(found, slots).await
-    }
-
     /// Heals what the error shows to be broken, and has the next round look for lost replies.
     async fn trouble(&mut self, error: &StoreError) {
         self.complaints.about(error, "no work can be read; trying again");
@@ -307,36 +286,5 @@ impl Reader {
             old.connection.close(Duration::ZERO).await;
             self.timeouts = 0;
         }
-    }
-
-    /// The last look: nothing that was read may wait for its idle time to run out.
-    async fn hand_back_the_rest(&self) {
-        match self.unknown().await {
-            Ok(ids) => ids
-                .into_iter()
-                .for_each(|id| self.core.hand_back(id, None, Operation::Release, None)),
-            Err(e) => tracing::debug!(error = %e, "what was read last is left to the scan"),
-        }
-    }
-
-    /// Entries pending under this consumer's name that this process does not know.
-    async fn unknown(&self) -> Result<Vec<EntryId>, StoreError> {
-        let mut unknown = Vec::new();
-        let mut all = HashSet::new();
-        for lane in Lane::ALL {
-            let mut after = None;
-            loop {
-                let page = self.store.pending_of_mine(lane, after, AUDIT_PAGE).await?;
-                after = page.last().map(|id| id.id);
-                let full = page.len() == AUDIT_PAGE;
-                all.extend(page.iter().copied());
-                unknown.extend(page.into_iter().filter(|id| !self.core.leases.knows(id)));
-                if !full {
-                    break;
-                }
-            }
-        }
-        self.core.leases.still_pending(&all);
-        Ok(unknown)
     }
 }

@@ -1,3 +1,13 @@
 //! The guarantees, one file per part of the protocol. Test names are the sentences they prove.
 
+mod crashes;
+mod guarantees;
+mod limits;
+mod lost_replies;
+mod metrics;
+mod notifications;
+mod recovery;
+mod settings;
+mod shutdown;
+mod store_faults;
 mod work;

@@ -365,8 +365,122 @@ impl WorkerProcess {
         lines
     }
 
+    /// All that it has said and that was not received, once it has ended.
+    pub async fn rest(&mut self) -> Vec<Value> {
+        while let Some(line) = self.lines.recv().await {
+            self.said.push(line);
+        }
+        self.said.clone()
+    }
+
     /// Has it settle all it holds that way.
     pub fn order(&mut self, how: &str) {
         writeln!(self.stdin, "{how}").expect("the worker reads its orders");
     }
+}
+
+/// Queues streams in one step and over a raw connection, as a producer in another language does: thousands at once, and
+/// without any code under test.
+pub fn queue(server: &Server, names: &[String]) {
+    let add = "for i = 1, #ARGV do redis.call('XADD', KEYS[1], '*', 'lbs-input', ARGV[i]) end";
+    let input = Truth::key("input");
+    for names in names.chunks(1_000) {
+        let mut words = vec!["EVAL".to_owned(), add.to_owned(), "1".to_owned(), input.clone()];
+        words.extend(
+            names
+                .iter()
+                .map(|name| serde_json::json!({ "DataStreamName": name, "Info": { "of": name } }).to_string()),
+        );
+        server.client().call(&words).ok();
+    }
+}
+
+impl Worker {
+    /// Connects if that is possible.
+    ///
+    /// # Errors
+    ///
+    /// What the client says.
+    pub async fn try_with(builder: Builder) -> Result<Self, streamherd::error::ConnectError> {
+        let (client, notifications) = builder.connect().await?;
+        Ok(Self {
+            client,
+            notifications,
+            added: Vec::new(),
+            expired: Vec::new(),
+            disowned: Vec::new(),
+            losses: 0,
+            terminated: None,
+        })
+    }
+}
+
+impl WorkerProcess {
+    /// All that a worker has said whose process has ended.
+    pub async fn last_words(mut self) -> Vec<Value> {
+        let ending = async {
+            while let Some(line) = self.lines.recv().await {
+                self.said.push(line);
+            }
+        };
+        if tokio::time::timeout(SOON, ending).await.is_err() {
+            panic!("the worker still talks after {SOON:?}");
+        }
+        self.said
+    }
+}
+
+impl Truth {
+    /// Makes the groups, as a first worker would; so a worker that comes later finds entries pending already.
+    pub fn make_groups(&mut self) {
+        for lane in ["input", "front"] {
+            self.cmd(&format!("XGROUP CREATE T:{lane} workers 0 MKSTREAM")).ok();
+        }
+    }
+
+    /// Gives the next new entry to a consumer that is long dead and left no lock. Returns its id.
+    pub fn abandon(&mut self) -> String {
+        let read = self.cmd("XREADGROUP GROUP workers ghost COUNT 1 STREAMS T:input >");
+        let id = read.array()[0].array()[1].array()[0].array()[0].text();
+        self.cmd(&format!("XCLAIM T:input workers ghost 0 {id} IDLE 3600000"))
+            .ok();
+        id
+    }
+
+    /// How many connections the server has besides this one.
+    pub fn others_connected(&mut self) -> usize {
+        self.cmd("CLIENT LIST").text().lines().count() - 1
+    }
+}
+
+/// Runs the rows of a table, so many at a time, each on a thread and a runtime of its own. Fails with the names of all
+/// rows that failed.
+pub fn side_by_side<R, F>(width: usize, rows: Vec<(String, R)>, run: impl Fn(R) -> F + Sync)
+where
+    R: Send,
+    F: Future<Output = ()>,
+{
+    let queue = std::sync::Mutex::new(rows.into_iter());
+    let failed = std::sync::Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let next = queue.lock().expect("no row panics here").next();
+            let Some((name, row)) = next else { return };
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(run(row))));
+            if outcome.is_err() {
+                failed.lock().expect("no row panics here").push(name);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..width {
+            scope.spawn(work);
+        }
+    });
+    let failed = failed.into_inner().expect("no row panics here");
+    assert!(failed.is_empty(), "{} rows failed: {failed:#?}", failed.len());
 }

@@ -1,1 +1,71 @@
-//! The streamherd command line.
+//! The `streamherd` command line: a worker for handlers in any language, a producer, a look at the queue, and a
+//! demonstration of what happens when workers die.
+
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+mod args;
+mod demo;
+mod failure;
+mod output;
+mod status;
+mod submit;
+mod worker;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::args::{Cli, Command};
+use crate::failure::Failure;
+
+/// Runs the command line `args`, the program's name first, and returns the exit code: 0 if all went well, 1 if
+/// something failed or was lost, 2 for a usage or start-up error.
+///
+/// Starts a runtime of its own, so it must not be called from within one.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help for a closed pipe is no failure.
+            let _ = e.print();
+            return u8::try_from(e.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+        }
+    };
+    log_to_stderr();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return Failure::start(e).report(),
+    };
+    let outcome = runtime.block_on(dispatch(cli));
+    // A read of stdin that nobody waits for any more blocks its thread until the next line.
+    runtime.shutdown_background();
+    outcome.unwrap_or_else(|failure| failure.report())
+}
+
+async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Worker(options) => worker::run(&global, &options).await,
+        Command::Submit(options) => submit::run(&global, &options).await,
+        Command::Status => status::run(&global).await,
+        Command::Demo(options) => demo::run(&global, &options).await,
+    }
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::WARN.into())
+        .from_env_lossy();
+    // Refused when a program that calls `run` has a subscriber of its own, which is then the one to use.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init();
+}

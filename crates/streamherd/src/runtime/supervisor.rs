@@ -196,8 +196,11 @@ impl Supervisor {
             settler.abort();
             let _ = settler.await;
         }
-        if let Err(e) = core.store.deregister().await {
-            tracing::debug!(error = %e, "the consumer's name stays in the group");
+        for _ in 0..2 {
+            match core.store.deregister().await {
+                Ok(_) => break,
+                Err(e) => tracing::debug!(error = %e, "the consumer's name stays in the group"),
+            }
         }
         core.store.connection.close(GOODBYE).await;
         core.metrics.leases_held(0);

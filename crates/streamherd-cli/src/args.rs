@@ -1,0 +1,293 @@
+//! The command line, as clap reads it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde_json::value::RawValue;
+use streamherd::KeyspaceEvents;
+
+use crate::failure::{Failure, usage_error};
+
+/// Load-balanced consumers for Redis Streams.
+#[derive(Debug, Parser)]
+#[command(name = "streamherd", version, after_help = EXIT_CODES, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all went well
+  1  something failed or was lost
+  2  usage or start-up error: a setting, the connection, no redis-server
+  A worker that is signalled a second time exits at once: 130 for SIGINT, 143 for SIGTERM.";
+
+const GLOBAL: &str = "Global options";
+
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Where Redis is: redis://[user:password@]host:port[/db] or redis+unix:///path
+    // The value of the variable may hold a password, and help is printed to whoever asks.
+    #[arg(
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        env = "REDIS_URL",
+        hide_env_values = true,
+        default_value = "redis://127.0.0.1:6379"
+    )]
+    pub(crate) url: String,
+
+    /// The service whose queue to use; worker, submit and status need it
+    #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_SERVICE", value_name = "NAME")]
+    service: Option<String>,
+
+    /// How to print results
+    #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_OUTPUT", value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+impl Global {
+    /// The service, which the demo does without.
+    pub(crate) fn service(&self) -> Result<&str, Failure> {
+        self.service
+            .as_deref()
+            .ok_or_else(|| usage_error("no service: pass --service NAME or set STREAMHERD_SERVICE"))
+    }
+
+    /// A builder for the service at the URL.
+    pub(crate) fn builder(&self) -> Result<streamherd::Builder, Failure> {
+        Ok(streamherd::Client::builder(self.service()?).url(&self.url))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    Table,
+    /// For programs: JSON, one value per line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Take streams from the queue and work on them
+    Worker(WorkerArgs),
+    /// Put streams on the queue
+    Submit(SubmitArgs),
+    /// Show the queue, its consumers and its dead letters
+    #[command(after_help = EXIT_CODES)]
+    Status,
+    /// Kill and freeze workers of a private Redis, and count what is lost
+    Demo(DemoArgs),
+}
+
+/// Take streams from the queue and work on them, until SIGTERM or SIGINT.
+#[derive(Debug, Args)]
+#[command(after_help = WORKER_HELP)]
+pub(crate) struct WorkerArgs {
+    /// Shell command that works on one stream; without it a worker only sleeps for --work-ms
+    #[arg(long, value_name = "CMD", conflicts_with = "work_ms")]
+    pub(crate) exec: Option<String>,
+
+    /// How many streams to work on at one time
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(crate) concurrency: usize,
+
+    /// How long to sleep per stream, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(crate) work_ms: u64,
+
+    /// Print what happens on stdout, one JSON object per line
+    #[arg(long)]
+    pub(crate) events: bool,
+
+    /// The worker's name in the consumer group; a random suffix is added [default: POD_NAME, HOSTNAME or the host's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// How long a lock lives without a heartbeat, in milliseconds [default: 6000]
+    #[arg(long, value_name = "MS")]
+    pub(crate) lock_ttl: Option<u64>,
+
+    /// Time between two scans for orphans, in milliseconds; 0 = no scan, and no guarantee [default: 1000]
+    #[arg(long, value_name = "MS")]
+    pub(crate) scan_interval: Option<u64>,
+
+    /// How long a stream must have been pending before the scan may re-queue it, in milliseconds [default: lock TTL + 500]
+    #[arg(long, value_name = "MS")]
+    pub(crate) min_idle: Option<u64>,
+
+    /// Whether to use Redis keyspace notifications to hear of expired locks at once
+    #[arg(long, value_enum, default_value_t = Events::Ensure)]
+    pub(crate) keyspace_events: Events,
+
+    /// The failure with this number dead-letters a stream; 0 = never [default: 5]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_failures: Option<u32>,
+
+    /// The abandonment with this number dead-letters a stream; 0 = never [default: 5]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_abandonments: Option<u32>,
+
+    /// How long streams in work may take to finish at a shutdown, e.g. 500ms, 10s, 2m
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(crate) shutdown_deadline: Duration,
+
+    /// Append a line to FILE as work starts and as it is finished; the demo counts these lines
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(crate) ledger: Option<PathBuf>,
+}
+
+const WORKER_HELP: &str = "\
+The command runs in `sh -c`, in a process group of its own, with the stream's info as JSON on stdin and
+  STREAMHERD_STREAM, STREAMHERD_TOKEN, STREAMHERD_ATTEMPT, STREAMHERD_ID, STREAMHERD_SERVICE
+in its environment. Its exit code settles the stream:
+  0      done
+  75     retry: goes back to the queue
+  65     dead letter, with the last line of stderr as its reason
+  other  a failure: retried, with the last line of stderr kept as the reason
+Both retries count as failures towards --max-failures. Its stdout goes to stderr. When the lease is lost, and at the
+end of --shutdown-deadline, the group gets SIGTERM, and after 5 s SIGKILL.
+
+Exit codes:
+  0  shut down by SIGTERM or SIGINT, or nobody reads --events any more
+  1  the client failed
+  2  usage or start-up error: a setting, the connection
+  A second signal ends the worker at once: 130 for SIGINT, 143 for SIGTERM.";
+
+/// Put streams on the queue. Prints the id and the name of each, and a summary on stderr.
+#[derive(Debug, Args)]
+#[command(after_help = SUBMIT_HELP)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["names", "file"]))]
+pub(crate) struct SubmitArgs {
+    /// Names of the streams
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+
+    /// What the worker is to know about the streams named on the command line, as JSON
+    #[arg(long, value_name = "JSON", value_parser = json, conflicts_with = "file")]
+    pub(crate) info: Option<Box<RawValue>>,
+
+    /// Read streams from a file, or from stdin with -: one JSON object per line, {"stream": NAME, "info": JSON}
+    #[arg(long, value_name = "PATH")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+const SUBMIT_HELP: &str = "\
+Exit codes:
+  0  all streams were submitted
+  1  some were not; stderr names the lines
+  2  usage or start-up error: a setting, the connection, the file";
+
+/// Start a private redis-server and several worker processes, submit streams, kill one worker with SIGKILL, stop another
+/// for longer than its locks live, and count what became of the streams.
+#[derive(Debug, Args)]
+#[command(after_help = DEMO_HELP)]
+pub(crate) struct DemoArgs {
+    /// Worker processes
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(2..=32))]
+    pub(crate) workers: u16,
+
+    /// Streams to submit
+    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(20..=100_000))]
+    pub(crate) streams: u32,
+
+    /// How long the work on one stream takes, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 400, value_parser = clap::value_parser!(u64).range(50..=60_000))]
+    pub(crate) work_ms: u64,
+
+    /// Whether the workers use Redis keyspace notifications
+    #[arg(long, value_enum, default_value_t = Events::Ensure)]
+    pub(crate) keyspace_events: Events,
+
+    /// Print the tally only
+    #[arg(long)]
+    pub(crate) no_progress: bool,
+}
+
+const DEMO_HELP: &str = "\
+The tally is counted from what the workers wrote down as they worked, and from Redis's own status at the end.
+
+Exit codes:
+  0  nothing was lost
+  1  something was lost, or did not finish in time
+  2  usage or start-up error: no redis-server";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Events {
+    /// Turn on what is missing in the server's settings
+    Ensure,
+    /// Use them, and trust that the server sends them
+    Assume,
+    /// Rely on the scan alone
+    Off,
+}
+
+impl Events {
+    /// The word on the command line.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ensure => "ensure",
+            Self::Assume => "assume",
+            Self::Off => "off",
+        }
+    }
+}
+
+impl From<Events> for KeyspaceEvents {
+    fn from(events: Events) -> Self {
+        match events {
+            Events::Ensure => Self::Ensure,
+            Events::Assume => Self::Assume,
+            Events::Off => Self::Off,
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        _ => return Err("expected a number and a unit, like 500ms, 10s or 2m".to_owned()),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "expected a number before the unit".to_owned())?;
+    // A year is for ever, and stays within what clocks can add.
+    const YEAR_MS: u64 = 365 * 24 * 3600 * 1000;
+    Ok(Duration::from_millis(number.saturating_mul(unit_ms).min(YEAR_MS)))
+}
+
+fn json(text: &str) -> Result<Box<RawValue>, String> {
+    serde_json::from_str(text).map_err(|e| format!("not JSON: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for text in ["", "10", "s", "-1s", "1.5s", "10 s", "10h", "99999999999999999999s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `streamherd demo`: kills and stops workers of a private Redis, and counts what is lost.
+//!
+//! What it says about the work it reads in a ledger that the handlers write as a side effect, and what it says about the
+//! queue it asks Redis. It believes nothing that it did itself.
+
+mod fleet;
+mod ledger;
+mod play;
+mod progress;
+mod tally;
+
+use std::process::ExitCode;
+
+use streamherd_testkit::Server;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::play::Play;
+use crate::args::{DemoArgs, Global, Output};
+use crate::failure::Failure;
+use crate::output;
+
+/// Each worker is to have enough to do that it is in the middle of something when it is struck.
+const STREAMS_PER_WORKER: u32 = 10;
+
+pub(crate) async fn run(global: &Global, options: &DemoArgs) -> Result<ExitCode, Failure> {
+    let least = u32::from(options.workers) * STREAMS_PER_WORKER;
+    if options.streams < least {
+        return Err(Failure::start(format!(
+            "--streams is {}, but {} workers have enough to do only with {least} or more",
+            options.streams, options.workers
+        )));
+    }
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::start)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::start)?;
+    // Dropping the demo half-way kills its processes and deletes its files.
+    tokio::select! {
+        outcome = demonstrate(global, options) => outcome,
+        _ = interrupt.recv() => Ok(ExitCode::from(128 + 2)),
+        _ = terminate.recv() => Ok(ExitCode::from(128 + 15)),
+    }
+}
+
+async fn demonstrate(global: &Global, options: &DemoArgs) -> Result<ExitCode, Failure> {
+    // On this task: on a thread of its own, an interrupt could leave behind a server that is just starting.
+    let server = tokio::task::block_in_place(Server::try_start).map_err(Failure::start)?;
+    let dir = tempfile::Builder::new()
+        .prefix("streamherd-demo-")
+        .tempdir()
+        .map_err(Failure::start)?;
+    let mut play = Play::set_up(options, &server, dir.path()).await?;
+    let tally = play.perform().await?;
+    drop(play);
+
+    match global.output {
+        Output::Json => output::json(&tally)?,
+        Output::Table => output::line(tally.to_string().trim_end())?,
+    }
+    Ok(if tally.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

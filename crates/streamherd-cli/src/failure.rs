@@ -1,0 +1,58 @@
+//! How a command fails: what is printed, and the exit code.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+/// A failure that ends the command.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    code: u8,
+}
+
+const FAILED: u8 = 1;
+const NOT_STARTED: u8 = 2;
+
+impl Failure {
+    /// The command did not start: a setting, a connection, something that is not installed.
+    pub(crate) fn start(error: impl Into<Box<dyn Error>>) -> Self {
+        Self {
+            message: with_sources(error.into().as_ref()),
+            code: NOT_STARTED,
+        }
+    }
+
+    /// Something went wrong on the way.
+    pub(crate) fn failed(error: impl Into<Box<dyn Error>>) -> Self {
+        Self {
+            message: with_sources(error.into().as_ref()),
+            code: FAILED,
+        }
+    }
+
+    /// Prints the failure, and returns its exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        eprintln!("error: {}", self.message);
+        ExitCode::from(self.code)
+    }
+}
+
+/// What the command line lacks, in the form clap gives its own errors.
+pub(crate) fn usage_error(message: &str) -> Failure {
+    Failure {
+        message: format!("{message}\n\nFor more information, try '--help'."),
+        code: NOT_STARTED,
+    }
+}
+
+/// An error and what caused it, one line each.
+pub(crate) fn with_sources(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let _ = write!(text, "\n  caused by: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,158 @@
+//! `streamherd submit`: puts streams on the queue, from the command line or from newline-delimited JSON.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use streamherd::Producer;
+use tokio::fs::File;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::sync::mpsc;
+
+use crate::args::{Global, Output, SubmitArgs};
+use crate::failure::{Failure, with_sources};
+use crate::output;
+
+/// Streams submitted together. Input is read ahead by as many, and no further.
+const CHUNK: usize = 500;
+
+/// One line of input. An unknown field is refused: it is a misspelt `info` more often than anything harmless.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Item {
+    stream: String,
+    #[serde(default)]
+    info: Option<Box<RawValue>>,
+}
+
+/// What was read, and where it stood, for messages.
+type Read = (String, Result<Item, String>);
+
+pub(crate) async fn run(global: &Global, options: &SubmitArgs) -> Result<ExitCode, Failure> {
+    let builder = global.builder()?;
+    let (sender, mut items) = mpsc::channel(CHUNK);
+    // Before the connection, so that a wrong path is told even when Redis is away.
+    let input = match &options.file {
+        Some(path) => Some(open(path).await?),
+        None => None,
+    };
+    let producer = builder.connect_producer().await.map_err(Failure::start)?;
+    match input {
+        Some(input) => {
+            tokio::spawn(read_lines(input, sender));
+        }
+        None => {
+            tokio::spawn(take_names(options.names.clone(), options.info.clone(), sender));
+        }
+    }
+
+    let mut summary = Summary::default();
+    let mut chunk = Vec::with_capacity(CHUNK);
+    // Takes what is there: a slow writer's lines are not held back until a chunk is full.
+    while items.recv_many(&mut chunk, CHUNK).await > 0 {
+        submit(&producer, std::mem::take(&mut chunk), global.output, &mut summary).await?;
+    }
+    producer.close().await;
+
+    let Summary { submitted, failed } = summary;
+    eprintln!("submitted {submitted}, failed {failed}");
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+#[derive(Default)]
+struct Summary {
+    submitted: u64,
+    failed: u64,
+}
+
+#[derive(Serialize)]
+struct Submitted<'a> {
+    stream: &'a str,
+    id: String,
+}
+
+async fn submit(producer: &Producer, chunk: Vec<Read>, form: Output, summary: &mut Summary) -> Result<(), Failure> {
+    let mut items = Vec::with_capacity(chunk.len());
+    for (place, read) in chunk {
+        match read {
+            Ok(item) => items.push((place, item)),
+            Err(problem) => summary.fail(&place, &problem),
+        }
+    }
+    let results = producer
+        .submit_many(items.iter().map(|(_, item)| (&item.stream, &item.info)))
+        .await;
+    for ((place, item), result) in items.iter().zip(results) {
+        match result {
+            Ok(id) => {
+                summary.submitted += 1;
+                let stream = item.stream.as_str();
+                match form {
+                    Output::Json => output::json(&Submitted {
+                        stream,
+                        id: id.to_string(),
+                    })?,
+                    Output::Table => output::line(&format!("{id}  {stream}"))?,
+                }
+            }
+            Err(e) => summary.fail(place, &with_sources(&e)),
+        }
+    }
+    Ok(())
+}
+
+impl Summary {
+    fn fail(&mut self, place: &str, problem: &str) {
+        self.failed += 1;
+        eprintln!("{place}: {problem}");
+    }
+}
+
+async fn open(path: &Path) -> Result<Box<dyn AsyncRead + Send + Unpin>, Failure> {
+    if path == Path::new("-") {
+        return Ok(Box::new(tokio::io::stdin()));
+    }
+    match File::open(path).await {
+        Ok(file) => Ok(Box::new(file)),
+        Err(e) => Err(Failure::start(format!("cannot read {}: {e}", path.display()))),
+    }
+}
+
+async fn take_names(names: Vec<String>, info: Option<Box<RawValue>>, sender: mpsc::Sender<Read>) {
+    for stream in names {
+        let item = Item {
+            stream: stream.clone(),
+            info: info.clone(),
+        };
+        if sender.send((stream, Ok(item))).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read_lines(input: impl AsyncRead + Unpin, sender: mpsc::Sender<Read>) {
+    let mut input = BufReader::new(input);
+    let mut line = Vec::new();
+    for number in 1_u64.. {
+        line.clear();
+        let place = || format!("line {number}");
+        let read = match input.read_until(b'\n', &mut line).await {
+            Ok(0) => return,
+            Ok(_) if line.trim_ascii().is_empty() => continue,
+            Ok(_) => serde_json::from_slice(&line)
+                .map_err(|e| format!("not an object of the form {{\"stream\": NAME, \"info\": JSON}}: {e}")),
+            Err(e) => {
+                let _ = sender.send((place(), Err(format!("cannot read on: {e}")))).await;
+                return;
+            }
+        };
+        if sender.send((place(), read)).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! `streamherd worker`: takes streams from the queue, works on them, and settles them.
+
+mod events;
+mod exec;
+mod group;
+mod handler;
+mod ledger;
+mod stop;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use streamherd::error::ClaimError;
+use streamherd::{Builder, Client, Notification, Notifications, Orphan, Recovery, TerminatedReason};
+use tokio_util::task::TaskTracker;
+
+use self::events::Events;
+use self::exec::Exec;
+use self::group::{GRACE, Groups};
+use self::handler::{Handler, Verdict, Work};
+use self::ledger::Ledger;
+use self::stop::Stop;
+use crate::args::{Global, WorkerArgs};
+use crate::failure::{Failure, with_sources};
+
+/// Peers hear of an orphan at the same moment, and all but one would ask in vain.
+const CLAIM_JITTER_MS: u64 = 200;
+/// What a release may take after the last command is gone.
+const LAST_RELEASES: Duration = Duration::from_secs(2);
+
+pub(crate) async fn run(global: &Global, options: &WorkerArgs) -> Result<ExitCode, Failure> {
+    let groups = Groups::default();
+    // Before anything else, so that no moment of the worker's life is without it.
+    let stop = Stop::on_signals(groups.clone()).map_err(Failure::start)?;
+    let builder = configure(global.builder()?, options);
+    let connected = tokio::select! {
+        connected = builder.connect() => connected.map_err(Failure::start)?,
+        () = stop.requested.cancelled() => return Ok(ExitCode::SUCCESS),
+    };
+    let (client, notifications) = connected;
+
+    let consumer = client.consumer().as_str();
+    let ledger = options.ledger.as_deref().map(|path| Ledger::open(path, consumer));
+    let ledger = ledger.transpose().map_err(Failure::start)?;
+    let (events, writer) = if options.events {
+        Events::to_stdout(consumer, stop.requested.clone()).map_err(Failure::start)?
+    } else {
+        Events::unseen(consumer)
+    };
+    let work = match &options.exec {
+        Some(command) => Work::Exec(Exec {
+            command: command.clone(),
+            service: global.service()?.to_owned(),
+            groups,
+        }),
+        None => Work::Sleep(Duration::from_millis(options.work_ms)),
+    };
+    let worker = Worker {
+        client,
+        handler: Arc::new(Handler {
+            work,
+            ledger,
+            events,
+            max_failures: recovery(options).max_failures,
+            stop: stop.now.clone(),
+        }),
+        tasks: TaskTracker::new(),
+        stop,
+        patience: options.shutdown_deadline,
+    };
+    let reason = worker.run(notifications).await;
+    writer.finish().await;
+    match reason {
+        TerminatedReason::Shutdown => Ok(ExitCode::SUCCESS),
+        other => Err(Failure::failed(format!("the client ended: {other}"))),
+    }
+}
+
+fn configure(mut builder: Builder, options: &WorkerArgs) -> Builder {
+    builder = builder
+        .max_in_flight(options.concurrency)
+        .keyspace_events(options.keyspace_events.into())
+        .recovery(recovery(options));
+    if let Some(name) = &options.name {
+        builder = builder.consumer(name);
+    }
+    if let Some(ms) = options.lock_ttl {
+        builder = builder.lock_ttl(Duration::from_millis(ms));
+    }
+    builder
+}
+
+fn recovery(options: &WorkerArgs) -> Recovery {
+    let mut recovery = Recovery::default();
+    recovery.min_idle = options.min_idle.map(Duration::from_millis);
+    if let Some(ms) = options.scan_interval {
+        recovery.scan_interval = Duration::from_millis(ms);
+    }
+    recovery.max_failures = options.max_failures.unwrap_or(recovery.max_failures);
+    recovery.max_abandonments = options.max_abandonments.unwrap_or(recovery.max_abandonments);
+    recovery
+}
+
+struct Worker {
+    client: Client,
+    handler: Arc<Handler>,
+    tasks: TaskTracker,
+    stop: Stop,
+    patience: Duration,
+}
+
+impl Worker {
+    /// Works until the client has ended, and everything it gave out is finished.
+    async fn run(self, mut notifications: Notifications) -> TerminatedReason {
+        let events = &self.handler.events;
+        events.ready().await;
+        self.end_when_asked();
+        let reason = loop {
+            match notifications.recv().await {
+                Some(Notification::StreamAdded(lease)) => {
+                    events.added(&lease).await;
+                    let handler = Arc::clone(&self.handler);
+                    let late = self.stop.requested.is_cancelled();
+                    self.tasks.spawn(async move {
+                        if late {
+                            handler.settle(lease, Verdict::Release).await;
+                        } else {
+                            handler.handle(lease).await;
+                        }
+                    });
+                }
+                Some(Notification::StreamExpired(orphan)) => {
+                    events.orphan("expired", &orphan, None).await;
+                    if !self.stop.requested.is_cancelled() {
+                        self.tasks
+                            .spawn(claim(self.client.clone(), Arc::clone(&self.handler), orphan));
+                    }
+                }
+                Some(Notification::StreamDisowned(lost)) => events.disowned(&lost).await,
+                Some(Notification::DataLoss(_)) => events.data_loss().await,
+                Some(Notification::Terminated(reason)) => break reason,
+                Some(_) => {}
+                None => break TerminatedReason::Shutdown,
+            }
+        };
+        // Every lease is settled or lost by now; this is for a client that ended by itself.
+        self.stop.now.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        let word = match &reason {
+            TerminatedReason::Shutdown => "shutdown".to_owned(),
+            other => other.to_string(),
+        };
+        events.terminated(&word).await;
+        reason
+    }
+
+    /// Shuts the client down as soon as that is asked for.
+    ///
+    /// At the deadline it is the handlers that stop and release what they hold, each after its command is gone. The
+    /// client itself waits a little longer: what it has to take from them would be given to others while a command still
+    /// runs.
+    fn end_when_asked(&self) {
+        let client = self.client.clone();
+        let requested = self.stop.requested.clone();
+        let now = self.stop.now.clone();
+        let patience = self.patience;
+        tokio::spawn(async move {
+            requested.cancelled().await;
+            tokio::spawn(async move {
+                tokio::time::sleep(patience).await;
+                now.cancel();
+            });
+            let report = client.shutdown(patience + GRACE + LAST_RELEASES).await;
+            if report.abandoned > 0 {
+                tracing::warn!(
+                    abandoned = report.abandoned,
+                    "streams could not be handed back; others take them when their locks have expired"
+                );
+            }
+        });
+    }
+}
+
+/// Has an orphan re-queued now, if nobody else was first.
+async fn claim(client: Client, handler: Arc<Handler>, orphan: Orphan) {
+    let wait = rand::rng().random_range(0..CLAIM_JITTER_MS);
+    tokio::time::sleep(Duration::from_millis(wait)).await;
+    match client.claim(&orphan).await {
+        Ok(Some(_)) => handler.events.orphan("claimed", &orphan, None).await,
+        Ok(None) => {
+            handler
+                .events
+                .orphan("dead_lettered", &orphan, Some("max_abandonments"))
+                .await;
+        }
+        Err(ClaimError::AlreadyClaimed(_) | ClaimError::StillAlive(_) | ClaimError::TooEarly { .. }) => {}
+        Err(e) => tracing::debug!(error = with_sources(&e), "an orphan could not be claimed"),
+    }
+}

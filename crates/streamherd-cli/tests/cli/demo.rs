@@ -1,0 +1,43 @@
+use serde_json::Value;
+
+use crate::support::{run, stderr, streamherd};
+
+#[test]
+fn the_demo_loses_nothing() {
+    let output = run(streamherd().args(["--output", "json", "demo", "--no-progress"]).args([
+        "--streams",
+        "60",
+        "--work-ms",
+        "250",
+    ]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(stderr(&output), "");
+    let tally: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(tally["ok"], true, "{tally}");
+    for (name, count) in [
+        ("submitted", 60),
+        ("done", 60),
+        ("lost", 0),
+        ("overlapping", 0),
+        ("left", 0),
+    ] {
+        assert_eq!(tally[name], count, "{name}: {tally}");
+    }
+    for fault in ["killed", "stopped"] {
+        assert!(tally[fault]["held"].as_u64().unwrap() > 0, "{tally}");
+        assert_eq!(tally[fault]["held"], tally[fault]["reassigned"], "{tally}");
+    }
+}
+
+#[test]
+fn a_demo_without_redis_server_says_how_to_get_one() {
+    let output = run(streamherd()
+        .arg("demo")
+        .env("STREAMHERD_REDIS_SERVER", "/no/such/redis-server"));
+    assert_eq!(output.status.code(), Some(2));
+    let message = stderr(&output);
+    assert!(
+        message.contains("/no/such/redis-server") && message.contains("apt-get install"),
+        "{message}"
+    );
+}

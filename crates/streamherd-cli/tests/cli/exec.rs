@@ -1,0 +1,196 @@
+use std::fs;
+
+use serde_json::Value;
+use streamherd_testkit::{Server, eventually_blocking};
+
+use crate::support::{DEADLINE, Worker, is_alive, run_with_stdin, status, submit};
+
+#[test]
+fn worker_exec_exit_codes_settle_as_documented() {
+    let server = Server::start();
+    let script = r#"
+        case $STREAMHERD_STREAM in
+          ok) exit 0 ;;
+          later) [ "$STREAMHERD_ATTEMPT" = 0 ] && exit 75; exit 0 ;;
+          bad) echo "no such user" >&2; exit 65 ;;
+          fails) echo first >&2; echo "disk full" >&2; exit 3 ;;
+        esac"#;
+    let mut worker = Worker::start(&server, &["--exec", script, "--max-failures", "2"]);
+    submit(&server, &["ok", "later", "bad", "fails"]);
+    worker.wait_for_events("done", 2);
+    worker.wait_for_events("dead_lettered", 2);
+
+    assert_eq!(worker.story("ok"), ["added", "done"]);
+    assert_eq!(worker.story("later"), ["added", "retry", "added", "done"]);
+    assert_eq!(worker.story("bad"), ["added", "dead_lettered"]);
+    assert_eq!(worker.story("fails"), ["added", "retry", "added", "dead_lettered"]);
+
+    let mut redis = server.client();
+    let mut letters: Vec<(String, String)> = redis
+        .cmd("XRANGE {orders:0}:dlq - +")
+        .array()
+        .iter()
+        .map(|entry| {
+            let fields = entry.array()[1].pairs();
+            let field = |name| fields.iter().find(|(key, _)| key == name).unwrap().1.clone();
+            (field("_sh_reason"), field("_sh_error"))
+        })
+        .collect();
+    letters.sort();
+    let letters: Vec<_> = letters.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    assert_eq!(
+        letters,
+        [
+            ("max_failures", "exit status 3: disk full"),
+            ("rejected", "no such user")
+        ]
+    );
+    for lane in ["input", "front"] {
+        assert_eq!(redis.cmd(&format!("XLEN {{orders:0}}:{lane}")).int(), 0);
+    }
+    worker.end();
+}
+
+#[test]
+fn exec_gets_the_stream_in_its_environment_and_the_info_on_stdin() {
+    let server = Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("seen");
+    let script = format!(
+        "{{ env | grep ^STREAMHERD_; cat; echo; }} > {0}.tmp; echo noise; mv {0}.tmp {0}",
+        file.display()
+    );
+    let mut worker = Worker::start(&server, &["--exec", &script]);
+    // More than a pipe holds, for a second stream whose command never reads.
+    let long = "x".repeat(300_000);
+    let input = r#"{"stream": "a", "info": {"n": [1, "ü"]}}"#;
+    run_with_stdin(crate::support::at(&server).args(["submit", "--file", "-"]), input);
+    worker.wait_for_events("done", 1);
+
+    let seen = fs::read_to_string(&file).unwrap();
+    let events = worker.events();
+    let added = events.iter().find(|event| event["event"] == "added").unwrap();
+    for line in [
+        "STREAMHERD_STREAM=a".to_owned(),
+        "STREAMHERD_ATTEMPT=0".to_owned(),
+        "STREAMHERD_SERVICE=orders".to_owned(),
+        format!("STREAMHERD_TOKEN={}", added["token"].as_str().unwrap()),
+        format!("STREAMHERD_ID={}", added["id"].as_str().unwrap()),
+        r#"{"n": [1, "ü"]}"#.to_owned(),
+    ] {
+        assert!(seen.lines().any(|seen| seen == line), "{seen} lacks {line}");
+    }
+    worker.end();
+
+    let mut deaf = Worker::start(&server, &["--exec", "exit 0"]);
+    let input = format!("{{\"stream\": \"b\", \"info\": \"{long}\"}}");
+    run_with_stdin(crate::support::at(&server).args(["submit", "--file", "-"]), &input);
+    deaf.wait_for_events("done", 1);
+    deaf.end();
+}
+
+#[test]
+fn exec_gets_sigterm_when_its_lease_is_lost() {
+    let server = Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    let started = dir.path().join("started");
+    let ended = dir.path().join("ended");
+    // Says that all is well in the end, which must not count.
+    let script = format!(
+        "trap 'touch {}; exit 0' TERM; touch {}; while :; do sleep 0.05; done",
+        ended.display(),
+        started.display()
+    );
+    let mut worker = Worker::start(
+        &server,
+        &["--exec", &script, "--lock-ttl", "1000", "--concurrency", "1"],
+    );
+    submit(&server, &["a"]);
+    eventually_blocking(DEADLINE, "the command runs", || started.exists().then_some(()));
+
+    server.freeze();
+    eventually_blocking(DEADLINE, "the command is told", || ended.exists().then_some(()));
+    worker.wait_for_events("disowned", 1);
+    server.thaw();
+
+    let events = worker.events();
+    let disowned = events.iter().find(|event| event["event"] == "disowned").unwrap();
+    assert_eq!(disowned["reason"], "deadline_passed");
+    // It comes again, to this worker, as an attempt of its own.
+    worker.wait_for_events("added", 2);
+    assert_eq!(worker.story("a")[..3], ["added", "disowned", "added"]);
+    worker.end();
+}
+
+#[test]
+fn sigterm_releases_unfinished_streams_and_exits_zero() {
+    let server = Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    // The grandchild shows that the whole group is ended.
+    let script = format!(
+        "sleep 60 & echo $! > {0}/$STREAMHERD_STREAM.tmp; mv {0}/$STREAMHERD_STREAM.tmp {0}/$STREAMHERD_STREAM; wait",
+        dir.path().display()
+    );
+    let mut worker = Worker::start(&server, &["--exec", &script, "--shutdown-deadline", "100ms"]);
+    submit(&server, &["a", "b"]);
+    let pids = ["a", "b"].map(|name| {
+        let file = dir.path().join(name);
+        eventually_blocking(DEADLINE, "the command runs", || fs::read_to_string(&file).ok())
+            .trim()
+            .parse::<i32>()
+            .unwrap()
+    });
+    assert!(pids.into_iter().all(is_alive));
+    worker.end();
+
+    for name in ["a", "b"] {
+        assert_eq!(worker.story(name), ["added", "released"]);
+    }
+    let last = worker.events().pop().unwrap();
+    assert_eq!(
+        (&last["event"], &last["reason"]),
+        (&Value::from("terminated"), &Value::from("shutdown"))
+    );
+    let status = status(&server);
+    assert_eq!(
+        (&status["requeued"], &status["pending"]),
+        (&Value::from(2), &Value::from(0))
+    );
+    // Orphans of this process's children: gone as soon as init has reaped them, where there is one.
+    eventually_blocking(DEADLINE, "no command is left", || {
+        pids.iter().all(|pid| !is_alive(*pid) || is_zombie(*pid)).then_some(())
+    });
+}
+
+#[test]
+fn a_second_signal_ends_the_worker_and_its_commands_at_once() {
+    let server = Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pid");
+    let script = format!(
+        "trap '' TERM; echo $$ > {0}.tmp; mv {0}.tmp {0}; while :; do sleep 1; done",
+        file.display()
+    );
+    let mut worker = Worker::start(&server, &["--exec", &script, "--shutdown-deadline", "10m"]);
+    submit(&server, &["a"]);
+    let pid = eventually_blocking(DEADLINE, "the command runs", || fs::read_to_string(&file).ok());
+    let pid: i32 = pid.trim().parse().unwrap();
+
+    // Two signals of a kind that come close together are one.
+    let code = eventually_blocking(DEADLINE, "the worker ends", || {
+        if worker.process.try_wait().is_none() {
+            worker.process.terminate();
+        }
+        worker.process.try_wait().map(|status| status.code())
+    });
+    assert_eq!(code, Some(143));
+    eventually_blocking(DEADLINE, "no command is left", || {
+        (!is_alive(pid) || is_zombie(pid)).then_some(())
+    });
+}
+
+/// Dead, and not reaped: in a container without an init nobody does that.
+fn is_zombie(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
+}

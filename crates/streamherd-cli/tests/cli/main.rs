@@ -1,0 +1,8 @@
+//! The `streamherd` binary, run as users run it, against real servers.
+
+mod demo;
+mod exec;
+mod queue;
+mod support;
+mod usage;
+mod worker;

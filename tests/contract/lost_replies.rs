@@ -1,0 +1,486 @@
+//! The command was carried out and nobody heard, or it was not and nobody heard either: for every command in turn.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use streamherd::error::{ClaimError, ConnectError, SubmitError};
+use streamherd::{Builder, Lane, Lease, RetryAfter, ShutdownReport};
+use streamherd_testkit::{Fault, Matcher, Proxy, Reply, Server, eventually};
+use streamherd_tests::{SOON, Truth, Worker, builder, field, names, recovery, side_by_side, submit};
+
+/// What a client can't tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lost {
+    Reply,
+    Request,
+}
+
+impl Lost {
+    const BOTH: [Self; 2] = [Self::Reply, Self::Request];
+
+    fn fault(self) -> Fault {
+        match self {
+            Self::Reply => Fault::SwallowReply,
+            Self::Request => Fault::DropRequest,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Command(&'static str),
+    Script(&'static str),
+}
+
+impl Sent {
+    fn matcher(self) -> Matcher {
+        match self {
+            Self::Command(words) => Matcher::command(words),
+            Self::Script(name) => Matcher::script(name),
+        }
+    }
+}
+
+impl fmt::Display for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Command(words) => f.write_str(words),
+            Self::Script(name) => write!(f, "script {name}"),
+        }
+    }
+}
+
+/// One exact loss in the life of a worker.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    sent: Sent,
+    /// Which of the worker's commands of that kind.
+    nth: usize,
+    lost: Lost,
+    /// The settlement that comes first, and so the one that a lost `settle` is about.
+    first: &'static str,
+}
+
+impl Row {
+    const fn new(sent: Sent, nth: usize, lost: Lost) -> Self {
+        Self {
+            sent,
+            nth,
+            lost,
+            first: "done",
+        }
+    }
+
+    fn named(self) -> (String, Self) {
+        let Self { sent, nth, lost, first } = self;
+        (format!("{lost:?} of {sent} number {nth}, {first} first"), self)
+    }
+
+    fn at_the_end(&self) -> bool {
+        matches!(self.sent, Sent::Command("CLIENT UNBLOCK") | Sent::Script("deregister"))
+    }
+}
+
+const SETTLEMENTS: [&str; 4] = ["done", "retry", "dead_letter", "release"];
+
+/// Leases that outlive a slow machine, renewals often enough to be lost, and a scan that is no help for six seconds.
+fn worker(url: &str) -> Builder {
+    let mut recovery = recovery();
+    recovery.min_idle = Some(Duration::from_millis(6_500));
+    builder(url)
+        .lock_ttl(Duration::from_secs(6))
+        .heartbeat(Duration::from_millis(250))
+        .recovery(recovery)
+}
+
+#[test]
+fn a_loss_at_any_command_leaves_nothing_stuck_and_doubles_nothing() {
+    let commands = [
+        // The first one is the Redis client's own, the second asks for the version.
+        (Sent::Command("INFO"), 1),
+        (Sent::Command("INFO"), 2),
+        (Sent::Command("SCRIPT LOAD"), 1),
+        (Sent::Command("SCRIPT LOAD"), 9),
+        (Sent::Script("hello"), 1),
+        (Sent::Script("hello"), 2),
+        (Sent::Command("CONFIG GET"), 1),
+        (Sent::Command("CONFIG SET"), 1),
+        (Sent::Command("PSUBSCRIBE"), 1),
+        (Sent::Command("XREADGROUP"), 1),
+        (Sent::Command("XREADGROUP"), 2),
+        (Sent::Script("acquire"), 1),
+        (Sent::Script("renew"), 1),
+        (Sent::Script("renew"), 2),
+        (Sent::Command("XPENDING"), 1),
+        (Sent::Command("XPENDING"), 2),
+        (Sent::Script("list"), 1),
+        (Sent::Script("list"), 2),
+        (Sent::Script("requeue"), 1),
+        (Sent::Script("look"), 1),
+        (Sent::Command("CLIENT UNBLOCK"), 1),
+        (Sent::Script("deregister"), 1),
+    ];
+    let rows = commands
+        .into_iter()
+        .flat_map(|(sent, nth)| Lost::BOTH.map(|lost| Row::new(sent, nth, lost).named()))
+        .collect();
+    side_by_side(14, rows, |row| a_life_with_a_loss(row, None));
+}
+
+#[test]
+fn a_settlement_counts_once_and_its_caller_learns_so_though_the_answer_was_lost() {
+    let rows = SETTLEMENTS
+        .into_iter()
+        .flat_map(|first| {
+            Lost::BOTH.map(|lost| {
+                let row = Row::new(Sent::Script("settle"), 1, lost);
+                Row { first, ..row }.named()
+            })
+        })
+        .collect();
+    side_by_side(14, rows, |row| a_life_with_a_loss(row, None));
+}
+
+#[test]
+fn a_second_loss_while_a_lost_read_is_taken_up_changes_nothing() {
+    let commands = [
+        (Sent::Script("hello"), 2),
+        (Sent::Command("XPENDING"), 1),
+        (Sent::Command("XRANGE"), 1),
+        (Sent::Command("XRANGE"), 3),
+        (Sent::Script("acquire"), 1),
+    ];
+    let rows = commands
+        .into_iter()
+        .flat_map(|(sent, nth)| Lost::BOTH.map(|lost| Row::new(sent, nth, lost).named()))
+        .collect();
+    side_by_side(14, rows, |row| {
+        a_life_with_a_loss(row, Some(Sent::Command("XREADGROUP")))
+    });
+}
+
+/// A worker is given four new streams, one per way to settle, and an orphan, works on all of it to the end, and leaves.
+/// With `before`, the reply to that command is lost too, earlier.
+async fn a_life_with_a_loss(row: Row, before: Option<Sent>) {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    truth.make_groups();
+    submit(&server.url(), ["orphan"]).await;
+    let orphan = truth.abandon();
+    truth.cmd(&format!("SET T:lock:{orphan} ghost:1 PX 60000")).ok();
+    submit(&server.url(), SETTLEMENTS).await;
+
+    let proxy = Proxy::start(&server).await;
+    let earlier = before.map(|sent| proxy.on(sent.matcher(), 1, Fault::SwallowReply));
+    let loss = proxy.on(row.sent.matcher(), row.nth, row.lost.fault());
+    let mut worker = match Worker::try_with(worker(&proxy.url())).await {
+        Ok(worker) => worker,
+        Err(ConnectError::Unreachable { .. } | ConnectError::Store(_)) => {
+            assert!(loss.fired(), "it may only fail for want of an answer");
+            eventually(SOON, "nothing of a failed start is left", || {
+                let alone = truth.others_connected() == 0;
+                async move { alone.then_some(()) }
+            })
+            .await;
+            Worker::with(worker(&proxy.url())).await
+        }
+        Err(e) => panic!("not an error of the connection: {e:?}"),
+    };
+
+    let mut held: BTreeMap<String, Lease> = BTreeMap::new();
+    for lease in worker.added_many(SETTLEMENTS.len()).await {
+        assert_eq!(
+            lease.attempt(),
+            0,
+            "{} is taken up, not recovered as an orphan",
+            lease.stream()
+        );
+        assert!(held.insert(lease.stream().to_owned(), lease).is_none(), "doubled");
+    }
+    eventually(SOON, "the worker hears of expired locks", || {
+        let listening = worker.client.health().listening;
+        async move { listening.then_some(()) }
+    })
+    .await;
+    expire(&mut truth, &orphan);
+    let recovered = worker.added().await;
+    assert_eq!(
+        (recovered.stream(), recovered.attempt(), recovered.abandonments()),
+        ("orphan", 1, 1)
+    );
+    assert!(held.insert("orphan".to_owned(), recovered).is_none(), "doubled");
+    if !row.at_the_end() && row.sent != Sent::Script("settle") {
+        loss.wait_fired(SOON).await;
+    }
+
+    // Longer than an audit, a health check and several scans.
+    worker.listen_for(Duration::from_millis(1_500)).await;
+    assert_eq!(
+        (worker.unasked(), worker.unasked_disowned()),
+        (0, 0),
+        "all is as it was"
+    );
+    for lease in held.values() {
+        let value = truth.cmd(&format!("GET T:lock:{}", lease.id())).text();
+        assert!(lease.is_valid());
+        assert_eq!(value, format!("{}:{}", worker.client.consumer(), lease.token()));
+    }
+
+    let others = SETTLEMENTS.into_iter().filter(|how| *how != row.first);
+    for how in [row.first].into_iter().chain(others) {
+        let lease = held.remove(how).expect("it is held");
+        settle(how, lease).await;
+    }
+    settle("done", held.remove("orphan").expect("it is held")).await;
+
+    let mut back = worker.added_many(2).await;
+    worker.listen_for(Duration::from_millis(1_200)).await;
+    assert_eq!(
+        (worker.unasked(), worker.unasked_disowned()),
+        (0, 0),
+        "nothing is doubled"
+    );
+    back.sort_by_key(|lease| lease.stream().to_owned());
+    let seen: Vec<_> = back
+        .iter()
+        .map(|lease| (lease.stream(), lease.attempt(), lease.failures(), lease.id().lane))
+        .collect();
+    assert_eq!(seen, [("release", 0, 0, Lane::Front), ("retry", 1, 1, Lane::Front)]);
+    for lease in back {
+        settle("done", lease).await;
+    }
+    truth.becomes_clean().await;
+    let dead = truth.dead_letters();
+    assert_eq!(dead.len(), 1, "{dead:?}");
+    assert!(field(&dead[0], "lbs-input").contains("dead_letter"));
+    assert_eq!(field(&dead[0], "_sh_reason"), "rejected");
+
+    let name = worker.client.consumer().to_string();
+    let report = worker.client.shutdown(Duration::ZERO).await;
+    assert_eq!(report, ShutdownReport::default());
+    assert!(loss.fired() && earlier.is_none_or(|earlier| earlier.fired()));
+    assert!(truth.is_clean());
+    // A name without anything pending is harmless; the one command that removes it is not sent again.
+    if (row.sent, row.lost) != (Sent::Script("deregister"), Lost::Request) {
+        for lane in ["input", "front"] {
+            let consumers = truth.cmd(&format!("XINFO CONSUMERS T:{lane} workers")).array();
+            assert!(consumers.iter().all(|row| row.array()[1].text() != name));
+        }
+    }
+    eventually(SOON, "every connection is closed", || {
+        let alone = truth.others_connected() == 0;
+        async move { alone.then_some(()) }
+    })
+    .await;
+}
+
+/// Has a lock expire soon. With 1 ms a busy server may find it in the past already and delete it, which is no expiry.
+fn expire(truth: &mut Truth, id: &str) {
+    assert_eq!(truth.cmd(&format!("PEXPIRE T:lock:{id} 100")).int(), 1);
+}
+
+async fn settle(how: &str, lease: Lease) {
+    let settled = match how {
+        "done" => lease.done().await,
+        "retry" => lease.retry(RetryAfter::now().because("the test says so")).await,
+        "dead_letter" => lease.dead_letter("the test says so").await,
+        _ => lease.release().await,
+    };
+    settled.unwrap_or_else(|e| panic!("{how}: {e:?}"));
+}
+
+#[tokio::test]
+async fn a_submit_without_an_answer_says_so_and_is_queued_at_most_once() {
+    for lost in Lost::BOTH {
+        let server = Server::start();
+        let mut truth = Truth::of(&server);
+        let proxy = Proxy::start(&server).await;
+        let producer = builder(&proxy.url()).connect_producer().await.unwrap();
+        let loss = proxy.on(Matcher::command("XADD"), 1, lost.fault());
+        let submitted = producer.submit("a", &7).await;
+        assert!(
+            matches!(submitted, Err(SubmitError::MaybeSubmitted(_))),
+            "{submitted:?}"
+        );
+        assert!(loss.fired());
+        let there = usize::from(lost == Lost::Reply);
+        assert_eq!(truth.entries("input").len(), there);
+        submit_until_connected(&producer, "b").await;
+        assert_eq!(truth.entries("input").len(), there + 1);
+        producer.close().await;
+    }
+}
+
+#[tokio::test]
+async fn each_of_many_submits_tells_the_truth_about_itself() {
+    for lost in Lost::BOTH {
+        let server = Server::start();
+        let mut truth = Truth::of(&server);
+        let proxy = Proxy::start(&server).await;
+        let producer = builder(&proxy.url()).connect_producer().await.unwrap();
+        let loss = proxy.on(Matcher::command("XADD"), 150, lost.fault());
+        let wanted = names("s", 300);
+        let results = producer.submit_many(wanted.iter().map(|name| (name, ()))).await;
+        assert!(loss.fired());
+        let queued: Vec<String> = truth
+            .entries("input")
+            .iter()
+            .map(|(_, fields)| name_of(fields))
+            .collect();
+        let mut unknown = 0;
+        for (name, result) in wanted.iter().zip(&results) {
+            let there = queued.iter().filter(|queued| *queued == name).count();
+            match result {
+                Ok(_) => assert_eq!(there, 1, "{name} was accepted"),
+                Err(SubmitError::NotSubmitted(_)) => assert_eq!(there, 0, "{name} was not sent"),
+                Err(SubmitError::MaybeSubmitted(_)) => {
+                    assert!(there <= 1, "{name} was sent once");
+                    unknown += 1;
+                }
+                Err(e) => panic!("{name}: {e:?}"),
+            }
+        }
+        assert!(unknown >= 1, "somebody's answer was lost");
+        producer.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_claim_without_an_answer_is_carried_out_at_most_once() {
+    for lost in Lost::BOTH {
+        let server = Server::start();
+        let mut truth = Truth::of(&server);
+        truth.make_groups();
+        submit(&server.url(), ["a"]).await;
+        let id = truth.abandon();
+        truth.cmd(&format!("SET T:lock:{id} ghost:1 PX 60000")).ok();
+        let proxy = Proxy::start(&server).await;
+        let mut recovery = recovery();
+        recovery.scan_interval = Duration::ZERO;
+        let mut worker = Worker::with(builder(&proxy.url()).recovery(recovery)).await;
+        expire(&mut truth, &id);
+        let orphan = worker.expired().await;
+        assert_eq!(orphan.id().to_string(), id);
+
+        let loss = proxy.on(Matcher::script("requeue"), 1, lost.fault());
+        let claimed = worker.client.claim(&orphan).await;
+        assert!(matches!(claimed, Err(ClaimError::Store(_))), "{claimed:?}");
+        assert!(loss.fired());
+        let again = eventually(SOON, "the connection is back", || async {
+            match worker.client.claim(&orphan).await {
+                Err(ClaimError::Store(_)) => None,
+                answered => Some(answered),
+            }
+        })
+        .await;
+        match lost {
+            Lost::Reply => assert!(matches!(again, Err(ClaimError::AlreadyClaimed(_))), "{again:?}"),
+            Lost::Request => assert!(matches!(again, Ok(Some(_))), "{again:?}"),
+        }
+        let lease = worker.added().await;
+        assert_eq!((lease.stream(), lease.abandonments()), ("a", 1));
+        worker.listen_for(Duration::from_millis(1_200)).await;
+        assert_eq!(worker.unasked(), 0);
+        lease.done().await.unwrap();
+        assert!(truth.is_clean());
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_a_long_read_though_its_unblocking_was_lost() {
+    for lost in Lost::BOTH {
+        let server = Server::start();
+        let proxy = Proxy::start(&server).await;
+        let block = Duration::from_secs(60);
+        let worker = Worker::with(builder(&proxy.url()).read_block(block)).await;
+        eventually(SOON, "the worker reads", || {
+            let reads = proxy.seen().iter().any(|name| name == "XREADGROUP");
+            async move { reads.then_some(()) }
+        })
+        .await;
+        let loss = proxy.on(Matcher::command("CLIENT UNBLOCK"), 1, lost.fault());
+        tokio::time::timeout(SOON, worker.client.shutdown(Duration::ZERO))
+            .await
+            .expect("long before the read ends by itself");
+        assert!(loss.fired());
+    }
+}
+
+#[tokio::test]
+async fn a_settlement_that_arrives_a_second_time_or_too_late_does_nothing() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let proxy = Proxy::start(&server).await;
+    // The requests themselves, to be repeated as a dead connection would deliver them.
+    let sent: Arc<Mutex<Vec<Vec<Vec<u8>>>>> = Arc::default();
+    let copies = Arc::clone(&sent);
+    proxy.on(
+        Matcher::custom(move |command| {
+            if command.script() == Some("settle") {
+                copies.lock().unwrap().push(command.args().to_vec());
+            }
+            false
+        }),
+        1,
+        Fault::DropRequest,
+    );
+    submit(&server.url(), ["a"]).await;
+    let mut worker = Worker::with(builder(&proxy.url())).await;
+    let receipt = format!("HGET T:consumers {}:last", worker.client.consumer());
+    worker.added().await.retry(RetryAfter::now()).await.unwrap();
+    let first = sent.lock().unwrap()[0].clone();
+    let after_first = truth.cmd(&receipt).bytes();
+    let again = worker.added().await;
+    assert_eq!((again.failures(), truth.length()), (1, 1));
+
+    let mut ghost = server.client();
+    let answer = ghost.call(&first).array();
+    assert_eq!(answer[0].text(), "ok", "the receipt, as long as it is the last");
+    assert_eq!(answer[1].array()[0].text(), "ok");
+    assert_eq!(
+        (truth.length(), truth.pending_count()),
+        (1, 1),
+        "nothing was put back again"
+    );
+    assert_eq!(truth.cmd(&receipt).bytes(), after_first);
+
+    again.release().await.unwrap();
+    let last = sent.lock().unwrap().last().cloned().unwrap();
+    assert_ne!(first, last);
+    let after_last = truth.cmd(&receipt).bytes();
+    assert_ne!(after_first, after_last);
+    let held = worker.added().await;
+    let stale = ghost.call(&first).array();
+    assert_eq!(stale, [Reply::Bulk(b"stale".to_vec())]);
+    assert_eq!(
+        truth.cmd(&receipt).bytes(),
+        after_last,
+        "the successor's receipt stands"
+    );
+    assert_eq!(ghost.call(&last).array()[1].array()[0].text(), "ok");
+    assert_eq!((truth.length(), truth.pending_count()), (1, 1));
+    assert!(held.is_valid());
+    held.done().await.unwrap();
+    assert!(truth.is_clean());
+}
+
+/// The stream that an entry names.
+fn name_of(fields: &[(String, String)]) -> String {
+    let input: Value = serde_json::from_str(field(fields, "lbs-input")).unwrap();
+    input["DataStreamName"].as_str().unwrap().to_owned()
+}
+
+/// What is refused for want of a connection was certainly not queued.
+async fn submit_until_connected(producer: &streamherd::Producer, name: &str) {
+    eventually(SOON, "the producer is connected again", || async {
+        match producer.submit(name, &()).await {
+            Ok(_) => Some(()),
+            Err(SubmitError::NotSubmitted(_)) => None,
+            Err(e) => panic!("{e:?}"),
+        }
+    })
+    .await;
+}

@@ -1,0 +1,169 @@
+//! What the library counts, read back from the one recorder that a process can have.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use metrics_util::MetricKind;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use streamherd::{Builder, Client, KeyspaceEvents, RetryAfter};
+use streamherd_testkit::{Server, eventually};
+use streamherd_tests::{SOON, TTL, Worker, recovery};
+
+/// Not the service of the other tests, which count into the same recorder.
+const SERVICE: &str = "metered";
+/// Part of every stream's name and info here.
+const SECRET: &str = "alice-s-session";
+
+fn metered(server: &Server) -> Builder {
+    let mut recovery = recovery();
+    recovery.dlq_max_len = 100;
+    Client::builder(SERVICE)
+        .url(server.url())
+        .consumer("w")
+        .lock_ttl(TTL)
+        .read_block(Duration::from_secs(1))
+        .keyspace_events(KeyspaceEvents::Off)
+        .recovery(recovery)
+}
+
+#[tokio::test]
+async fn every_step_is_counted_by_service_and_outcome_and_never_by_stream() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    recorder.install().expect("nobody else installs one");
+    let server = Server::start();
+    let mut redis = server.client();
+    let name = |n: u32| format!("{SECRET}-{n}");
+
+    let mut worker = Worker::with(metered(&server).max_in_flight(4)).await;
+    let producer = metered(&server).connect_producer().await.unwrap();
+    producer.submit("", &()).await.unwrap_err();
+    for n in 0..4 {
+        producer.submit(&name(n), &name(n)).await.unwrap();
+    }
+    let mut leases = worker.added_many(4).await;
+    leases.sort_by_key(|lease| lease.stream().to_owned());
+    let mut leases = leases.into_iter();
+    let mut next = || leases.next().unwrap();
+    // A heartbeat or more, and a scan or more.
+    worker.listen_for(TTL / 2).await;
+    next().done().await.unwrap();
+    next().dead_letter(SECRET).await.unwrap();
+    next().retry(RetryAfter::now().because(SECRET)).await.unwrap();
+    worker.added().await.done().await.unwrap();
+    next().release().await.unwrap();
+    worker.added().await.done().await.unwrap();
+
+    // Poison, and enough of it that the dead letters are trimmed.
+    let input = format!("{{{SERVICE}:0}}:input");
+    for _ in 0..250 {
+        redis.call(&["XADD", &input, "*", "lbs-input", SECRET]).ok();
+    }
+    eventually(SOON, "the poison is buried", || {
+        let left = redis.call(&["XLEN", &input]).int();
+        async move { (left == 0).then_some(()) }
+    })
+    .await;
+    // Two orphans, one of them without a body, whose owner had no lock.
+    let mut busy = Vec::new();
+    for n in 10..14 {
+        producer.submit(&name(n), &()).await.unwrap();
+        busy.push(worker.added().await);
+    }
+    for n in 20..22 {
+        producer.submit(&name(n), &()).await.unwrap();
+    }
+    let read = redis
+        .call(&["XREADGROUP", "GROUP", "workers", "ghost", "STREAMS", &input, ">"])
+        .array();
+    let gone = read[0].array()[1].array()[0].array()[0].text();
+    redis.call(&["XDEL", &input, &gone]).ok();
+    for lease in busy {
+        lease.done().await.unwrap();
+    }
+    let orphan = worker.added().await;
+    assert_eq!(orphan.abandonments(), 1);
+    orphan.done().await.unwrap();
+    worker.client.shutdown(Duration::ZERO).await;
+
+    let mut counters: BTreeMap<String, u64> = BTreeMap::new();
+    let mut others = BTreeSet::new();
+    for (key, _, _, value) in snapshotter.snapshot().into_vec() {
+        let (kind, key) = key.into_parts();
+        let mut labels: Vec<(&str, &str)> = key.labels().map(|label| (label.key(), label.value())).collect();
+        if !labels.contains(&("service", SERVICE)) {
+            continue;
+        }
+        assert!(key.name().starts_with("streamherd_"), "{}", key.name());
+        for (label, value) in &labels {
+            let known = [
+                "service",
+                "outcome",
+                "operation",
+                "kind",
+                "lane",
+                "reason",
+                "by",
+                "where",
+            ];
+            assert!(known.contains(label), "{} has a label {label}", key.name());
+            assert!(
+                !value.contains(SECRET) && !value.contains("-0"),
+                "{}: {label}={value}",
+                key.name()
+            );
+        }
+        labels.retain(|(label, _)| *label != "service");
+        labels.sort_unstable();
+        let labels: Vec<_> = labels.iter().map(|(_, value)| *value).collect();
+        let name = [&[key.name().trim_start_matches("streamherd_")], labels.as_slice()]
+            .concat()
+            .join(" ");
+        match (kind, value) {
+            (MetricKind::Counter, DebugValue::Counter(n)) => {
+                counters.insert(name, n);
+            }
+            _ => {
+                others.insert(name);
+            }
+        }
+    }
+    println!("{counters:#?}\n{others:#?}");
+    let count = |name: &str| counters.get(name).copied().unwrap_or_default();
+    let exactly = [
+        ("submitted_total ok", 10),
+        ("submitted_total invalid", 1),
+        ("read_total input", 4 + 250 + 4),
+        ("read_total front", 3),
+        ("acquired_total ok", 4 + 2 + 4 + 1),
+        // Labels in the order of their names: operation, then outcome.
+        ("settled_total done ok", 3 + 4 + 1),
+        ("settled_total dead_letter dead_lettered", 1 + 250),
+        ("settled_total retry ok", 1),
+        ("settled_total release ok", 1),
+        ("dead_lettered_total rejected", 1),
+        ("dead_lettered_total unparseable", 250),
+        ("requeued_total scan requeued", 1),
+        ("requeued_total scan vanished", 1),
+        ("vanished_total", 1),
+        ("disowned_total shutdown", 0),
+    ];
+    for (name, wanted) in exactly {
+        assert_eq!(count(name), wanted, "{name}");
+    }
+    for name in ["renewed_total kept", "scans_total ok"] {
+        assert!(count(name) > 0, "{name}");
+    }
+    let left = redis.call(&["XLEN", &format!("{{{SERVICE}:0}}:dlq")]).int();
+    assert_eq!(count("dlq_trimmed_total"), 251 - u64::try_from(left).unwrap());
+    assert!(count("dlq_trimmed_total") > 0);
+    for name in [
+        "store_seconds settle",
+        "lease_seconds",
+        "orphan_idle_seconds scan",
+        "leases_held",
+        "slots_free",
+    ] {
+        assert!(others.contains(name), "{name} is missing");
+    }
+}

@@ -1,0 +1,439 @@
+//! Workers die, hang and stall; their streams go to the others, once and soon.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use streamherd::error::ClaimError;
+use streamherd::{Builder, KeyspaceEvents, Lane, Lease, Notification, Recovery};
+use streamherd_testkit::{Fault, Matcher, Proxy, Server, eventually};
+use streamherd_tests::{
+    MIN_IDLE, SCAN, SOON, TTL, Truth, Worker, WorkerProcess, builder, names, queue, recovery, submit,
+};
+use tokio::sync::{Semaphore, mpsc};
+
+const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
+
+/// From the kill until a survivor has been given the last orphan.
+const BOUND: Duration = MIN_IDLE.saturating_add(SCAN).saturating_add(Duration::from_secs(1));
+
+const ORPHANS: usize = 100;
+
+/// Rows of the table that are measured at the same time, so that they don't measure each other.
+static ROWS: Semaphore = Semaphore::const_new(2);
+
+/// How the survivors may hear of the expired locks.
+#[derive(Clone, Copy, PartialEq)]
+enum Events {
+    On,
+    Off,
+    /// Subscribed, but the subscription breaks as the worker dies, and Redis does not expire keys by itself.
+    Lost,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guarantee_4_orphans_are_reassigned_in_time_with_notifications() {
+    orphans_are_reassigned(0, Events::On).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guarantee_4_orphans_are_reassigned_in_time_without_notifications() {
+    orphans_are_reassigned(0, Events::Off).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guarantee_4_orphans_are_reassigned_in_time_when_notifications_are_lost() {
+    orphans_are_reassigned(0, Events::Lost).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guarantee_4_orphans_are_reassigned_in_time_among_20_000_other_keys_with_notifications() {
+    orphans_are_reassigned(20_000, Events::On).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guarantee_4_orphans_are_reassigned_in_time_among_20_000_other_keys_without_notifications() {
+    orphans_are_reassigned(20_000, Events::Off).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guarantee_4_orphans_are_reassigned_in_time_among_20_000_other_keys_when_notifications_are_lost() {
+    orphans_are_reassigned(20_000, Events::Lost).await;
+}
+
+/// One row of the table: a worker with 100 leases is killed while 5,000 entries wait and two others are at work.
+async fn orphans_are_reassigned(other_keys: u32, events: Events) {
+    let _row = ROWS.acquire().await.unwrap();
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let fill = "for i = 1, ARGV[1] do redis.call('SET', 'other:' .. i, i, 'EX', 3600 + i) end";
+    truth.call(&["EVAL", fill, "0", &other_keys.to_string()]).ok();
+    queue(&server, &names("orphan", ORPHANS));
+    queue(&server, &names("later", 5_000));
+    let mut victim = hold(&server, ORPHANS).await;
+
+    let keyspace = match events {
+        Events::Off => KeyspaceEvents::Off,
+        _ => KeyspaceEvents::Ensure,
+    };
+    let (tell, mut told) = mpsc::unbounded_channel();
+    for _ in 0..2 {
+        let slots = builder(&server.url()).max_in_flight(100).keyspace_events(keyspace);
+        tokio::spawn(work_on(slots, tell.clone()));
+    }
+    let _ = told.recv().await.expect("the survivors are at work");
+    if events == Events::Lost {
+        server.stop_active_expire();
+        truth.cmd("CLIENT KILL TYPE pubsub").ok();
+    }
+
+    victim.process.kill();
+    let killed = Instant::now();
+    let mut orphans = BTreeSet::new();
+    let all = async {
+        while orphans.len() < ORPHANS {
+            let (stream, attempt) = told.recv().await.expect("the survivors are at work");
+            if stream.starts_with("orphan") {
+                assert_eq!(attempt, 1, "{stream}");
+                assert!(orphans.insert(stream), "given twice");
+            }
+        }
+    };
+    let _ = tokio::time::timeout(SOON, all).await;
+    let took = killed.elapsed();
+    println!("re-assigned {} of {ORPHANS} in {took:?}", orphans.len());
+    assert_eq!(orphans.len(), ORPHANS);
+    assert!(took <= BOUND, "re-assigned after {took:?}, not within {BOUND:?}");
+    assert!(truth.cmd("XLEN T:input").int() > 1_000, "before the backlog");
+}
+
+/// Works on each stream for a moment, and claims what it hears of.
+async fn work_on(worker: Builder, tell: mpsc::UnboundedSender<(String, u32)>) {
+    let (client, mut notifications) = worker.connect().await.unwrap();
+    while let Some(notification) = notifications.recv().await {
+        match notification {
+            Notification::StreamAdded(lease) => {
+                let _ = tell.send((lease.stream().to_owned(), lease.attempt()));
+                tokio::spawn(async move {
+                    // The work itself: it keeps the queue long and slots coming free.
+                    tokio::time::sleep(Duration::from_millis(400)).await;
+                    lease.done().await.unwrap();
+                });
+            }
+            Notification::StreamExpired(orphan) => drop(client.claim(&orphan).await),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guarantee_4_every_slot_that_comes_free_goes_to_an_orphan_before_the_backlog() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    queue(&server, &names("orphan", ORPHANS));
+    queue(&server, &names("later", 5_000));
+    let mut victim = hold(&server, ORPHANS).await;
+    let mut survivor = Worker::with(builder(&server.url()).max_in_flight(60)).await;
+    let mut held = survivor.added_many(60).await;
+    victim.process.kill();
+    eventually(SOON, "all orphans wait at the front", || {
+        let requeued = truth.cmd("XLEN T:front").int();
+        async move { (requeued == 100).then_some(()) }
+    })
+    .await;
+
+    let mut given = Vec::new();
+    for freed in [1, 2, 27, 40, 50] {
+        done(held.drain(..freed)).await;
+        for lease in survivor.added_many(freed).await {
+            given.push(lease.id().lane);
+            held.push(lease);
+        }
+    }
+    let last = given.iter().rposition(|lane| *lane == Lane::Front).unwrap();
+    let before: usize = given[..last].iter().filter(|lane| **lane == Lane::Input).count();
+    assert_eq!(
+        before, 0,
+        "so many of the backlog came before the last orphan: {given:?}"
+    );
+}
+
+async fn done(leases: impl Iterator<Item = Lease>) {
+    let mut under_way = tokio::task::JoinSet::new();
+    for lease in leases {
+        under_way.spawn(lease.done());
+    }
+    for outcome in under_way.join_all().await {
+        outcome.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guarantee_2_a_lease_held_for_ten_times_min_idle_is_never_touched() {
+    let (ttl, min_idle) = (Duration::from_millis(900), Duration::from_millis(1_150));
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let settings = || {
+        let mut recovery = recovery();
+        recovery.min_idle = Some(min_idle);
+        recovery.scan_interval = Duration::from_millis(100);
+        builder(&server.url()).lock_ttl(ttl).recovery(recovery)
+    };
+    let mut holder = Worker::with(settings()).await;
+    submit(&server.url(), ["long"]).await;
+    let lease = holder.added().await;
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        others.push(Worker::with(settings()).await);
+    }
+    let owned = format!("{}:{}", holder.client.consumer(), lease.token());
+    let lock = format!("{{orders:0}}:lock:{}", lease.id());
+    let pending = truth.pending("input");
+
+    let mut watching = tokio::task::JoinSet::new();
+    for mut other in others {
+        watching.spawn(async move {
+            other.listen_for(10 * min_idle).await;
+            other
+        });
+    }
+    let end = Instant::now() + 10 * min_idle;
+    while Instant::now() < end {
+        holder.listen_for(Duration::from_millis(50)).await;
+        assert!(lease.is_valid() && !lease.lost().is_cancelled());
+        assert_eq!(truth.call(&["GET", &lock]).text(), owned);
+    }
+    assert_eq!((holder.unasked(), holder.unasked_disowned()), (0, 0));
+    for other in watching.join_all().await {
+        assert_eq!(other.unasked(), 0, "nobody else is given it");
+        let since = other.client.health().since_scan.expect("it scanned");
+        assert!(since < min_idle, "{since:?}");
+    }
+    assert_eq!(truth.pending("input"), pending);
+    assert_eq!(truth.length(), 1);
+    lease.done().await.unwrap();
+    assert!(truth.is_clean());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guarantee_5_eight_rivals_claiming_one_orphan_requeue_it_once() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    queue(&server, &names("s", 1));
+    let mut victim = hold(&server, 1).await;
+    let mut rivals = Vec::new();
+    for _ in 0..8 {
+        let mut unscanned: Recovery = recovery();
+        unscanned.scan_interval = Duration::ZERO;
+        rivals.push(Worker::with(builder(&server.url()).recovery(unscanned)).await);
+    }
+    victim.process.kill();
+
+    let mut claims = Vec::new();
+    for rival in &mut rivals {
+        let orphan = rival.expired().await;
+        assert_eq!((orphan.stream(), orphan.attempt()), ("s-0", 0));
+        let client = rival.client.clone();
+        claims.push(async move { client.claim(&orphan).await });
+    }
+    let mut under_way: tokio::task::JoinSet<_> = claims.into_iter().collect();
+    let mut requeued = Vec::new();
+    while let Some(outcome) = under_way.join_next().await {
+        match outcome.unwrap() {
+            Ok(Some(id)) => requeued.push(id),
+            Err(ClaimError::AlreadyClaimed(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(requeued.len(), 1, "one winner: {requeued:?}");
+    assert_eq!((truth.length(), truth.dead_letters().len()), (1, 0), "it exists once");
+    let (tell, mut told) = mpsc::unbounded_channel();
+    for mut rival in rivals {
+        let tell = tell.clone();
+        tokio::spawn(async move { tell.send(rival.added().await) });
+    }
+    let lease = told.recv().await.unwrap();
+    assert_eq!(lease.id(), requeued[0]);
+    assert_eq!((lease.attempt(), lease.abandonments(), lease.failures()), (1, 1, 0));
+    lease.done().await.unwrap();
+    assert!(truth.is_clean());
+}
+
+#[test]
+fn guarantee_2_a_handler_that_blocks_its_whole_runtime_keeps_its_leases() {
+    let server = Server::start();
+    let url = server.url();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    std::thread::scope(|threads| {
+        let (blocking, may_watch) = std::sync::mpsc::channel();
+        let watching = threads.spawn(move || {
+            may_watch.recv().unwrap();
+            runtime().block_on(async {
+                let mut other = Worker::start(&url).await;
+                other.listen_for(3 * TTL - Duration::from_millis(500)).await.unasked()
+            })
+        });
+        runtime().block_on(async {
+            queue(&server, &names("s", 10));
+            let mut worker = Worker::start(&server.url()).await;
+            let leases = worker.added_many(10).await;
+            blocking.send(()).unwrap();
+            // The handler: nothing else runs on this runtime until it returns.
+            std::thread::sleep(3 * TTL);
+            assert!(leases.iter().all(|lease| lease.is_valid() && lease.attempt() == 0));
+            done(leases.into_iter()).await;
+            assert_eq!(worker.unasked_disowned(), 0);
+        });
+        assert_eq!(watching.join().unwrap(), 0, "nobody else was given one");
+    });
+    assert!(Truth::of(&server).is_clean());
+}
+
+/// The client library finds a connection unresponsive whose answer it could not read in the meantime, and drops it; the
+/// settlement comes just then.
+#[tokio::test]
+async fn a_settlement_right_after_a_long_block_counts() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    queue(&server, &names("s", 8));
+    let timeout = Duration::from_millis(100);
+    let settings = builder(&server.url()).command_timeout(timeout).max_in_flight(8);
+    let mut worker = Worker::with(settings).await;
+    for lease in worker.added_many(8).await {
+        let producer = worker.client.producer();
+        let under_way = tokio::spawn(async move { producer.submit("more", &()).await });
+        // Sent, and not answered yet.
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+        std::thread::sleep(5 * timeout);
+        lease.done().await.unwrap();
+        let _ = under_way.await.unwrap();
+    }
+    assert_eq!(truth.cmd("EXISTS T:dlq").int(), 0);
+    worker.client.shutdown(Duration::ZERO).await;
+    assert_eq!(truth.pending_count(), 0);
+}
+
+#[tokio::test]
+async fn guarantee_3_a_frozen_worker_learns_on_waking_that_its_lease_is_lost() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    queue(&server, &names("s", 1));
+    let mut frozen = hold(&server, 1).await;
+    let mut survivor = Worker::start(&server.url()).await;
+    frozen.process.freeze();
+    let lease = survivor.added().await;
+    assert_eq!((lease.stream(), lease.attempt()), ("s-0", 1));
+    let (entries, pending) = (truth.entries("front"), truth.pending("front"));
+
+    frozen.process.thaw();
+    let lost = frozen.says("disowned").await;
+    assert_eq!(
+        (&lost["stream"], &lost["reason"]),
+        (&"s-0".into(), &"deadline_passed".into())
+    );
+    frozen.order("done");
+    let settled = frozen.says("settled").await;
+    assert_eq!(
+        (&settled["outcome"], &settled["was_valid"]),
+        (&"disowned".into(), &false.into())
+    );
+    assert!(lease.is_valid());
+    assert_eq!((truth.entries("front"), truth.pending("front")), (entries, pending));
+    assert_eq!(survivor.unasked_disowned(), 0);
+    lease.done().await.unwrap();
+    assert!(truth.is_clean());
+}
+
+#[tokio::test]
+async fn guarantee_3_a_settlement_that_is_the_first_thing_a_woken_worker_does_changes_nothing() {
+    for order in ["done", "retry"] {
+        let server = Server::start();
+        let mut truth = Truth::of(&server);
+        queue(&server, &names("s", 1));
+        let mut frozen = hold(&server, 1).await;
+        let mut survivor = Worker::start(&server.url()).await;
+        frozen.process.freeze();
+        let lease = survivor.added().await;
+        frozen.order(order);
+        frozen.process.thaw();
+        let settled = frozen.says("settled").await;
+        assert_eq!(
+            (&settled["outcome"], &settled["was_valid"]),
+            (&"disowned".into(), &false.into())
+        );
+        assert_eq!((truth.length(), truth.pending_count()), (1, 1));
+        assert!(lease.is_valid());
+        lease.done().await.unwrap();
+        assert!(truth.is_clean());
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_stalls_between_its_read_and_its_lock_does_not_start_what_was_requeued() {
+    let stall = MIN_IDLE + SCAN + Duration::from_secs(1);
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let proxy = Proxy::start(&server).await;
+    let mut stalled = Worker::with(builder(&proxy.url()).keyspace_events(KeyspaceEvents::Off)).await;
+    let fault = proxy.on(Matcher::script("acquire"), 1, Fault::Delay(stall));
+    submit(&server.url(), ["s"]).await;
+    fault.wait_fired(SOON).await;
+    let began = Instant::now();
+    assert_eq!(truth.pending("input")[0].consumer, stalled.client.consumer().as_str());
+
+    let mut other = Worker::start(&server.url()).await;
+    let lease = other.added().await;
+    assert_eq!((lease.stream(), lease.attempt()), ("s", 1));
+    assert!(
+        began.elapsed() < stall,
+        "the other one has it before the lock is asked for"
+    );
+    let rest = stall.saturating_sub(began.elapsed()) + SCAN * 4;
+    assert_eq!(stalled.listen_for(rest).await.unasked(), 0);
+    assert!(lease.is_valid());
+    lease.done().await.unwrap();
+    assert!(truth.is_clean());
+
+    submit(&server.url(), ["next"]).await;
+    let _ = other.client.shutdown(Duration::ZERO).await;
+    assert_eq!(stalled.added().await.stream(), "next", "it works on after the stall");
+}
+
+#[tokio::test]
+async fn guarantee_4_workers_that_start_when_all_others_were_killed_take_over_everything() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    queue(&server, &names("s", 30));
+    let mut dead = Vec::new();
+    for _ in 0..3 {
+        dead.push(hold(&server, 10).await);
+    }
+    assert_eq!(truth.pending_count(), 30);
+    for worker in &mut dead {
+        worker.process.kill();
+    }
+    let killed = Instant::now();
+    let mut worker = Worker::deaf(&server.url()).await;
+    let leases = worker.added_many(30).await;
+    let took = killed.elapsed();
+    println!("taken over in {took:?}");
+    assert!(took <= BOUND, "taken over after {took:?}, not within {BOUND:?}");
+    let streams: BTreeSet<_> = leases.iter().map(|lease| lease.stream().to_owned()).collect();
+    assert_eq!(streams, names("s", 30).into_iter().collect());
+    done(leases.into_iter()).await;
+    assert!(truth.is_clean());
+}
+
+/// A worker process with that many slots, all of them taken.
+async fn hold(server: &Server, leases: usize) -> WorkerProcess {
+    let slots = format!("slots={leases}");
+    let mut worker = WorkerProcess::start(WORKER, &server.url(), &["then=hold", &slots]);
+    worker.says_times("added", leases).await;
+    worker
+}

@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 println!("{} written under token {}", lease.stream(), lease.token());
                 lease.done().await?;
             }
-            Err(refused) => lease.retry(RetryAfter::now().because(refused)).await?,
+            Err(refused) => drop(lease.retry(RetryAfter::now().because(refused)).await?),
         }
         break;
     }

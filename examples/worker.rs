@@ -53,7 +53,7 @@ async fn work(lease: Lease) {
         () = lease.lost().cancelled() => lease.retry(RetryAfter::now()).await,
     };
     match outcome {
-        Ok(()) => println!("{name}: done"),
+        Ok(settled) => println!("{name}: {settled:?}"),
         Err(e) => println!("{name}: {e}"),
     }
 }

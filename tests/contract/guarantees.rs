@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use streamherd::error::{DisownedReason, SettleError};
-use streamherd::{Lease, Notification, RetryAfter};
+use streamherd::{Lease, Notification, RetryAfter, Settled};
 use streamherd_testkit::{RawClient, Server, eventually};
 use streamherd_tests::{SOON, TTL, Truth, Worker, WorkerProcess, builder, field, names, queue};
 
@@ -147,10 +147,10 @@ async fn end_somehow(lease: Lease, turn: usize, ledger: Arc<Ledger>) {
     tokio::time::sleep(Duration::from_millis(40)).await;
     let name = lease.stream().to_owned();
     match turn % 10 {
-        0..=2 => lease.retry(RetryAfter::now()).await.unwrap(),
-        3..=4 => lease.release().await.unwrap(),
+        0..=2 => drop(lease.retry(RetryAfter::now()).await.unwrap()),
+        3..=4 => drop(lease.release().await.unwrap()),
         5 => drop(lease),
-        6 if turn.is_multiple_of(4) => lease.dead_letter("enough").await.unwrap(),
+        6 if turn.is_multiple_of(4) => drop(lease.dead_letter("enough").await.unwrap()),
         _ => {
             ledger.finishing.lock().unwrap().insert(name.clone());
             lease.done().await.unwrap();
@@ -439,7 +439,7 @@ async fn guarantee_8_a_held_stream_whose_body_was_deleted_can_be_done_and_not_pu
             _ => lease.release().await,
         };
         match outcome {
-            Ok(()) => assert_eq!(turn, "s-0"),
+            Ok(Settled::Done) => assert_eq!(turn, "s-0"),
             Err(SettleError::Vanished { .. }) => assert_ne!(turn, "s-0"),
             other => panic!("{turn}: {other:?}"),
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use streamherd::error::ClaimError;
-use streamherd::{Builder, KeyspaceEvents, Lane, Lease, Notification, Recovery};
+use streamherd::{Builder, Claimed, KeyspaceEvents, Lane, Lease, Notification, Recovery};
 use streamherd_testkit::{Fault, Matcher, Proxy, Server, eventually};
 use streamherd_tests::{
     MIN_IDLE, SCAN, SOON, TTL, Truth, Worker, WorkerProcess, builder, names, queue, recovery, submit,
@@ -239,7 +239,7 @@ async fn guarantee_5_eight_rivals_claiming_one_orphan_requeue_it_once() {
     let mut requeued = Vec::new();
     while let Some(outcome) = under_way.join_next().await {
         match outcome.unwrap() {
-            Ok(Some(id)) => requeued.push(id),
+            Ok(Claimed::Requeued(id)) => requeued.push(id),
             Err(ClaimError::AlreadyClaimed(_)) => {}
             other => panic!("{other:?}"),
         }

@@ -353,7 +353,7 @@ async fn a_loss(loss: &str, locks_too: bool) {
         let (valid, name) = (lease.is_valid(), lease.stream().to_owned());
         match lease.done().await {
             // Whoever has the lock has the stream.
-            Ok(()) => assert!(valid && !locks_too, "{name}"),
+            Ok(_) => assert!(valid && !locks_too, "{name}"),
             Err(SettleError::Disowned(lost)) => {
                 assert!(!valid && locks_too, "{name}: its lock was not lost");
                 assert_eq!(lost.reason, DisownedReason::DataLoss);

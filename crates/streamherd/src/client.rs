@@ -55,15 +55,15 @@ impl Client {
     }
 
     /// Puts an orphan back at the front of the queue, counting an abandonment; it arrives as a
-    /// [`StreamAdded`](crate::Notification::StreamAdded) at whoever reads it, which may be this worker. Returns the new
-    /// entry; [`None`] if it had been abandoned too often and went to the dead-letter stream.
+    /// [`StreamAdded`](crate::Notification::StreamAdded) at whoever reads it, which may be this worker. One that was
+    /// abandoned too often goes to the dead-letter stream instead.
     ///
     /// # Errors
     /// [`ClaimError::AlreadyClaimed`] for all but one of any number of rivals.
     ///
     /// # Cancel safety
     /// Dropping the future may or may not keep the claim from being carried out; nothing is lost either way.
-    pub async fn claim(&self, orphan: &Orphan) -> Result<Option<EntryId>, ClaimError> {
+    pub async fn claim(&self, orphan: &Orphan) -> Result<Claimed, ClaimError> {
         let core = &self.core;
         let id = orphan.id();
         let limits = RequeueLimits {
@@ -83,8 +83,8 @@ impl Client {
             core.requeued("claim", id, outcome);
         }
         match outcome {
-            Some(Requeued::Ok { new, .. }) => Ok(Some(new)),
-            Some(Requeued::DeadLettered { .. }) => Ok(None),
+            Some(Requeued::Ok { new, .. }) => Ok(Claimed::Requeued(new)),
+            Some(Requeued::DeadLettered { reason, .. }) => Ok(Claimed::DeadLettered { reason }),
             Some(Requeued::Alive) => Err(ClaimError::StillAlive(id)),
             Some(Requeued::TooEarly(wait)) => Err(ClaimError::TooEarly { id, wait }),
             Some(Requeued::Failed(e)) => Err(ClaimError::Store(e)),
@@ -128,6 +128,19 @@ impl fmt::Debug for Client {
             .field("consumer", &self.core.consumer)
             .finish_non_exhaustive()
     }
+}
+
+/// What became of an orphan that was claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Claimed {
+    /// It is back at the front of the queue, as this entry.
+    Requeued(EntryId),
+    /// It is in the dead-letter stream.
+    DeadLettered {
+        /// `max_abandonments` or `too_large`.
+        reason: String,
+    },
 }
 
 /// How a client is doing. A reader that looks alive but gets nothing from Redis shows in `since_read`.

@@ -32,8 +32,6 @@ pub struct Lease {
     held: Arc<Held>,
     core: Arc<Core>,
     span: tracing::Span,
-    /// Whether the user has received it.
-    delivered: bool,
     /// Gone once the lease is settled.
     open: Option<(OwnedSemaphorePermit, Handle)>,
 }
@@ -48,7 +46,6 @@ impl Lease {
             held,
             core,
             span,
-            delivered: false,
             open: Some((permit, alive)),
         }
     }
@@ -162,19 +159,19 @@ impl Lease {
     ///
     /// # Cancel safety
     /// The settlement is on its way from the first poll; dropping the future only forgoes its outcome.
-    pub async fn done(self) -> Result<(), SettleError> {
+    pub async fn done(self) -> Result<Settled, SettleError> {
         self.settle(Operation::Done).await
     }
 
     /// The attempt failed: the stream goes back to the front of the queue, with one more failure counted; at
-    /// `recovery.max_failures` it goes to the dead-letter stream instead.
+    /// `recovery.max_failures` it goes to the dead-letter stream instead, which the outcome tells.
     ///
     /// # Errors
     /// As [`done`](Self::done), and [`SettleError::Vanished`] if someone deleted the entry.
     ///
     /// # Cancel safety
     /// As [`done`](Self::done).
-    pub async fn retry(self, retry: RetryAfter) -> Result<(), SettleError> {
+    pub async fn retry(self, retry: RetryAfter) -> Result<Settled, SettleError> {
         self.settle(Operation::Retry { error: retry.error }).await
     }
 
@@ -185,7 +182,7 @@ impl Lease {
     ///
     /// # Cancel safety
     /// As [`done`](Self::done).
-    pub async fn dead_letter(self, reason: impl Into<String>) -> Result<(), SettleError> {
+    pub async fn dead_letter(self, reason: impl Into<String>) -> Result<Settled, SettleError> {
         self.settle(Operation::DeadLetter {
             reason: "rejected",
             error: reason.into(),
@@ -200,11 +197,11 @@ impl Lease {
     ///
     /// # Cancel safety
     /// As [`done`](Self::done).
-    pub async fn release(self) -> Result<(), SettleError> {
+    pub async fn release(self) -> Result<Settled, SettleError> {
         self.settle(Operation::Release).await
     }
 
-    async fn settle(mut self, operation: Operation) -> Result<(), SettleError> {
+    async fn settle(mut self, operation: Operation) -> Result<Settled, SettleError> {
         let (reply, outcome) = oneshot::channel();
         let id = self.id();
         // The handle stays here until the answer, so that the client does not end while somebody waits for it.
@@ -219,7 +216,7 @@ impl Lease {
         &self,
         operation: Operation,
         permit: Option<OwnedSemaphorePermit>,
-        reply: Option<oneshot::Sender<Result<(), SettleError>>>,
+        reply: Option<oneshot::Sender<Result<Settled, SettleError>>>,
     ) -> Result<(), LeaseLost> {
         self.span
             .in_scope(|| tracing::debug!(operation = operation.name(), "settling"));
@@ -240,8 +237,9 @@ impl Lease {
         Ok(())
     }
 
-    pub(crate) const fn delivered(&mut self) {
-        self.delivered = true;
+    /// Notes that the user receives it now; false if it is lost already, and then the user never hears of it.
+    pub(crate) fn deliver(&self) -> bool {
+        self.held.deliver(Moment::now())
     }
 
     /// Why the lease is lost; whoever notices first says so to everybody.
@@ -265,7 +263,7 @@ impl Drop for Lease {
         let Some((permit, _alive)) = self.open.take() else {
             return;
         };
-        let operation = if self.delivered {
+        let operation = if self.held.is_delivered() {
             Operation::Retry {
                 error: "the handler dropped its lease".to_owned(),
             }
@@ -286,6 +284,21 @@ impl fmt::Debug for Lease {
             .field("attempt", &self.attempt())
             .finish_non_exhaustive()
     }
+}
+
+/// What became of a stream whose lease was settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Settled {
+    /// It has left the queue for good.
+    Done,
+    /// It is back at the front of the queue.
+    Requeued,
+    /// It is in the dead-letter stream.
+    DeadLettered {
+        /// `rejected`, `max_failures` or `too_large`.
+        reason: String,
+    },
 }
 
 /// When a failed stream is to be tried again, and why it failed.

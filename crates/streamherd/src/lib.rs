@@ -60,10 +60,10 @@ mod store;
 
 pub use admin::{Admin, ConsumerStatus, Status};
 pub use builder::Builder;
-pub use client::{Client, Health};
+pub use client::{Claimed, Client, Health};
 pub use config::{KeyspaceEvents, Recovery};
 pub use id::{ConsumerId, EntryId, InvalidId, Lane, StreamId, Token};
-pub use lease::{Lease, RetryAfter};
+pub use lease::{Lease, RetryAfter, Settled};
 pub use notification::{DataLoss, Disowned, Notification, Notifications, Orphan};
 pub use producer::Producer;
 pub use runtime::{ShutdownReport, TerminatedReason};

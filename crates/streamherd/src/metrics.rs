@@ -8,7 +8,7 @@ use ::metrics::{SharedString, Unit, counter, describe_counter, describe_gauge, d
 use crate::error::DisownedReason;
 use crate::id::Lane;
 use crate::keys::Service;
-use crate::store::{Acquired, Renewed, Requeued, Settled, StoreError};
+use crate::store::{Acquired, Renewed, Requeued, SettleOutcome, StoreError};
 
 /// A service's metrics. Labels are the service and what happened, never a stream's name: their number must not grow with
 /// the work.
@@ -79,14 +79,14 @@ impl Metrics {
         count!(self, "streamherd_disowned_total", "reason" => reason.as_str()).increment(1);
     }
 
-    pub(crate) fn settled(&self, operation: &'static str, outcome: &Settled) {
+    pub(crate) fn settled(&self, operation: &'static str, outcome: &SettleOutcome) {
         let outcome = match outcome {
-            Settled::Ok => "ok",
-            Settled::DeadLettered { .. } => "dead_lettered",
-            Settled::Disowned => "disowned",
-            Settled::Vanished => "vanished",
-            Settled::Later | Settled::NoGroup => "again",
-            Settled::Failed(_) => "failed",
+            SettleOutcome::Ok => "ok",
+            SettleOutcome::DeadLettered { .. } => "dead_lettered",
+            SettleOutcome::Disowned => "disowned",
+            SettleOutcome::Vanished => "vanished",
+            SettleOutcome::Later | SettleOutcome::NoGroup => "again",
+            SettleOutcome::Failed(_) => "failed",
         };
         count!(self, "streamherd_settled_total", "operation" => operation, "outcome" => outcome).increment(1);
     }

@@ -107,16 +107,18 @@ pub struct Disowned {
     pub attempt: u32,
     /// Why it was lost.
     pub reason: DisownedReason,
+    held: Arc<Held>,
 }
 
 impl Disowned {
-    pub(crate) fn new(held: &Held, reason: DisownedReason) -> Self {
+    pub(crate) fn new(held: &Arc<Held>, reason: DisownedReason) -> Self {
         Self {
             stream: held.entry.name.clone(),
             id: held.id(),
             token: held.token,
             attempt: held.entry.attempt,
             reason,
+            held: Arc::clone(held),
         }
     }
 }
@@ -159,17 +161,21 @@ impl Notifications {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Notification>> {
-        let mut next = self.inbox.poll_recv(cx);
-        match &mut next {
-            Poll::Ready(Some(Notification::StreamExpired(_))) => {
-                self.hints.fetch_sub(1, Ordering::Relaxed);
+        loop {
+            let next = self.inbox.poll_recv(cx);
+            match &next {
+                Poll::Ready(Some(Notification::StreamExpired(_))) => {
+                    self.hints.fetch_sub(1, Ordering::Relaxed);
+                }
+                // Lost before it was received, in a process that stood still: there is nothing to start, nor to stop.
+                Poll::Ready(Some(Notification::StreamAdded(lease))) if !lease.deliver() => continue,
+                Poll::Ready(Some(Notification::StreamDisowned(lost))) if !lost.held.is_delivered() => continue,
+                // The clients that still exist hold senders, which have nothing to say any more.
+                Poll::Ready(Some(Notification::Terminated(_))) => self.inbox.close(),
+                _ => {}
             }
-            Poll::Ready(Some(Notification::StreamAdded(lease))) => lease.delivered(),
-            // The clients that still exist hold senders, which have nothing to say any more.
-            Poll::Ready(Some(Notification::Terminated(_))) => self.inbox.close(),
-            _ => {}
+            return next;
         }
-        next
     }
 }
 

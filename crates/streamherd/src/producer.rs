@@ -1,10 +1,9 @@
 //! Puts data streams on a service's queue.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
-use tokio::task::{JoinError, JoinSet};
 
 use crate::config::Settings;
 use crate::entry;
@@ -69,8 +68,8 @@ impl Producer {
         }
     }
 
-    /// Queues many data streams, without waiting for one before sending the next. The results are in the order of the
-    /// items; each item succeeds or fails for itself.
+    /// Queues many data streams in their order, without waiting for one before sending the next. The results are in that
+    /// order too; each item succeeds or fails for itself.
     ///
     /// # Cancel safety
     /// As [`submit`](Self::submit), for each item.
@@ -79,27 +78,20 @@ impl Producer {
         N: AsRef<str>,
         I: Serialize,
     {
-        let mut results = BTreeMap::new();
-        let mut under_way = JoinSet::new();
-        for (index, (name, info)) in items.into_iter().enumerate() {
-            match entry::encode(name.as_ref(), &info) {
-                Ok(input) => {
-                    let producer = self.clone();
-                    under_way.spawn(async move { (index, producer.send(input).await) });
-                }
+        let encoded = items
+            .into_iter()
+            .map(|(name, info)| entry::encode(name.as_ref(), &info));
+        let sent = encoded.map(|encoded| async {
+            match encoded {
+                Ok(input) => self.send(input).await,
                 Err(e) => {
                     self.metrics.submitted("invalid");
-                    results.insert(index, Err(e.into()));
+                    Err(e.into())
                 }
             }
-            if under_way.len() >= PIPELINED {
-                results.extend(under_way.join_next().await.and_then(or_panic));
-            }
-        }
-        while let Some(finished) = under_way.join_next().await {
-            results.extend(or_panic(finished));
-        }
-        results.into_values().collect()
+        });
+        // Polled in order, so sent in order: one producer's streams are queued as it submitted them.
+        stream::iter(sent).buffered(PIPELINED).collect().await
     }
 
     async fn send(&self, input: String) -> Result<StreamId, SubmitError> {
@@ -123,14 +115,5 @@ impl Producer {
         if self._alive.is_none() {
             self.store.connection.close(std::time::Duration::from_millis(500)).await;
         }
-    }
-}
-
-/// Sending does not panic; should it, the panic is the caller's to see.
-fn or_panic<T>(finished: Result<T, JoinError>) -> Option<T> {
-    match finished {
-        Ok(result) => Some(result),
-        Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
-        Err(_) => None,
     }
 }

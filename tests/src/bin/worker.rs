@@ -91,7 +91,7 @@ async fn settle(how: String, lease: Lease) {
         other => panic!("no such mode: {other}"),
     };
     let outcome: Value = match outcome {
-        Ok(()) => "ok".into(),
+        Ok(_) => "ok".into(),
         Err(SettleError::Disowned(_)) => "disowned".into(),
         Err(e) => e.to_string().into(),
     };

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use streamherd::{Lease, RetryAfter};
+use streamherd::{Lease, RetryAfter, Settled};
 use tokio_util::sync::CancellationToken;
 
 use super::events::{Events, Subject};
@@ -31,7 +31,6 @@ pub(super) struct Handler {
     pub(super) work: Work,
     pub(super) ledger: Option<Ledger>,
     pub(super) events: Events,
-    pub(super) max_failures: u32,
     /// Fires when work has to stop, finished or not.
     pub(super) stop: CancellationToken,
 }
@@ -79,12 +78,8 @@ impl Handler {
         let (event, reason, outcome) = match verdict {
             Verdict::Done => ("done", None, lease.done().await),
             Verdict::Retry(why) => {
-                // The library does not say which of the two it was; the limit is this worker's own, and a lease's
-                // failures don't change while it is held.
-                let last = self.max_failures > 0 && lease.failures() + 1 >= self.max_failures;
-                let event = if last { "dead_lettered" } else { "retry" };
                 let outcome = lease.retry(RetryAfter::now().because(&why)).await;
-                (event, Some(why), outcome)
+                ("retry", Some(why), outcome)
             }
             Verdict::DeadLetter(why) => {
                 let outcome = lease.dead_letter(why.clone()).await;
@@ -95,7 +90,11 @@ impl Handler {
             Verdict::Lost => return,
         };
         match outcome {
-            Ok(()) => self.events.settled(event, &subject, reason.as_deref()).await,
+            // A retry past the limit, or an entry too large to be queued again.
+            Ok(Settled::DeadLettered { .. }) => {
+                self.events.settled("dead_lettered", &subject, reason.as_deref()).await;
+            }
+            Ok(_) => self.events.settled(event, &subject, reason.as_deref()).await,
             Err(e) => {
                 tracing::debug!(error = with_sources(&e), "a settlement did not count");
                 self.events.refused(&subject, &e).await;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 use streamherd::error::ClaimError;
-use streamherd::{Builder, Client, Notification, Notifications, Orphan, Recovery, TerminatedReason};
+use streamherd::{Builder, Claimed, Client, Notification, Notifications, Orphan, Recovery, TerminatedReason};
 use tokio_util::task::TaskTracker;
 
 use self::events::Events;
@@ -63,7 +63,6 @@ pub(crate) async fn run(global: &Global, options: &WorkerArgs) -> Result<ExitCod
             work,
             ledger,
             events,
-            max_failures: recovery(options).max_failures,
             stop: stop.now.clone(),
         }),
         tasks: TaskTracker::new(),
@@ -189,13 +188,10 @@ async fn claim(client: Client, handler: Arc<Handler>, orphan: Orphan) {
     let wait = rand::rng().random_range(0..CLAIM_JITTER_MS);
     tokio::time::sleep(Duration::from_millis(wait)).await;
     match client.claim(&orphan).await {
-        Ok(Some(_)) => handler.events.orphan("claimed", &orphan, None).await,
-        Ok(None) => {
-            handler
-                .events
-                .orphan("dead_lettered", &orphan, Some("max_abandonments"))
-                .await;
+        Ok(Claimed::DeadLettered { reason }) => {
+            handler.events.orphan("dead_lettered", &orphan, Some(&reason)).await;
         }
+        Ok(_) => handler.events.orphan("claimed", &orphan, None).await,
         Err(ClaimError::AlreadyClaimed(_) | ClaimError::StillAlive(_) | ClaimError::TooEarly { .. }) => {}
         Err(e) => tracing::debug!(error = with_sources(&e), "an orphan could not be claimed"),
     }

@@ -11,8 +11,9 @@ use tracing::Instrument as _;
 use crate::backoff::Backoff;
 use crate::error::{DisownedReason, LeaseLost, SettleError};
 use crate::id::{EntryId, Token};
+use crate::lease::Settled;
 use crate::runtime::Core;
-use crate::store::{Judged, Operation, SettleLimits, SettleStep, Settled, StoreError};
+use crate::store::{Judged, Operation, SettleLimits, SettleOutcome, SettleStep, StoreError};
 
 /// Settlements per script call: below 2 ms of Redis.
 const STEPS_PER_CALL: usize = 100;
@@ -23,7 +24,7 @@ const AGAIN_PER_CALL: usize = 20;
 pub(crate) struct Settlement {
     pub(crate) step: SettleStep,
     /// Who waits for the outcome, if anybody.
-    pub(crate) reply: Option<oneshot::Sender<Result<(), SettleError>>>,
+    pub(crate) reply: Option<oneshot::Sender<Result<Settled, SettleError>>>,
     /// The slot that is free again once the outcome is known.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
 }
@@ -122,29 +123,35 @@ impl Settler {
             core.metrics.settled(settlement.step.operation.name(), &outcome);
             let id = settlement.step.id;
             match outcome {
-                Settled::Ok => self.resolve(settlement, Ok(())),
-                Settled::DeadLettered { reason, trimmed } => {
-                    core.dead_lettered(&reason, trimmed);
-                    self.resolve(settlement, Ok(()));
+                SettleOutcome::Ok => {
+                    let settled = match settlement.step.operation {
+                        Operation::Done => Settled::Done,
+                        _ => Settled::Requeued,
+                    };
+                    self.resolve(settlement, Ok(settled));
                 }
-                Settled::Disowned => {
+                SettleOutcome::DeadLettered { reason, trimmed } => {
+                    core.dead_lettered(&reason, trimmed);
+                    self.resolve(settlement, Ok(Settled::DeadLettered { reason }));
+                }
+                SettleOutcome::Disowned => {
                     let reason = DisownedReason::TakenOver;
                     self.resolve(settlement, Err(LeaseLost { id, reason }.into()));
                 }
-                Settled::Vanished => {
+                SettleOutcome::Vanished => {
                     core.vanished(id);
                     self.resolve(settlement, Err(SettleError::Vanished { id }));
                 }
-                Settled::Later => left.push(settlement),
-                Settled::NoGroup => {
+                SettleOutcome::Later => left.push(settlement),
+                SettleOutcome::NoGroup => {
                     trouble |= core.hello(&core.leasing).await.is_err();
                     left.push(settlement);
                 }
-                Settled::Failed(e) if e.is_transient() => {
+                SettleOutcome::Failed(e) if e.is_transient() => {
                     trouble = true;
                     left.push(settlement);
                 }
-                Settled::Failed(e) => {
+                SettleOutcome::Failed(e) => {
                     tracing::error!(error = %e, entry = %id, "an entry could not be settled; the scan will try");
                     self.resolve(settlement, Err(SettleError::Store(e)));
                 }
@@ -153,7 +160,7 @@ impl Settler {
         (left, trouble)
     }
 
-    fn resolve(&self, settlement: Settlement, outcome: Result<(), SettleError>) {
+    fn resolve(&self, settlement: Settlement, outcome: Result<Settled, SettleError>) {
         // First out of the table and out of the slot, so that whoever sees the answer sees the room too.
         if matches!(outcome, Err(SettleError::Store(_))) {
             self.core.leases.refuse(settlement.step.id);

@@ -28,6 +28,8 @@ struct State {
     /// Past this the lease is invalid here, a margin before any peer may act.
     deadline: Moment,
     renewed: Moment,
+    /// Whether the user has received it.
+    delivered: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +54,7 @@ impl Held {
                 phase: Phase::Held,
                 deadline,
                 renewed,
+                delivered: false,
             }),
         }
     }
@@ -75,6 +78,17 @@ impl Held {
     pub(crate) fn is_valid(&self, now: Moment) -> bool {
         let state = self.state();
         !matches!(state.phase, Phase::Disowned(_)) && now < state.deadline
+    }
+
+    /// Gives a valid lease to the user.
+    pub(crate) fn deliver(&self, now: Moment) -> bool {
+        let mut state = self.state();
+        state.delivered = !matches!(state.phase, Phase::Disowned(_)) && now < state.deadline;
+        state.delivered
+    }
+
+    pub(crate) fn is_delivered(&self) -> bool {
+        self.state().delivered
     }
 
     /// A renewal that was sent at `renewed` succeeded.

@@ -168,6 +168,8 @@ fn classify(error: &FredError) -> Kind {
         ErrorKind::Timeout => Kind::Timeout,
         // fred's fail-fast check, before anything was written.
         ErrorKind::Canceled if error.details() == "Connection closed unexpectedly." => Kind::NotConnected,
+        // fred has no connection at this moment and has written nothing.
+        _ if error.details().starts_with("Failed to route command") => Kind::NotConnected,
         ErrorKind::Canceled | ErrorKind::IO => Kind::ConnectionLost,
         ErrorKind::Auth => Kind::Login,
         _ => of_server(error.details()),

@@ -4,10 +4,12 @@ use fred::interfaces::{ClientInterface, ClientLike, StreamsInterface};
 use fred::types::Value;
 
 use super::connection::options;
+use super::hello::millis;
 use super::reply::Reply;
-use super::{Store, StoreError};
+use super::script::{Call, READ};
+use super::{Judged, Store, StoreError};
 use crate::entry::{Fields, INPUT_FIELD};
-use crate::id::{EntryId, Lane, StreamId};
+use crate::id::{EntryId, Epoch, Lane, StreamId};
 use crate::keys::GROUP;
 
 /// An entry as Redis has it.
@@ -30,25 +32,43 @@ impl Store {
         Reply::new("submit", &value).stream_id()
     }
 
-    /// Reads up to `count` entries from each lane into this consumer's pending entries list, waiting for the first one
-    /// for `block` ([`None`]: not at all).
+    /// Takes what waits, at most `count` entries, the front lane before the other, into this consumer's pending entries
+    /// list.
+    pub(crate) async fn take(&self, epoch: &Epoch, count: usize) -> Result<Judged<Vec<RawEntry>>, StoreError> {
+        let call = Call::default()
+            .key(&self.keys.epoch)
+            .key(&self.keys.front)
+            .key(&self.keys.input)
+            .arg(epoch.arg())
+            .arg(self.consumer.as_str())
+            .number(count as u64);
+        let value = self.connection.run(&READ, call, self.timeout).await?;
+        let reply = Reply::new(READ.name, &value);
+        match reply.outcome()? {
+            "ok" => {}
+            "epoch" => return Ok(Judged::EpochChanged),
+            _ => return Err(reply.unexpected("an outcome of read")),
+        }
+        let mut entries = raw_entries(Lane::Front, reply.at(1)?)?;
+        entries.extend(raw_entries(Lane::Input, reply.at(2)?)?);
+        Ok(Judged::Ok(entries))
+    }
+
+    /// Waits for one entry in each of the lanes, and returns when there is one in any.
     ///
     /// # Cancel safety
     /// Not cancel safe: a dropped read still assigns what it finds. End it with [`Store::unblock`].
-    pub(crate) async fn read(
-        &self,
-        lanes: &[Lane],
-        count: usize,
-        block: Option<Duration>,
-    ) -> Result<Vec<RawEntry>, StoreError> {
-        let timeout = block.map_or(self.timeout, |b| b + READ_SLACK + self.timeout);
-        let client = self.connection.client.with_options(&options(timeout));
+    pub(crate) async fn wait_for_one(&self, lanes: &[Lane], block: Duration) -> Result<Vec<RawEntry>, StoreError> {
+        let client = self
+            .connection
+            .client
+            .with_options(&options(block + READ_SLACK + self.timeout));
         let keys: Vec<&str> = lanes.iter().map(|lane| self.keys.stream(*lane)).collect();
         let read = client.xreadgroup::<Value, _, _, _, _>(
             GROUP,
             self.consumer.as_str(),
-            Some(count as u64),
-            block.map(super::hello::millis),
+            Some(1),
+            Some(millis(block)),
             false,
             keys,
             vec![">"; lanes.len()],
@@ -60,19 +80,12 @@ impl Store {
         }
         let mut entries = Vec::new();
         for stream in reply.list()? {
-            let key = stream.at(0)?.text()?;
-            let lane = if key == self.keys.front {
+            let lane = if stream.at(0)?.text()? == self.keys.front {
                 Lane::Front
             } else {
                 Lane::Input
             };
-            for entry in stream.at(1)?.list()? {
-                let (id, fields) = entry.entry()?;
-                entries.push(RawEntry {
-                    id: EntryId { lane, id },
-                    fields,
-                });
-            }
+            entries.extend(raw_entries(lane, stream.at(1)?)?);
         }
         Ok(entries)
     }
@@ -132,6 +145,19 @@ impl Store {
         let (_, fields) = found.entry()?;
         Ok(Some(RawEntry { id, fields }))
     }
+}
+
+fn raw_entries(lane: Lane, entries: Reply<'_>) -> Result<Vec<RawEntry>, StoreError> {
+    entries
+        .list()?
+        .map(|entry| {
+            let (id, fields) = entry.entry()?;
+            Ok(RawEntry {
+                id: EntryId { lane, id },
+                fields,
+            })
+        })
+        .collect()
 }
 
 impl StoreError {

@@ -28,6 +28,7 @@ macro_rules! scripts {
 
 scripts! {
     HELLO = "hello";
+    READ = "read";
     ACQUIRE = "acquire";
     RENEW = "renew";
     SETTLE = "settle";

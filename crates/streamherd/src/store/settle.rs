@@ -41,7 +41,7 @@ pub(crate) struct SettleStep {
 
 /// What became of one settlement.
 #[derive(Debug)]
-pub(crate) enum Settled {
+pub(crate) enum SettleOutcome {
     Ok,
     DeadLettered {
         reason: String,
@@ -76,7 +76,7 @@ impl Store {
         number: u64,
         limits: SettleLimits,
         steps: &[SettleStep],
-    ) -> Result<Judged<Vec<Settled>>, StoreError> {
+    ) -> Result<Judged<Vec<SettleOutcome>>, StoreError> {
         let keys = &self.keys;
         let mut call = Call::default()
             .key(&keys.epoch)
@@ -113,16 +113,16 @@ impl Store {
         let value = self.connection.run(&SETTLE, call, self.timeout).await?;
         super::lease::outcomes(Reply::new(SETTLE.name, &value), steps.len(), |one| {
             Ok(Some(match one.outcome()? {
-                "ok" => Settled::Ok,
-                "dead" => Settled::DeadLettered {
+                "ok" => SettleOutcome::Ok,
+                "dead" => SettleOutcome::DeadLettered {
                     reason: one.at(2)?.text()?.to_owned(),
                     trimmed: one.at(3)?.number()?,
                 },
-                "lost" | "gone" => Settled::Disowned,
-                "vanished" => Settled::Vanished,
-                "later" => Settled::Later,
-                "nogroup" => Settled::NoGroup,
-                _ => Settled::Failed(super::lease::failure(SETTLE.name, one)?),
+                "lost" | "gone" => SettleOutcome::Disowned,
+                "vanished" => SettleOutcome::Vanished,
+                "later" => SettleOutcome::Later,
+                "nogroup" => SettleOutcome::NoGroup,
+                _ => SettleOutcome::Failed(super::lease::failure(SETTLE.name, one)?),
             }))
         })
     }

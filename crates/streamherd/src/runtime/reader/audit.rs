@@ -26,7 +26,7 @@ impl Reader {
         if found.is_empty() {
             return Ok(());
         }
-        tracing::info!(service = %self.core.settings.service, entries = found.len(), "took up entries whose read had lost its answer");
+        tracing::debug!(service = %self.core.settings.service, entries = found.len(), "took up entries whose read had lost its answer");
         self.core.metrics.adopted(found.len());
         self.admit(found, slots).await
     }

@@ -25,6 +25,8 @@ use crate::store::{Acquired, Endpoint, Judged, Operation, RawEntry, Store, Store
 /// twice is replaced.
 const TIMEOUTS_BEFORE_A_NEW_CONNECTION: u32 = 2;
 
+/// How long work handed out before waits at most for a worker whose only free slot waits for new work.
+const ONE_SLOT_WAIT: Duration = Duration::from_millis(200);
 const KNOCK: Duration = Duration::from_millis(20);
 /// Between two requests to unblock where they are refused or not answered.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -129,28 +131,31 @@ impl Reader {
         self.admit(entries, &mut slots).await
     }
 
-    /// COUNT holds per stream, so each lane is asked for half of the free slots. With one slot the front is asked alone
-    /// first; only if both lanes fill at the same moment is an entry read too many, and that one is handed back.
-    async fn read(&self, free: usize) -> Result<Vec<RawEntry>, StoreError> {
-        if free == 1 {
-            let first = self.read_to_the_end(&[Lane::Front], 1, None).await?;
-            if !first.is_empty() {
-                return Ok(first);
+    /// What waits is taken into all free slots at once, the front first. Only then is it worth waiting, for one entry per
+    /// lane; with one free slot therefore in one lane, and briefly, as the other is only looked at in between.
+    async fn read(&mut self, free: usize) -> Result<Vec<RawEntry>, StoreError> {
+        let (epoch, _) = self.core.session.current();
+        match self.store.take(&epoch, free).await? {
+            Judged::Ok(entries) if entries.is_empty() => {}
+            Judged::Ok(entries) => return Ok(entries),
+            Judged::EpochChanged => {
+                self.audit_due = true;
+                self.core.hello(&self.store).await?;
+                return Ok(Vec::new());
             }
         }
-        let block = Some(self.core.settings.read_block);
-        self.read_to_the_end(&Lane::ALL, (free / 2).max(1), block).await
+        let block = self.core.settings.read_block;
+        if free == 1 {
+            self.wait_for_one(&[Lane::Input], block.min(ONE_SLOT_WAIT)).await
+        } else {
+            self.wait_for_one(&Lane::ALL, block).await
+        }
     }
 
-    /// A read is never dropped, as it would go on assigning entries that nobody sees. At the end of the client a blocked
-    /// one is unblocked instead, as often as it takes: a request can come just before the read blocks.
-    async fn read_to_the_end(
-        &self,
-        lanes: &[Lane],
-        count: usize,
-        block: Option<Duration>,
-    ) -> Result<Vec<RawEntry>, StoreError> {
-        let read = self.store.read(lanes, count, block);
+    /// A blocked read is never dropped, as it would go on assigning entries that nobody sees. At the end of the client it
+    /// is unblocked instead, as often as it takes: a request can come just before the read blocks.
+    async fn wait_for_one(&self, lanes: &[Lane], block: Duration) -> Result<Vec<RawEntry>, StoreError> {
+        let read = self.store.wait_for_one(lanes, block);
         tokio::pin!(read);
         let mut knock = tokio::time::interval(KNOCK);
         loop {

@@ -2,14 +2,15 @@
 //! smaller ones.
 //!
 //! Run:  `cargo run --example producer 1 && cargo run --example fencing`
-//! Poke: between the check of a lease and the effect, a process can stand still for any time. Then the lease is lost,
-//!       another worker writes with a higher token, and the late write is refused here.
+//!
+//! Between the check of a lease and the effect, a process can stand still for any time. Then the lease is lost, another
+//! worker writes with a higher token, and the late write is refused; here both writers are played by one program.
 
 use std::collections::HashMap;
 
-use streamherd::{Client, Notification, RetryAfter, Token};
+use streamherd::{Client, Notification, Token};
 
-/// Stands for a database; in SQL: `UPDATE … SET total = $1, token = $2 WHERE name = $3 AND token < $2`.
+/// Stands for a database; in SQL: `UPDATE … SET total = $1, token = $2 WHERE name = $3 AND token <= $2`.
 #[derive(Default)]
 struct Totals(HashMap<String, (u64, u64)>);
 
@@ -31,19 +32,25 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .connect()
         .await?;
     let mut totals = Totals::default();
+    let mut leases = Vec::new();
     while let Some(notification) = notifications.recv().await {
         let Notification::StreamAdded(lease) = notification else {
             continue;
         };
         // The check saves useless work; only the token protects the row.
         lease.ensure_valid()?;
-        match totals.write(lease.stream(), 42, lease.token()) {
-            Ok(()) => {
-                println!("{} written under token {}", lease.stream(), lease.token());
-                lease.done().await?;
-            }
-            Err(refused) => drop(lease.retry(RetryAfter::now().because(refused)).await?),
+        leases.push(lease.token());
+        if leases.len() == 1 {
+            // Stands for a worker that loses its lease here: the stream goes to the next, under a higher token.
+            lease.release().await?;
+            continue;
         }
+        totals.write(lease.stream(), 42, lease.token())?;
+        println!("{} written under token {}", lease.stream(), lease.token());
+        if let Err(refused) = totals.write(lease.stream(), 41, leases[0]) {
+            println!("the late write was refused: {refused}");
+        }
+        lease.done().await?;
         break;
     }
     client.shutdown(std::time::Duration::ZERO).await;

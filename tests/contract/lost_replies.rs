@@ -106,7 +106,9 @@ fn a_loss_at_any_command_leaves_nothing_stuck_and_doubles_nothing() {
         (Sent::Command("SCRIPT LOAD"), 10),
         (Sent::Script("hello"), 1),
         (Sent::Script("hello"), 2),
+        // The eviction policy, and the notification flags.
         (Sent::Command("CONFIG GET"), 1),
+        (Sent::Command("CONFIG GET"), 2),
         (Sent::Command("CONFIG SET"), 1),
         (Sent::Command("PSUBSCRIBE"), 1),
         (Sent::Script("read"), 1),

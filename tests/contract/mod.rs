@@ -2,6 +2,7 @@
 
 mod crashes;
 mod guarantees;
+mod heartbeat;
 mod limits;
 mod lost_replies;
 mod metrics;

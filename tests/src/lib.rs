@@ -33,10 +33,11 @@ pub fn builder(url: &str) -> Builder {
 /// The recovery settings of the tests.
 #[must_use]
 pub fn recovery() -> Recovery {
-    let mut recovery = Recovery::default();
-    recovery.min_idle = Some(MIN_IDLE);
-    recovery.scan_interval = SCAN;
-    recovery
+    Recovery {
+        min_idle: Some(MIN_IDLE),
+        scan_interval: SCAN,
+        ..Recovery::default()
+    }
 }
 
 /// A connected worker, and what it was told and has not been asked for yet.

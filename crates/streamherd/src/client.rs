@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::builder::Builder;
 use crate::clock::Moment;
+use crate::dead_letter::DeadLetterReason;
 use crate::error::{ClaimError, StoreError};
 use crate::id::{ConsumerId, EntryId};
 use crate::notification::Orphan;
@@ -16,7 +17,7 @@ use crate::store::{Judged, RequeueLimits, Requeued};
 /// A worker's connection to a service. Cheap to clone.
 ///
 /// The client ends when it is [shut down](Self::shutdown), or when every `Client`, its
-/// [`Notifications`](crate::Notifications) and every [`Lease`](crate::Lease) have been dropped.
+/// [`Notifications`](crate::Notifications), every [`Lease`](crate::Lease) and every [`Producer`] of it have been dropped.
 #[derive(Clone)]
 pub struct Client {
     core: Arc<Core>,
@@ -112,7 +113,8 @@ impl Client {
     /// back to the queue, counting nothing, so that other workers have it at once. Unfinished work is never
     /// acknowledged.
     ///
-    /// Concurrent calls end together; the first deadline counts.
+    /// Returns at the latest about four seconds after the deadline, also where Redis does not answer; what could not be
+    /// handed back then is `abandoned` in the report. Concurrent calls end together; the first deadline counts.
     ///
     /// # Cancel safety
     /// Once polled, the shutdown goes on if the future is dropped.
@@ -138,8 +140,8 @@ pub enum Claimed {
     Requeued(EntryId),
     /// It is in the dead-letter stream.
     DeadLettered {
-        /// `max_abandonments` or `too_large`.
-        reason: String,
+        /// Why.
+        reason: DeadLetterReason,
     },
 }
 

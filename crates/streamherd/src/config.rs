@@ -22,8 +22,13 @@ pub enum KeyspaceEvents {
 }
 
 /// How orphans are found and what becomes of work that keeps failing.
+///
+/// ```
+/// use streamherd::Recovery;
+///
+/// let recovery = Recovery { max_failures: 3, ..Recovery::default() };
+/// ```
 #[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
 pub struct Recovery {
     /// How long an entry must have been pending before the scan may re-queue it. Default: `lock_ttl` + 0.5 s; at
     /// least `lock_ttl` + 250 ms.
@@ -255,7 +260,7 @@ fn within(setting: &'static str, value: Duration, low: Duration, high: Duration)
     Err(SettingError::new(
         setting,
         show(value),
-        format!("it is from {} to {}", show(low), show(high)),
+        format!("it must be from {} to {}", show(low), show(high)),
         show(if value < low { low } else { high }),
     ))
 }
@@ -272,7 +277,7 @@ fn range<T: Copy + PartialOrd + std::fmt::Display>(
     Err(SettingError::new(
         setting,
         value.to_string(),
-        format!("it is from {low} to {high}"),
+        format!("it must be from {low} to {high}"),
         if value < low { low.to_string() } else { high.to_string() },
     ))
 }

@@ -47,7 +47,7 @@ impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "setting `{}` is {}, but {}; {} would do",
+            "setting `{}` is {}, but {}; try {}",
             self.setting, self.value, self.rule, self.suggestion
         )
     }
@@ -164,7 +164,7 @@ impl fmt::Display for DisownedReason {
 
 /// The lease is not this worker's any more. Stop working on the stream: someone else has it or will have it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the lease on entry {id} is lost: {reason}")]
+#[error("the lease on entry {id} is lost, so nothing was changed: {reason}")]
 #[non_exhaustive]
 pub struct LeaseLost {
     /// The entry.
@@ -178,7 +178,7 @@ pub struct LeaseLost {
 #[non_exhaustive]
 pub enum SettleError {
     /// Nothing was changed: the entry belongs to someone else, and will be worked on there.
-    #[error("the settlement changed nothing")]
+    #[error(transparent)]
     Disowned(#[from] LeaseLost),
     /// The entry's body was removed from Redis by someone else, so there was nothing to put back.
     #[error(

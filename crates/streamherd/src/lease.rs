@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Moment;
+use crate::dead_letter::DeadLetterReason;
 use crate::entry::Entry;
 use crate::error::{DisownedReason, LeaseLost, SettleError};
 use crate::id::{EntryId, StreamId, Token};
@@ -175,7 +176,8 @@ impl Lease {
         self.settle(Operation::Retry { error: retry.error }).await
     }
 
-    /// The stream can't be worked on: it goes to the dead-letter stream as `rejected`, with this text.
+    /// The stream can't be worked on: it goes to the dead-letter stream as
+    /// [`Rejected`](DeadLetterReason::Rejected), with this text.
     ///
     /// # Errors
     /// As [`retry`](Self::retry).
@@ -184,7 +186,7 @@ impl Lease {
     /// As [`done`](Self::done).
     pub async fn dead_letter(self, reason: impl Into<String>) -> Result<Settled, SettleError> {
         self.settle(Operation::DeadLetter {
-            reason: "rejected",
+            reason: DeadLetterReason::Rejected,
             error: reason.into(),
         })
         .await
@@ -296,8 +298,8 @@ pub enum Settled {
     Requeued,
     /// It is in the dead-letter stream.
     DeadLettered {
-        /// `rejected`, `max_failures` or `too_large`.
-        reason: String,
+        /// Why.
+        reason: DeadLetterReason,
     },
 }
 

@@ -44,6 +44,7 @@ mod builder;
 mod client;
 mod clock;
 mod config;
+mod dead_letter;
 mod entry;
 pub mod error;
 mod id;
@@ -62,6 +63,10 @@ pub use admin::{Admin, ConsumerStatus, Status};
 pub use builder::Builder;
 pub use client::{Claimed, Client, Health};
 pub use config::{KeyspaceEvents, Recovery};
+pub use dead_letter::{DeadLetterReason, UnknownReason};
+/// The Redis client, in the version whose configuration [`Builder::redis`] takes.
+#[doc(no_inline)]
+pub use fred;
 pub use id::{ConsumerId, EntryId, InvalidId, Lane, StreamId, Token};
 pub use lease::{Lease, RetryAfter, Settled};
 pub use notification::{DataLoss, Disowned, Notification, Notifications, Orphan};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ::metrics::{SharedString, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
+use crate::dead_letter::DeadLetterReason;
 use crate::error::DisownedReason;
 use crate::id::Lane;
 use crate::keys::Service;
@@ -118,8 +119,8 @@ impl Metrics {
         count!(self, "streamherd_requeued_total", "by" => by, "outcome" => name).increment(1);
     }
 
-    pub(crate) fn dead_lettered(&self, reason: &str, trimmed: u64) {
-        count!(self, "streamherd_dead_lettered_total", "reason" => reason.to_owned()).increment(1);
+    pub(crate) fn dead_lettered(&self, reason: DeadLetterReason, trimmed: u64) {
+        count!(self, "streamherd_dead_lettered_total", "reason" => reason.as_str()).increment(1);
         if trimmed > 0 {
             count!(self, "streamherd_dlq_trimmed_total").increment(trimmed);
         }

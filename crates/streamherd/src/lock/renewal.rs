@@ -34,6 +34,8 @@ impl Heartbeat {
     /// # Errors
     /// The thread or the connection could not be had; then nothing runs.
     pub(crate) async fn start(core: Arc<Core>, endpoint: Endpoint) -> Result<Self, ConnectError> {
+        // What leases wait for must fit into their time, whatever other commands may take.
+        let endpoint = endpoint.within(core.settings.lease_timeout);
         let stop = CancellationToken::new();
         let (opened, is_open) = oneshot::channel();
         let (end, ended) = oneshot::channel();
@@ -118,18 +120,22 @@ async fn renewals(core: &Arc<Core>, endpoint: &Endpoint, store: &mut Store) {
     loop {
         let wait = jittered(settings.heartbeat.mul_f64(1.0 - JITTER), JITTER, &mut rand::rng());
         tokio::time::sleep(wait).await;
-        let beat = Moment::now();
+        let mut beat = Moment::now();
         backoff.reset();
         while let Err(e) = renew_all(core, store, beat).await {
             tracing::debug!(error = %e, "a renewal failed; trying again");
-            if e.is_timeout() {
-                // A half-open connection would swallow every further try, and be noticed after the leases are lost.
-                if let Ok(fresh) = endpoint.open().await {
-                    let fresh = core.store_on(fresh, settings.lease_timeout);
-                    let old = std::mem::replace(store, fresh);
-                    old.connection.close(Duration::ZERO).await;
-                    continue;
-                }
+            if beat.elapsed() >= settings.heartbeat {
+                // One lease that can't be renewed must not keep the others from their next beat.
+                beat = Moment::now();
+            }
+            // A half-open connection would swallow every further try, and be noticed after the leases are lost.
+            if e.is_timeout()
+                && let Ok(Ok(fresh)) = tokio::time::timeout(settings.lease_timeout, endpoint.open()).await
+            {
+                let fresh = core.store_on(fresh, settings.lease_timeout);
+                let old = std::mem::replace(store, fresh);
+                old.connection.close(Duration::ZERO).await;
+                continue;
             }
             tokio::time::sleep(backoff.draw()).await;
         }

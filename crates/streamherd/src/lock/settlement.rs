@@ -131,7 +131,7 @@ impl Settler {
                     self.resolve(settlement, Ok(settled));
                 }
                 SettleOutcome::DeadLettered { reason, trimmed } => {
-                    core.dead_lettered(&reason, trimmed);
+                    core.dead_lettered(id, reason, trimmed);
                     self.resolve(settlement, Ok(Settled::DeadLettered { reason }));
                 }
                 SettleOutcome::Disowned => {
@@ -181,5 +181,5 @@ impl StoreError {
     }
 }
 
-/// How long a settlement that is under way at a shutdown may still take.
+/// How long what is under way at a shutdown may take after its deadline.
 pub(crate) const LAST_CALL: Duration = Duration::from_secs(2);

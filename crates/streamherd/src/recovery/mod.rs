@@ -103,6 +103,18 @@ pub(crate) async fn check_version(store: &Store) -> Result<(), ConnectError> {
     Ok(())
 }
 
+/// Warns where Redis may evict what the guarantees are made of. Where CONFIG is refused, nobody can tell.
+pub(crate) async fn check_eviction(store: &Store) {
+    if let Ok(policy) = store.eviction_policy().await
+        && policy != "noeviction"
+    {
+        tracing::warn!(
+            policy,
+            "Redis may evict queued streams and locks when its memory is full; set maxmemory-policy noeviction"
+        );
+    }
+}
+
 fn version(text: &str) -> Option<(u64, u64)> {
     let mut parts = text.split('.');
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Moment;
 use crate::config::Settings;
+use crate::dead_letter::DeadLetterReason;
 use crate::error::DisownedReason;
 use crate::id::{ConsumerId, EntryId, Token};
 use crate::keys::Keys;
@@ -126,8 +127,9 @@ impl Core {
         Ok(())
     }
 
-    pub(crate) fn dead_lettered(&self, reason: &str, trimmed: u64) {
+    pub(crate) fn dead_lettered(&self, id: EntryId, reason: DeadLetterReason, trimmed: u64) {
         self.metrics.dead_lettered(reason, trimmed);
+        tracing::warn!(service = %self.settings.service, entry = %id, %reason, "an entry is a dead letter now");
         if trimmed > 0 {
             tracing::warn!(
                 service = %self.settings.service,

@@ -66,6 +66,7 @@ async fn open(
     let keys = Arc::new(Keys::new(&settings.service, 0));
     let store = Store::new(commands, Arc::clone(&keys), consumer.clone(), settings.command_timeout);
     crate::recovery::check_version(&store).await?;
+    crate::recovery::check_eviction(&store).await;
     store.load_scripts().await?;
     let session = Session::open(&store, &settings).await?;
     metrics::describe();
@@ -178,11 +179,12 @@ impl Supervisor {
 
         // 3. What is left goes to the others, now: its locks are deleted, not left to expire.
         let mut left = core.disown_all();
-        end_reader(reader).await;
+        let last_call = Instant::now() + LAST_CALL;
+        end_reader(reader, last_call).await;
         // What the reader was acquiring meanwhile.
         left += core.disown_all();
         while self.tasks.join_next().await.is_some() {}
-        let _ = tokio::time::timeout(LAST_CALL, core.leases.emptied()).await;
+        let _ = tokio::time::timeout_at(last_call, core.leases.emptied()).await;
         let abandoned = core.leases.len();
         let report = ShutdownReport {
             settled: held.saturating_sub(left.max(abandoned)),
@@ -196,11 +198,8 @@ impl Supervisor {
             settler.abort();
             let _ = settler.await;
         }
-        for _ in 0..2 {
-            match core.store.deregister().await {
-                Ok(_) => break,
-                Err(e) => tracing::debug!(error = %e, "the consumer's name stays in the group"),
-            }
+        if abandoned == 0 {
+            let _ = tokio::time::timeout(LAST_CALL / 2, deregister(&core)).await;
         }
         core.store.connection.close(GOODBYE).await;
         core.metrics.leases_held(0);
@@ -247,10 +246,20 @@ async fn ended(task: &mut Option<JoinHandle<()>>) -> Result<(), JoinError> {
 
 /// The reader unblocks its read by itself. Where it may not, or Redis does not answer, its connection is dropped, which
 /// ends the read at the server too; should that be in the middle of an answer, the scan finds what it assigned.
-async fn end_reader(reader: Option<JoinHandle<()>>) {
+async fn end_reader(reader: Option<JoinHandle<()>>, last_call: Instant) {
     let Some(mut reader) = reader else { return };
-    if tokio::time::timeout(LAST_CALL, &mut reader).await.is_err() {
+    if tokio::time::timeout_at(last_call, &mut reader).await.is_err() {
         reader.abort();
         let _ = reader.await;
+    }
+}
+
+/// Removes the consumer's name from the group, which nothing is pending under any more.
+async fn deregister(core: &Core) {
+    for _ in 0..2 {
+        match core.store.deregister().await {
+            Ok(_) => return,
+            Err(e) => tracing::debug!(error = %e, "the consumer's name stays in the group"),
+        }
     }
 }

@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 
 use crate::id::{EntryId, Lane};
 use crate::runtime::{Complaints, Core};
-use crate::store::{Judged, Listing, RequeueLimits, Requeued, StoreError};
+use crate::store::{Gate, Judged, Listing, RequeueLimits, Requeued, StoreError};
 
 pub(crate) struct Scanner {
     core: Arc<Core>,
@@ -66,11 +66,14 @@ impl Scanner {
         }
     }
 
-    /// Walks both lanes to their ends, re-queueing page by page. Only the first page asks for the gate.
+    /// Walks both lanes to their ends, re-queueing page by page. Only the first page may be stopped by the gate.
     async fn scan(&self, forced: bool) -> Result<Scanned, StoreError> {
         let settings = &self.core.settings;
         let interval = settings.recovery.scan_interval;
-        let mut gate = (!forced).then(|| plan::gate(interval));
+        let mut gate = Gate {
+            keep: plan::gate(interval),
+            respect: !forced,
+        };
         let mut total = Scanned::default();
         for lane in Lane::ALL {
             let mut cursor: Option<String> = None;
@@ -82,7 +85,7 @@ impl Scanner {
                     .list(
                         &epoch,
                         lane,
-                        gate.take(),
+                        gate,
                         cursor.as_deref(),
                         settings.min_idle,
                         settings.recovery.batch,
@@ -109,6 +112,8 @@ impl Scanner {
                     }
                 };
                 total.cost += cost;
+                // A walk that outlasts the gate goes on, and keeps it closed.
+                gate.respect = false;
                 self.requeue(candidates).await?;
                 let Some(next) = next else { break };
                 cursor = Some(next);
@@ -154,10 +159,7 @@ impl Core {
             Requeued::Ok { new, idle } => {
                 tracing::info!(service = %self.settings.service, entry = %id, new = %new, ?idle, by, "an orphan was re-queued");
             }
-            Requeued::DeadLettered { reason, trimmed } => {
-                tracing::warn!(service = %self.settings.service, entry = %id, reason, by, "an orphan was dead-lettered");
-                self.dead_lettered(reason, *trimmed);
-            }
+            Requeued::DeadLettered { reason, trimmed } => self.dead_lettered(id, *reason, *trimmed),
             Requeued::Vanished => self.vanished(id),
             Requeued::Failed(e) => {
                 tracing::warn!(error = %e, entry = %id, "an orphan could not be re-queued; the next scan tries again");

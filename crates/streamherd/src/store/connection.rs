@@ -9,7 +9,7 @@ use fred::interfaces::{ClientLike, EventInterface};
 use fred::types::config::{Config, Options, ReconnectPolicy, ServerConfig, TcpConfig, UnresponsiveConfig};
 use fred::types::{Builder, ClusterHash, CustomCommand, Value};
 
-use super::error::StoreError;
+use super::error::{CONNECT, StoreError};
 use crate::error::ConnectError;
 use crate::metrics::Metrics;
 
@@ -50,7 +50,11 @@ impl Endpoint {
             }
             _ => return Err(refused("its scheme is not one of Redis")),
         }
-        let config = Config::from_url(url).map_err(|e| refused(e.details()))?;
+        let config = Config::from_url(url).map_err(|e| match e.details() {
+            port if port.contains("InvalidPort") => refused("its port is not a number from 1 to 65535"),
+            host if host.contains("host") || host.contains("Host") => refused("it names no host"),
+            other => refused(other),
+        })?;
         Ok(Self::new(config))
     }
 
@@ -83,6 +87,12 @@ impl Endpoint {
         self
     }
 
+    /// The same place, with another timeout.
+    pub(crate) const fn within(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
     pub(crate) fn database(&self) -> u8 {
         self.config.database.unwrap_or(0)
     }
@@ -98,14 +108,16 @@ impl Endpoint {
     /// Connects for the first time, which decides between a wrong address, a refused login and a server that is away.
     ///
     /// # Errors
-    /// `Unreachable` or `Login`.
+    /// `Unreachable`, `Login`, or `Store` for whatever else it refuses.
     pub(crate) async fn open_first(&self) -> Result<Connection, ConnectError> {
         self.open().await.map_err(|source| {
             let address = self.address();
             if source.is_login() {
                 ConnectError::Login { address, source }
-            } else {
+            } else if source.is_disconnected() || source.is_timeout() {
                 ConnectError::Unreachable { address, source }
+            } else {
+                ConnectError::Store(source)
             }
         })
     }
@@ -137,7 +149,7 @@ impl Endpoint {
         });
         connection
             .await
-            .unwrap_or_else(|_| Err(StoreError::interrupted("connect")))
+            .unwrap_or_else(|_| Err(StoreError::interrupted(CONNECT)))
     }
 
     async fn connect(&self, backlog: usize) -> Result<Connection, StoreError> {
@@ -169,8 +181,8 @@ impl Endpoint {
             c.default_command_timeout = self.timeout;
             c.broadcast_channel_capacity = backlog;
         });
-        let client = builder.build().map_err(|e| StoreError::new("connect", e))?;
-        let router = client.init().await.map_err(|e| StoreError::new("connect", e))?;
+        let client = builder.build().map_err(|e| StoreError::new(CONNECT, e))?;
+        let router = client.init().await.map_err(|e| StoreError::new(CONNECT, e))?;
         Ok(Connection {
             client,
             router: Arc::new(Router(router)),

@@ -10,8 +10,27 @@ pub struct StoreError {
     /// The verb of the protocol that failed.
     operation: &'static str,
     kind: Kind,
-    source: Option<FredError>,
+    source: Option<Cause>,
 }
+
+/// The operation that has no connection yet.
+pub(super) const CONNECT: &str = "connect";
+
+/// What the client library said, without the debug form of an operating system's error that it keeps.
+#[derive(Debug, Clone)]
+struct Cause(FredError);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let details = self.0.details();
+        let message = details
+            .split_once("message: \"")
+            .and_then(|(_, rest)| rest.split_once('"'));
+        f.write_str(message.map_or(details, |(message, _)| message))
+    }
+}
+
+impl std::error::Error for Cause {}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
@@ -32,11 +51,14 @@ enum Kind {
 
 impl StoreError {
     pub(super) fn new(operation: &'static str, source: FredError) -> Self {
-        let kind = classify(&source);
+        let mut kind = classify(&source);
+        if operation == CONNECT && kind == Kind::ConnectionLost {
+            kind = Kind::NotConnected;
+        }
         Self {
             operation,
             kind,
-            source: Some(source),
+            source: Some(Cause(source)),
         }
     }
 
@@ -137,7 +159,7 @@ impl StoreError {
     pub(super) fn server_text(&self) -> &str {
         match (&self.kind, &self.source) {
             (Kind::Refused(text), _) => text,
-            (_, Some(source)) => source.details(),
+            (_, Some(Cause(source))) => source.details(),
             _ => "",
         }
     }
@@ -192,7 +214,8 @@ fn of_server(text: &str) -> Kind {
     let says = |word: &&str| text.contains(*word);
     if says(&"OOM command not allowed") {
         Kind::OutOfMemory
-    } else if says(&"NOPERM") || says(&"can't run this command") || says(&"can't access") {
+    } else if says(&"NOPERM") || says(&"can't run this command") || says(&"can't access") || says(&"has no permissions")
+    {
         Kind::Denied
     } else if says(&"NOAUTH") || says(&"WRONGPASS") {
         Kind::Login
@@ -210,7 +233,7 @@ impl fmt::Display for StoreError {
             Kind::Timeout => write!(f, "{operation}: Redis did not answer in time"),
             Kind::NotConnected => write!(f, "{operation}: there is no connection to Redis"),
             Kind::ConnectionLost => write!(f, "{operation}: the connection to Redis broke before the answer"),
-            Kind::Login => write!(f, "{operation}: Redis refused the login; check user and password"),
+            Kind::Login => write!(f, "{operation}: Redis refused the login"),
             Kind::Denied => write!(
                 f,
                 "{operation}: the Redis user lacks a permission; grant it with ACL SETUSER ({})",

@@ -93,7 +93,16 @@ impl Subscription {
 impl Store {
     /// The letters of `notify-keyspace-events`.
     pub(crate) async fn keyspace_flags(&self) -> Result<String, StoreError> {
-        let args = vec!["GET".into(), FLAGS.into()];
+        self.config(FLAGS).await
+    }
+
+    /// What Redis does when its memory is full.
+    pub(crate) async fn eviction_policy(&self) -> Result<String, StoreError> {
+        self.config("maxmemory-policy").await
+    }
+
+    async fn config(&self, name: &'static str) -> Result<String, StoreError> {
+        let args = vec!["GET".into(), name.into()];
         let value = self.connection.command("config", "CONFIG", args, self.timeout).await?;
         Ok(Reply::new("config", &value).at(1)?.text()?.to_owned())
     }

@@ -23,7 +23,7 @@ pub(crate) use events::{Heard, LockExpired, Subscription};
 pub(crate) use hello::{Hello, HelloRefusal};
 pub(crate) use lease::{Acquired, Renewed};
 pub(crate) use queue::RawEntry;
-pub(crate) use requeue::{Listing, Looked, RequeueLimits, Requeued};
+pub(crate) use requeue::{Gate, Listing, Looked, RequeueLimits, Requeued};
 pub(crate) use settle::{Operation, SettleLimits, SettleOutcome, SettleStep};
 
 use crate::id::{ConsumerId, Epoch};

@@ -5,6 +5,7 @@ use super::lease::{failure, lane_after_epoch, outcomes};
 use super::reply::Reply;
 use super::script::{Call, LIST, LOOK, REQUEUE};
 use super::{Judged, RawEntry, Store, StoreError};
+use crate::dead_letter::DeadLetterReason;
 use crate::entry::{MAX_ENTRY_BYTES, MAX_FIELDS};
 use crate::id::{EntryId, Epoch, Lane};
 
@@ -17,7 +18,7 @@ pub(crate) enum Requeued {
         idle: Duration,
     },
     DeadLettered {
-        reason: String,
+        reason: DeadLetterReason,
         trimmed: u64,
     },
     Alive,
@@ -35,6 +36,15 @@ pub(crate) struct RequeueLimits {
     pub(crate) min_idle: Duration,
     pub(crate) max_abandonments: u32,
     pub(crate) dlq_max_len: u64,
+}
+
+/// How a listing treats the gate that keeps a fleet from scanning all at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gate {
+    /// How long it is closed to others from now.
+    pub(crate) keep: Duration,
+    /// Whether another worker's closed gate stops this listing.
+    pub(crate) respect: bool,
 }
 
 /// A page of one lane's pending entries.
@@ -103,7 +113,7 @@ impl Store {
                     idle: Duration::from_millis(one.at(2)?.number()?),
                 },
                 "dead" => Requeued::DeadLettered {
-                    reason: one.at(2)?.text()?.to_owned(),
+                    reason: one.at(2)?.parsed()?,
                     trimmed: one.at(3)?.number()?,
                 },
                 "alive" => Requeued::Alive,
@@ -117,13 +127,13 @@ impl Store {
         })
     }
 
-    /// One page of a lane's entries that have been pending for `min_idle` and have no live lock. With a `gate` the
-    /// page is given only if no other worker has listed for that long.
+    /// One page of a lane's entries that have been pending for `min_idle` and have no live lock. Each page closes the gate
+    /// for that long; only one that respects the gate is refused while another worker keeps it closed.
     pub(crate) async fn list(
         &self,
         epoch: &Epoch,
         lane: Lane,
-        gate: Option<Duration>,
+        gate: Gate,
         cursor: Option<&str>,
         min_idle: Duration,
         batch: usize,
@@ -135,11 +145,12 @@ impl Store {
             .key(keys.stream(lane))
             .arg(epoch.arg())
             .arg(self.consumer.as_str())
-            .number(gate.map_or(0, |g| millis(g).max(1)))
+            .number(millis(gate.keep).max(1))
             .arg(cursor.unwrap_or("-"))
             .number(millis(min_idle))
             .number(batch as u64)
-            .arg(keys.lane_lock_prefix(lane));
+            .arg(keys.lane_lock_prefix(lane))
+            .arg(if gate.respect { "1" } else { "0" });
         let value = self.connection.run(&LIST, call, self.timeout).await?;
         let reply = Reply::new(LIST.name, &value);
         match reply.outcome()? {
@@ -168,12 +179,11 @@ impl Store {
         }))
     }
 
-    /// Keeps the gate closed for that long after an expensive scan, if it is still this worker's.
+    /// Keeps the gate closed for that long after an expensive scan. Whoever says so last has just paid for one.
     pub(crate) async fn hold_gate(&self, span: Duration) -> Result<(), StoreError> {
         let args = vec![
             self.keys.scan.as_str().into(),
             self.consumer.as_str().into(),
-            "XX".into(),
             "PX".into(),
             millis(span).max(1).to_string().into(),
         ];

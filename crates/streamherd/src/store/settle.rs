@@ -1,6 +1,7 @@
 use super::reply::Reply;
 use super::script::{Call, DEREGISTER, SETTLE};
 use super::{Judged, Store, StoreError};
+use crate::dead_letter::DeadLetterReason;
 use crate::entry::{MAX_ENTRY_BYTES, MAX_FIELDS};
 use crate::id::{EntryId, Epoch, Lane, Token};
 
@@ -13,7 +14,7 @@ pub(crate) enum Operation {
         error: String,
     },
     DeadLetter {
-        reason: &'static str,
+        reason: DeadLetterReason,
         error: String,
     },
     /// Back to the front of the queue, counting nothing.
@@ -44,7 +45,7 @@ pub(crate) struct SettleStep {
 pub(crate) enum SettleOutcome {
     Ok,
     DeadLettered {
-        reason: String,
+        reason: DeadLetterReason,
         trimmed: u64,
     },
     /// The entry was not this worker's; nothing changed.
@@ -98,7 +99,7 @@ impl Store {
             };
             let (reason, error) = match &step.operation {
                 Operation::Retry { error } => ("", error.as_str()),
-                Operation::DeadLetter { reason, error } => (*reason, error.as_str()),
+                Operation::DeadLetter { reason, error } => (reason.as_str(), error.as_str()),
                 Operation::Done | Operation::Release => ("", ""),
             };
             call = call
@@ -115,7 +116,7 @@ impl Store {
             Ok(Some(match one.outcome()? {
                 "ok" => SettleOutcome::Ok,
                 "dead" => SettleOutcome::DeadLettered {
-                    reason: one.at(2)?.text()?.to_owned(),
+                    reason: one.at(2)?.parsed()?,
                     trimmed: one.at(3)?.number()?,
                 },
                 "lost" | "gone" => SettleOutcome::Disowned,

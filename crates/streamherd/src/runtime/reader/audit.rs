@@ -12,7 +12,8 @@ const AUDIT_PAGE: usize = 100;
 impl Reader {
     /// Looks for entries pending under this name that no lease of this process ever had: what a read assigned whose
     /// reply was lost. It asks on the read connection, behind any read that is still on its way there, and between two
-    /// reads, so that it can't overtake one.
+    /// reads, so that it can't overtake one. (A read on its way over a connection that was replaced it can overtake; what
+    /// that one assigns is found by the next audit, or by a scan.)
     pub(super) async fn audit(&mut self, slots: &mut Slots) -> Result<(), StoreError> {
         let mut found = Vec::new();
         for id in self.unknown().await? {

@@ -14,6 +14,7 @@ use super::handle::WeakHandle;
 use super::{Complaints, Core};
 use crate::backoff::Backoff;
 use crate::clock::Moment;
+use crate::dead_letter::DeadLetterReason;
 use crate::entry::{Entry, Poison};
 use crate::id::Lane;
 use crate::lease::Lease;
@@ -209,11 +210,11 @@ impl Reader {
                 Ok(entry) => readable.push((entry, slot)),
                 Err(poison) => {
                     let (reason, error) = match poison {
-                        Poison::Unparseable(error) => ("unparseable", error),
-                        Poison::TooLarge(error) => ("too_large", error),
+                        Poison::Unparseable(error) => (DeadLetterReason::Unparseable, error),
+                        Poison::TooLarge(error) => (DeadLetterReason::TooLarge, error),
                     };
                     tracing::warn!(
-                        service = %core.settings.service, entry = %raw.id, reason, error,
+                        service = %core.settings.service, entry = %raw.id, %reason, error,
                         "an entry can't be read and goes to the dead letters"
                     );
                     // With its slot: where dead letters can't be written, poison must not be read without end.

@@ -18,6 +18,12 @@ redis.call('XACK', KEYS[1], GROUP, '0-0')
 redis.call('XDEL', KEYS[1], '0-0')
 redis.call('DEL', nothing)
 redis.call('PEXPIRE', nothing, 1)
+redis.call('PTTL', nothing)
+redis.call('XRANGE', nothing, '-', '+')
+local read = redis.pcall('XREADGROUP', 'GROUP', GROUP, 'nobody', 'STREAMS', nothing, '>')
+if not string.find(read.err or '', 'NOGROUP', 1, true) then return read end
+local pends = redis.pcall('XPENDING', nothing, GROUP)
+if not string.find(pends.err or '', 'NOGROUP', 1, true) then return pends end
 redis.call('SET', nothing, '', 'XX')
 redis.call('XADD', nothing, 'NOMKSTREAM', '*', 'f', 'v')
 

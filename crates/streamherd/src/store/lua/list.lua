@@ -1,14 +1,15 @@
 -- KEYS  epoch scan stream
--- ARGV  epoch, consumer, gate ms (0: no gate), cursor, least idle ms, most candidates, prefix of the lane's locks
+-- ARGV  epoch, consumer, gate ms, cursor, least idle ms, most candidates, prefix of the lane's locks,
+--       '1' to respect another's gate
 -- The gate is taken in the same step as the listing: a worker that stalls after taking it has at least listed. Looking
 -- at a dead lock makes Redis delete it, and so its expiry event fires for everyone.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'epoch'} end
 local consumer, gate = ARGV[2], tonumber(ARGV[3])
-if gate > 0 then
+if ARGV[8] == '1' then
   local holder = redis.call('GET', KEYS[2])
   if holder and holder ~= consumer then return {'gate'} end
-  redis.call('SET', KEYS[2], consumer, 'PX', gate)
 end
+redis.call('SET', KEYS[2], consumer, 'PX', gate)
 local WALK = 2000
 local start = now_us()
 local records = redis.pcall('XPENDING', KEYS[3], GROUP, 'IDLE', ARGV[5], ARGV[4], '+', WALK)

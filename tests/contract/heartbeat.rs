@@ -1,0 +1,67 @@
+//! What may go wrong with a heartbeat without costing a lease.
+
+use std::time::Duration;
+
+use streamherd_testkit::{Fault, Matcher, Proxy, Server};
+use streamherd_tests::{SOON, TTL, Truth, Worker, submit};
+
+#[tokio::test]
+async fn guarantee_2_a_lease_that_can_not_be_renewed_costs_the_others_nothing() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    submit(&server.url(), ["bad", "good"]).await;
+    let mut worker = Worker::start(&server.url()).await;
+    let (mut bad, mut good) = (worker.added().await, worker.added().await);
+    if bad.stream() == "good" {
+        std::mem::swap(&mut bad, &mut good);
+    }
+    // Its lock would have to be set again, which is refused.
+    truth.call(&["ACL", "SETUSER", "default", "-set"]).ok();
+    truth.cmd(&format!("DEL T:lock:{}", bad.id())).ok();
+
+    let lost = worker.disowned().await;
+    assert_eq!(lost.stream, "bad");
+    worker.listen_for(TTL * 2).await;
+    assert_eq!(worker.unasked_disowned(), 0);
+    assert!(good.is_valid());
+    truth.call(&["ACL", "SETUSER", "default", "+set"]).ok();
+    good.done().await.unwrap();
+    drop(bad);
+    worker.added().await.done().await.unwrap();
+    truth.becomes_clean().await;
+}
+
+#[tokio::test]
+async fn guarantee_2_a_half_open_heartbeat_connection_costs_no_lease() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let proxy = Proxy::start(&server).await;
+    submit(&server.url(), ["s"]).await;
+    let mut worker = Worker::start(&proxy.url()).await;
+    let lease = worker.added().await;
+    // Holds this renewal and whatever follows it on its connection.
+    let held = proxy.on(Matcher::script("renew"), 1, Fault::Delay(TTL * 5));
+    held.wait_fired(SOON).await;
+    worker.listen_for(TTL * 2).await;
+    assert_eq!(worker.unasked_disowned(), 0);
+    assert!(lease.is_valid());
+    lease.done().await.unwrap();
+    assert!(truth.is_clean());
+}
+
+#[tokio::test]
+async fn leases_of_many_calls_are_all_renewed() {
+    const LEASES: usize = 1_000;
+    let server = Server::start();
+    submit(&server.url(), streamherd_tests::names("s", LEASES)).await;
+    let many = streamherd_tests::builder(&server.url())
+        .max_in_flight(LEASES)
+        .read_batch(500);
+    let mut worker = Worker::with(many).await;
+    let leases = worker.added_many(LEASES).await;
+    worker.listen_for(TTL + Duration::from_millis(500)).await;
+    assert_eq!(worker.unasked_disowned(), 0);
+    assert!(leases.iter().all(streamherd::Lease::is_valid));
+    let report = worker.client.shutdown(Duration::ZERO).await;
+    assert_eq!((report.released, report.abandoned), (LEASES, 0));
+}

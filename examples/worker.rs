@@ -2,8 +2,9 @@
 //!
 //! Run:  `cargo run --example worker` (a second one in another terminal shares the work),
 //!       then `cargo run --example producer`.
-//! Poke: stop one worker with Ctrl-C, and its streams are at the other at once; kill it with `kill -9`, and they are
-//!       there after the lock's six seconds. Stop one with Ctrl-Z for ten seconds, and see what it is told on `fg`.
+//! Poke: stop one worker with Ctrl-C, and what it can't finish within two seconds is at the other at once; kill it with
+//!       `kill -9`, and it is there after the lock's six seconds. Stop one with Ctrl-Z for ten seconds, and see what it is
+//!       told on `fg`.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .max_in_flight(8)
         .connect()
         .await?;
-    println!("{} is ready", client.consumer());
+    println!("{} is ready, process {}", client.consumer(), std::process::id());
 
     let at_ctrl_c = client.clone();
     tokio::spawn(async move {
@@ -48,7 +49,7 @@ async fn work(lease: Lease) {
     println!("{name}: attempt {}, token {}", lease.attempt(), lease.token());
     let outcome = tokio::select! {
         // Work that takes seconds. A lease lasts as long as the work does.
-        () = tokio::time::sleep(Duration::from_secs(3)) => lease.done().await,
+        () = tokio::time::sleep(Duration::from_secs(10)) => lease.done().await,
         // Somebody else has the stream, or will have it: stop at once.
         () = lease.lost().cancelled() => lease.retry(RetryAfter::now()).await,
     };

@@ -8,6 +8,7 @@ mod lost_replies;
 mod metrics;
 mod notifications;
 mod recovery;
+mod rights;
 mod settings;
 mod shutdown;
 mod store_faults;

@@ -1,129 +1,16 @@
 //! Workers die, hang and stall; their streams go to the others, once and soon.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use streamherd::error::ClaimError;
-use streamherd::{Builder, Claimed, KeyspaceEvents, Lane, Lease, Notification, Recovery};
+use streamherd::{Claimed, KeyspaceEvents, Lane, Lease, Recovery};
 use streamherd_testkit::{Fault, Matcher, Proxy, Server, eventually};
-use streamherd_tests::{
-    MIN_IDLE, SCAN, SOON, TTL, Truth, Worker, WorkerProcess, builder, names, queue, recovery, submit,
-};
-use tokio::sync::{Semaphore, mpsc};
+use streamherd_tests::{MIN_IDLE, SCAN, SOON, TTL, Truth, Worker, builder, hold, names, queue, recovery, submit};
+use tokio::sync::mpsc;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
 
-/// From the kill until a survivor has been given the last orphan.
-const BOUND: Duration = MIN_IDLE.saturating_add(SCAN).saturating_add(Duration::from_secs(1));
-
 const ORPHANS: usize = 100;
-
-/// Rows of the table that are measured at the same time, so that they don't measure each other.
-static ROWS: Semaphore = Semaphore::const_new(2);
-
-/// How the survivors may hear of the expired locks.
-#[derive(Clone, Copy, PartialEq)]
-enum Events {
-    On,
-    Off,
-    /// Subscribed, but the subscription breaks as the worker dies, and Redis does not expire keys by itself.
-    Lost,
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn guarantee_4_orphans_are_reassigned_in_time_with_notifications() {
-    orphans_are_reassigned(0, Events::On).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn guarantee_4_orphans_are_reassigned_in_time_without_notifications() {
-    orphans_are_reassigned(0, Events::Off).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn guarantee_4_orphans_are_reassigned_in_time_when_notifications_are_lost() {
-    orphans_are_reassigned(0, Events::Lost).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn guarantee_4_orphans_are_reassigned_in_time_among_20_000_other_keys_with_notifications() {
-    orphans_are_reassigned(20_000, Events::On).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn guarantee_4_orphans_are_reassigned_in_time_among_20_000_other_keys_without_notifications() {
-    orphans_are_reassigned(20_000, Events::Off).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn guarantee_4_orphans_are_reassigned_in_time_among_20_000_other_keys_when_notifications_are_lost() {
-    orphans_are_reassigned(20_000, Events::Lost).await;
-}
-
-/// One row of the table: a worker with 100 leases is killed while 5,000 entries wait and two others are at work.
-async fn orphans_are_reassigned(other_keys: u32, events: Events) {
-    let _row = ROWS.acquire().await.unwrap();
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    let fill = "for i = 1, ARGV[1] do redis.call('SET', 'other:' .. i, i, 'EX', 3600 + i) end";
-    truth.call(&["EVAL", fill, "0", &other_keys.to_string()]).ok();
-    queue(&server, &names("orphan", ORPHANS));
-    queue(&server, &names("later", 5_000));
-    let mut victim = hold(&server, ORPHANS).await;
-
-    let keyspace = match events {
-        Events::Off => KeyspaceEvents::Off,
-        _ => KeyspaceEvents::Ensure,
-    };
-    let (tell, mut told) = mpsc::unbounded_channel();
-    for _ in 0..2 {
-        let slots = builder(&server.url()).max_in_flight(100).keyspace_events(keyspace);
-        tokio::spawn(work_on(slots, tell.clone()));
-    }
-    let _ = told.recv().await.expect("the survivors are at work");
-    if events == Events::Lost {
-        server.stop_active_expire();
-        truth.cmd("CLIENT KILL TYPE pubsub").ok();
-    }
-
-    victim.process.kill();
-    let killed = Instant::now();
-    let mut orphans = BTreeSet::new();
-    let all = async {
-        while orphans.len() < ORPHANS {
-            let (stream, attempt) = told.recv().await.expect("the survivors are at work");
-            if stream.starts_with("orphan") {
-                assert_eq!(attempt, 1, "{stream}");
-                assert!(orphans.insert(stream), "given twice");
-            }
-        }
-    };
-    let _ = tokio::time::timeout(SOON, all).await;
-    let took = killed.elapsed();
-    println!("re-assigned {} of {ORPHANS} in {took:?}", orphans.len());
-    assert_eq!(orphans.len(), ORPHANS);
-    assert!(took <= BOUND, "re-assigned after {took:?}, not within {BOUND:?}");
-    assert!(truth.cmd("XLEN T:input").int() > 1_000, "before the backlog");
-}
-
-/// Works on each stream for a moment, and claims what it hears of.
-async fn work_on(worker: Builder, tell: mpsc::UnboundedSender<(String, u32)>) {
-    let (client, mut notifications) = worker.connect().await.unwrap();
-    while let Some(notification) = notifications.recv().await {
-        match notification {
-            Notification::StreamAdded(lease) => {
-                let _ = tell.send((lease.stream().to_owned(), lease.attempt()));
-                tokio::spawn(async move {
-                    // The work itself: it keeps the queue long and slots coming free.
-                    tokio::time::sleep(Duration::from_millis(400)).await;
-                    lease.done().await.unwrap();
-                });
-            }
-            Notification::StreamExpired(orphan) => drop(client.claim(&orphan).await),
-            other => panic!("{other:?}"),
-        }
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guarantee_4_every_slot_that_comes_free_goes_to_an_orphan_before_the_backlog() {
@@ -131,7 +18,7 @@ async fn guarantee_4_every_slot_that_comes_free_goes_to_an_orphan_before_the_bac
     let mut truth = Truth::of(&server);
     queue(&server, &names("orphan", ORPHANS));
     queue(&server, &names("later", 5_000));
-    let mut victim = hold(&server, ORPHANS).await;
+    let mut victim = hold(WORKER, &server, ORPHANS).await;
     let mut survivor = Worker::with(builder(&server.url()).max_in_flight(60)).await;
     let mut held = survivor.added_many(60).await;
     victim.process.kill();
@@ -219,7 +106,7 @@ async fn guarantee_5_eight_rivals_claiming_one_orphan_requeue_it_once() {
     let server = Server::start();
     let mut truth = Truth::of(&server);
     queue(&server, &names("s", 1));
-    let mut victim = hold(&server, 1).await;
+    let mut victim = hold(WORKER, &server, 1).await;
     let mut rivals = Vec::new();
     for _ in 0..8 {
         let mut unscanned: Recovery = recovery();
@@ -324,7 +211,7 @@ async fn guarantee_3_a_frozen_worker_learns_on_waking_that_its_lease_is_lost() {
     let server = Server::start();
     let mut truth = Truth::of(&server);
     queue(&server, &names("s", 1));
-    let mut frozen = hold(&server, 1).await;
+    let mut frozen = hold(WORKER, &server, 1).await;
     let mut survivor = Worker::start(&server.url()).await;
     frozen.process.freeze();
     let lease = survivor.added().await;
@@ -356,7 +243,7 @@ async fn guarantee_3_a_settlement_that_is_the_first_thing_a_woken_worker_does_ch
         let server = Server::start();
         let mut truth = Truth::of(&server);
         queue(&server, &names("s", 1));
-        let mut frozen = hold(&server, 1).await;
+        let mut frozen = hold(WORKER, &server, 1).await;
         let mut survivor = Worker::start(&server.url()).await;
         frozen.process.freeze();
         let lease = survivor.added().await;
@@ -403,37 +290,4 @@ async fn a_worker_that_stalls_between_its_read_and_its_lock_does_not_start_what_
     submit(&server.url(), ["next"]).await;
     let _ = other.client.shutdown(Duration::ZERO).await;
     assert_eq!(stalled.added().await.stream(), "next", "it works on after the stall");
-}
-
-#[tokio::test]
-async fn guarantee_4_workers_that_start_when_all_others_were_killed_take_over_everything() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    queue(&server, &names("s", 30));
-    let mut dead = Vec::new();
-    for _ in 0..3 {
-        dead.push(hold(&server, 10).await);
-    }
-    assert_eq!(truth.pending_count(), 30);
-    for worker in &mut dead {
-        worker.process.kill();
-    }
-    let killed = Instant::now();
-    let mut worker = Worker::deaf(&server.url()).await;
-    let leases = worker.added_many(30).await;
-    let took = killed.elapsed();
-    println!("taken over in {took:?}");
-    assert!(took <= BOUND, "taken over after {took:?}, not within {BOUND:?}");
-    let streams: BTreeSet<_> = leases.iter().map(|lease| lease.stream().to_owned()).collect();
-    assert_eq!(streams, names("s", 30).into_iter().collect());
-    done(leases.into_iter()).await;
-    assert!(truth.is_clean());
-}
-
-/// A worker process with that many slots, all of them taken.
-async fn hold(server: &Server, leases: usize) -> WorkerProcess {
-    let slots = format!("slots={leases}");
-    let mut worker = WorkerProcess::start(WORKER, &server.url(), &["then=hold", &slots]);
-    worker.says_times("added", leases).await;
-    worker
 }

@@ -485,3 +485,11 @@ where
     let failed = failed.into_inner().expect("no row panics here");
     assert!(failed.is_empty(), "{} rows failed: {failed:#?}", failed.len());
 }
+
+/// A worker process with that many slots, all of them taken; `binary` as for [`WorkerProcess::start`].
+pub async fn hold(binary: &str, server: &Server, leases: usize) -> WorkerProcess {
+    let slots = format!("slots={leases}");
+    let mut worker = WorkerProcess::start(binary, &server.url(), &["then=hold", &slots]);
+    worker.says_times("added", leases).await;
+    worker
+}

@@ -11,7 +11,14 @@ use crate::failure::{Failure, usage_error};
 
 /// Load-balanced consumers for Redis Streams.
 #[derive(Debug, Parser)]
-#[command(name = "streamherd", version, after_help = EXIT_CODES, propagate_version = true)]
+// All usage lines are written out: clap's own show --url as required when REDIS_URL is set.
+#[command(
+    name = "streamherd",
+    version,
+    after_help = EXIT_CODES,
+    propagate_version = true,
+    override_usage = "streamherd [OPTIONS] <COMMAND>"
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -47,7 +54,7 @@ pub(crate) struct Global {
     service: Option<String>,
 
     /// How to print results
-    #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_OUTPUT", value_enum, default_value_t = Output::Table)]
+    #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_OUTPUT", value_enum, value_name = "FORMAT", default_value_t = Output::Table)]
     pub(crate) output: Output,
 }
 
@@ -80,7 +87,7 @@ pub(crate) enum Command {
     /// Put streams on the queue
     Submit(SubmitArgs),
     /// Show the queue, its consumers and its dead letters
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = EXIT_CODES, override_usage = "streamherd status --service <NAME> [OPTIONS]")]
     Status,
     /// Kill and freeze workers of a private Redis, and count what is lost
     Demo(DemoArgs),
@@ -88,9 +95,12 @@ pub(crate) enum Command {
 
 /// Take streams from the queue and work on them, until SIGTERM or SIGINT.
 #[derive(Debug, Args)]
-#[command(after_help = WORKER_HELP)]
+#[command(
+    after_help = WORKER_HELP,
+    override_usage = "streamherd worker --service <NAME> <--exec <CMD>|--work-ms <MS>> [OPTIONS]"
+)]
 pub(crate) struct WorkerArgs {
-    /// Shell command that works on one stream; without it a worker only sleeps for --work-ms
+    /// Shell command that works on one stream
     #[arg(long, value_name = "CMD", conflicts_with = "work_ms")]
     pub(crate) exec: Option<String>,
 
@@ -98,9 +108,9 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) concurrency: usize,
 
-    /// How long to sleep per stream, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 0)]
-    pub(crate) work_ms: u64,
+    /// Only pretend to work: sleep for so long per stream, and call it done
+    #[arg(long, value_name = "MS", value_parser = duration)]
+    pub(crate) work_ms: Option<Duration>,
 
     /// Print what happens on stdout, one JSON object per line
     #[arg(long)]
@@ -110,20 +120,20 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
 
-    /// How long a lock lives without a heartbeat, in milliseconds [default: 6000]
-    #[arg(long, value_name = "MS")]
-    pub(crate) lock_ttl: Option<u64>,
+    /// How long a lock lives without a heartbeat [default: 6s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) lock_ttl: Option<Duration>,
 
-    /// Time between two scans for orphans, in milliseconds; 0 = no scan, and no guarantee [default: 1000]
-    #[arg(long, value_name = "MS")]
-    pub(crate) scan_interval: Option<u64>,
+    /// Time between two scans for orphans; 0 = no scan, and no guarantee [default: 1s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) scan_interval: Option<Duration>,
 
-    /// How long a stream must have been pending before the scan may re-queue it, in milliseconds [default: lock TTL + 500]
-    #[arg(long, value_name = "MS")]
-    pub(crate) min_idle: Option<u64>,
+    /// How long a stream must have been pending before the scan may re-queue it [default: lock TTL + 500ms]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) min_idle: Option<Duration>,
 
     /// Whether to use Redis keyspace notifications to hear of expired locks at once
-    #[arg(long, value_enum, default_value_t = Events::Ensure)]
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = Events::Ensure)]
     pub(crate) keyspace_events: Events,
 
     /// The failure with this number dead-letters a stream; 0 = never [default: 5]
@@ -134,35 +144,48 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "N")]
     pub(crate) max_abandonments: Option<u32>,
 
-    /// How long streams in work may take to finish at a shutdown, e.g. 500ms, 10s, 2m
+    /// How long streams in work may take to finish at a shutdown
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) shutdown_deadline: Duration,
 
     /// Append a line to FILE as work starts and as it is finished; the demo counts these lines
     #[arg(long, value_name = "FILE", hide = true)]
     pub(crate) ledger: Option<PathBuf>,
+
+    /// The longest wait before a retry, for tests
+    #[arg(long, value_name = "MS", default_value_t = 30_000, hide = true)]
+    pub(crate) retry_wait_ms: u64,
 }
 
 const WORKER_HELP: &str = "\
 The command runs in `sh -c`, in a process group of its own, with the stream's info as JSON on stdin and
   STREAMHERD_STREAM, STREAMHERD_TOKEN, STREAMHERD_ATTEMPT, STREAMHERD_ID, STREAMHERD_SERVICE
 in its environment. Its exit code settles the stream:
-  0      done
-  75     retry: goes back to the queue
-  65     dead letter, with the last line of stderr as its reason
-  other  a failure: retried, with the last line of stderr kept as the reason
-Both retries count as failures towards --max-failures. Its stdout goes to stderr. When the lease is lost, and at the
-end of --shutdown-deadline, the group gets SIGTERM, and after 5 s SIGKILL.
+  0         done
+  75        retry: goes back to the queue
+  65        dead letter, with the last line of stderr as its reason
+  126, 127  the shell can't run the command: the stream goes back uncounted, and the worker stops
+  other     a failure: retried, with the last line of stderr kept as the reason
+Both retries count as failures towards --max-failures. Before a retry the worker keeps the stream, and one of its
+--concurrency slots with it, for a random time of up to 1 s after the first failure, 2 s after the second, and so on up
+to 30 s; a shutdown cuts that short. The command's stdout goes to stderr. When the lease is lost, and at the end of
+--shutdown-deadline, the group gets SIGTERM, and after 5 s SIGKILL.
+
+A TIME is a number with a unit: 500ms, 10s, 2m. Without a unit it is milliseconds.
 
 Exit codes:
   0  shut down by SIGTERM or SIGINT, or nobody reads --events any more
-  1  the client failed
+  1  the client failed, or the command of --exec can't be run
   2  usage or start-up error: a setting, the connection
-  A second signal ends the worker at once: 130 for SIGINT, 143 for SIGTERM.";
+  A second signal, half a second or more after the first, ends the worker at once: 130 for SIGINT, 143 for SIGTERM.";
 
 /// Put streams on the queue. Prints the id and the name of each, and a summary on stderr.
 #[derive(Debug, Args)]
-#[command(after_help = SUBMIT_HELP)]
+#[command(
+    after_help = SUBMIT_HELP,
+    override_usage = "streamherd submit --service <NAME> [OPTIONS] <NAME>...\n       \
+                      streamherd submit --service <NAME> [OPTIONS] --file <PATH>"
+)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["names", "file"]))]
 pub(crate) struct SubmitArgs {
     /// Names of the streams
@@ -187,22 +210,22 @@ Exit codes:
 /// Start a private redis-server and several worker processes, submit streams, kill one worker with SIGKILL, stop another
 /// for longer than its locks live, and count what became of the streams.
 #[derive(Debug, Args)]
-#[command(after_help = DEMO_HELP)]
+#[command(after_help = DEMO_HELP, override_usage = "streamherd demo [OPTIONS]")]
 pub(crate) struct DemoArgs {
     /// Worker processes
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(2..=32))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(3..=32))]
     pub(crate) workers: u16,
 
     /// Streams to submit
     #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(20..=100_000))]
     pub(crate) streams: u32,
 
-    /// How long the work on one stream takes, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 400, value_parser = clap::value_parser!(u64).range(50..=60_000))]
-    pub(crate) work_ms: u64,
+    /// How long the work on one stream takes
+    #[arg(long, value_name = "MS", default_value = "400ms", value_parser = demo_work)]
+    pub(crate) work_ms: Duration,
 
     /// Whether the workers use Redis keyspace notifications
-    #[arg(long, value_enum, default_value_t = Events::Ensure)]
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = Events::Ensure)]
     pub(crate) keyspace_events: Events,
 
     /// Print the tally only
@@ -253,10 +276,10 @@ fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let unit_ms = match unit {
-        "ms" => 1,
+        "" | "ms" => 1,
         "s" => 1_000,
         "m" => 60_000,
-        _ => return Err("expected a number and a unit, like 500ms, 10s or 2m".to_owned()),
+        _ => return Err("expected a time like 500ms, 10s or 2m, or a number of milliseconds".to_owned()),
     };
     let number: u64 = number
         .parse()
@@ -264,6 +287,14 @@ fn duration(text: &str) -> Result<Duration, String> {
     // A year is for ever, and stays within what clocks can add.
     const YEAR_MS: u64 = 365 * 24 * 3600 * 1000;
     Ok(Duration::from_millis(number.saturating_mul(unit_ms).min(YEAR_MS)))
+}
+
+fn demo_work(text: &str) -> Result<Duration, String> {
+    let work = duration(text)?;
+    if (Duration::from_millis(50)..=Duration::from_secs(60)).contains(&work) {
+        return Ok(work);
+    }
+    Err("the demo's work takes from 50ms to 60s".to_owned())
 }
 
 fn json(text: &str) -> Result<Box<RawValue>, String> {
@@ -282,11 +313,13 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_a_unit() {
+    fn durations_are_milliseconds_unless_they_have_a_unit() {
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        assert_eq!(duration("6000"), Ok(Duration::from_secs(6)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for text in ["", "10", "s", "-1s", "1.5s", "10 s", "10h", "99999999999999999999s"] {
+        for text in ["", "s", "-1s", "1.5s", "10 s", "10h", "99999999999999999999s"] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use streamherd::error::ConnectError;
+
 /// A failure that ends the command.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -17,8 +19,13 @@ const NOT_STARTED: u8 = 2;
 impl Failure {
     /// The command did not start: a setting, a connection, something that is not installed.
     pub(crate) fn start(error: impl Into<Box<dyn Error>>) -> Self {
+        let error = error.into();
+        let mut message = with_sources(error.as_ref());
+        if let Some(flags) = error.downcast_ref().and_then(flags) {
+            let _ = write!(message, " ({flags})");
+        }
         Self {
-            message: with_sources(error.into().as_ref()),
+            message,
             code: NOT_STARTED,
         }
     }
@@ -36,6 +43,26 @@ impl Failure {
         eprintln!("error: {}", self.message);
         ExitCode::from(self.code)
     }
+}
+
+/// The flags behind a setting, which the library calls by the name it has in its builder.
+fn flags(error: &ConnectError) -> Option<&'static str> {
+    let setting = match error {
+        ConnectError::Setting(error) => error.setting,
+        ConnectError::FleetTtl { .. } => return Some("--min-idle, --lock-ttl"),
+        _ => return None,
+    };
+    Some(match setting {
+        "service" => "--service",
+        "consumer" => "--name",
+        "max_in_flight" => "--concurrency",
+        "lock_ttl" => "--lock-ttl",
+        "recovery.min_idle" => "--min-idle",
+        "recovery.scan_interval" => "--scan-interval",
+        "recovery.max_failures" => "--max-failures",
+        "recovery.max_abandonments" => "--max-abandonments",
+        _ => return None,
+    })
 }
 
 /// What the command line lacks, in the form clap gives its own errors.

@@ -1,4 +1,4 @@
-//! Results on stdout.
+//! Results on stdout, and what people are told on stderr.
 
 use std::io::{self, Write as _};
 
@@ -13,6 +13,11 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::failed(e)),
         _ => Ok(()),
     }
+}
+
+/// Tells people something on stderr. Unlike `eprintln!` it does not panic when nobody reads.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Prints a value as one line of JSON.

@@ -17,6 +17,13 @@ pub(crate) async fn run(global: &Global) -> Result<ExitCode, Failure> {
         Output::Json => output::json(&status)?,
         Output::Table => print(&status)?,
     }
+    let streams = status.queued + status.requeued + status.pending + status.dead_letters;
+    if streams == 0 && status.consumers.is_empty() {
+        output::say(&format!(
+            "service {} has no streams and no workers; a name that nothing was ever submitted to looks the same",
+            status.service
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -30,7 +37,7 @@ fn print(status: &Status) -> Result<(), Failure> {
     if status.consumers.is_empty() {
         return output::line("no consumers");
     }
-    let mut consumers = output::table(&["consumer", "pending", "idle"]);
+    let mut consumers = output::table(&["consumer", "pending", "idle since its last read"]);
     for row in &status.consumers {
         let idle = Duration::from_millis(row.idle_ms);
         consumers.add_row([row.consumer.clone(), row.pending.to_string(), format!("{idle:.1?}")]);

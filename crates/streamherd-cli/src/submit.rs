@@ -1,5 +1,6 @@
 //! `streamherd submit`: puts streams on the queue, from the command line or from newline-delimited JSON.
 
+use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -117,10 +118,13 @@ async fn open(path: &Path) -> Result<Box<dyn AsyncRead + Send + Unpin>, Failure>
     if path == Path::new("-") {
         return Ok(Box::new(tokio::io::stdin()));
     }
-    match File::open(path).await {
-        Ok(file) => Ok(Box::new(file)),
-        Err(e) => Err(Failure::start(format!("cannot read {}: {e}", path.display()))),
+    let refuse = |why: &dyn Display| Failure::start(format!("cannot read {}: {why}", path.display()));
+    let file = File::open(path).await.map_err(|e| refuse(&e))?;
+    // Opening one succeeds; only reading fails.
+    if file.metadata().await.is_ok_and(|metadata| metadata.is_dir()) {
+        return Err(refuse(&"it is a directory"));
     }
+    Ok(Box::new(file))
 }
 
 async fn take_names(names: Vec<String>, info: Option<Box<RawValue>>, sender: mpsc::Sender<Read>) {
@@ -144,8 +148,11 @@ async fn read_lines(input: impl AsyncRead + Unpin, sender: mpsc::Sender<Read>) {
         let read = match input.read_until(b'\n', &mut line).await {
             Ok(0) => return,
             Ok(_) if line.trim_ascii().is_empty() => continue,
-            Ok(_) => serde_json::from_slice(&line)
-                .map_err(|e| format!("not an object of the form {{\"stream\": NAME, \"info\": JSON}}: {e}")),
+            Ok(_) => serde_json::from_slice(line.trim_ascii_end()).map_err(|e| {
+                // To serde_json each line is the first.
+                let problem = e.to_string().replace(" at line 1 column ", " at column ");
+                format!("not an object of the form {{\"stream\": NAME, \"info\": JSON}}: {problem}")
+            }),
             Err(e) => {
                 let _ = sender.send((place(), Err(format!("cannot read on: {e}")))).await;
                 return;

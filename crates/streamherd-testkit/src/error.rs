@@ -1,3 +1,5 @@
+use std::env;
+use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -5,16 +7,15 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+/// Names the binary to run.
+const BINARY_VARIABLE: &str = "STREAMHERD_REDIS_SERVER";
+
 /// Why a [`Server`](crate::Server) could not be started.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// There is no `redis-server` binary. The message names the package that has it.
-    #[error(
-        "redis-server was not found {place}; install it: `apt-get install redis-server` (Debian, Ubuntu), \
-         `dnf install redis` (Fedora), `brew install redis` (macOS), or run `cargo xtask test`, \
-         or set STREAMHERD_REDIS_SERVER to the binary"
-    )]
+    /// There is no `redis-server` binary. The message names the package that has it, or the variable that is wrong.
+    #[error("{}", missing(place, env::var_os(BINARY_VARIABLE).as_deref()))]
     Missing {
         /// Where it was looked for, as the end of a sentence: `on PATH`, `at /opt/redis-server`.
         place: String,
@@ -76,5 +77,38 @@ pub enum StartError {
 impl StartError {
     pub(crate) fn io(action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, source }
+    }
+}
+
+/// No package mends a wrong name.
+fn missing(place: &str, named: Option<&OsStr>) -> String {
+    if let Some(named) = named.filter(|named| place == format!("at {}", named.display())) {
+        return format!(
+            "{BINARY_VARIABLE} names {}, which can't be run; correct it or unset it",
+            named.display()
+        );
+    }
+    format!(
+        "redis-server was not found {place}; install it: `apt-get install redis-server` (Debian, Ubuntu), \
+         `dnf install redis` (Fedora), `brew install redis` (macOS), or run `cargo xtask test`, \
+         or set {BINARY_VARIABLE} to the binary"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_variable_is_to_be_corrected_and_a_missing_server_to_be_installed() {
+        let named = Some(OsStr::new("/nope"));
+        assert_eq!(
+            missing("at /nope", named),
+            "STREAMHERD_REDIS_SERVER names /nope, which can't be run; correct it or unset it"
+        );
+        for (place, named) in [("on PATH", None), ("at /opt/redis-server", named)] {
+            let message = missing(place, named);
+            assert!(message.contains("apt-get install redis-server"), "{message}");
+        }
     }
 }

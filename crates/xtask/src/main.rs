@@ -22,6 +22,10 @@ fn main() -> ExitCode {
         Some("demo") => demo(&rest),
         Some("test") => test(&rest),
         Some("ci") if rest.is_empty() => ci(),
+        Some("help" | "-h" | "--help") => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
         _ => {
             eprint!("{HELP}");
             return ExitCode::from(2);
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
 type Ended = Result<Infallible, String>;
 
 fn demo(args: &[OsString]) -> Ended {
+    let args = without_separator(args);
     let server = redis_server::ensure()?;
     let mut command = cargo(&[
         "run",
@@ -49,6 +54,14 @@ fn demo(args: &[OsString]) -> Ended {
     ]);
     command.args(args).env(redis_server::VARIABLE, server);
     Err(format!("cannot run cargo: {}", command.exec()))
+}
+
+/// Cargo passes `--` on to us, and with the habit of `cargo run -- ARGS` it is easily typed.
+fn without_separator(args: &[OsString]) -> &[OsString] {
+    match args {
+        [first, rest @ ..] if first == "--" => rest,
+        _ => args,
+    }
 }
 
 fn test(args: &[OsString]) -> Ended {
@@ -135,6 +148,7 @@ tasks:
   demo [ARGS...]   build streamherd and run `streamherd demo ARGS...`
   test [ARGS...]   run `cargo test --workspace --all-features ARGS...`
   ci               check formatting, clippy and docs with warnings denied, then run `test`
+  help             print this
 
 demo and test install redis-server with apt-get, dnf or brew if this machine has none;
 set STREAMHERD_REDIS_SERVER to use a particular one.
@@ -142,7 +156,21 @@ set STREAMHERD_REDIS_SERVER to use a particular one.
 
 #[cfg(test)]
 mod tests {
-    use super::GATE;
+    use std::ffi::OsString;
+
+    use super::{GATE, without_separator};
+
+    #[test]
+    fn one_leading_separator_is_dropped() {
+        let left = |args: &[&str]| {
+            let args: Vec<_> = args.iter().map(OsString::from).collect();
+            without_separator(&args).join(" ".as_ref())
+        };
+        assert_eq!(left(&["--", "--workers", "3"]), "--workers 3");
+        assert_eq!(left(&["--workers", "3"]), "--workers 3");
+        assert_eq!(left(&["--", "--", "x"]), "-- x");
+        assert_eq!(left(&[]), "");
+    }
 
     #[test]
     fn the_workflow_runs_the_same_gate() {

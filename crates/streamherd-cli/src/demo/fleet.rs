@@ -22,7 +22,7 @@ pub(super) struct Setup<'a> {
     pub(super) service: &'a str,
     pub(super) dir: &'a Path,
     pub(super) ledger: &'a Path,
-    pub(super) work_ms: u64,
+    pub(super) work: Duration,
     pub(super) keyspace_events: Events,
 }
 
@@ -52,7 +52,7 @@ impl Worker {
             .args(["--url", setup.url, "--service", setup.service, "worker", "--events"])
             .args(["--name", &name])
             .args(["--concurrency", &SLOTS.to_string()])
-            .args(["--work-ms", &setup.work_ms.to_string()])
+            .args(["--work-ms", &setup.work.as_millis().to_string()])
             .args(["--lock-ttl", &LOCK_TTL.as_millis().to_string()])
             .args(["--keyspace-events", setup.keyspace_events.as_str()])
             .arg("--ledger")

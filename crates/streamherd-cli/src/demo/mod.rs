@@ -33,11 +33,13 @@ pub(crate) async fn run(global: &Global, options: &DemoArgs) -> Result<ExitCode,
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::start)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::start)?;
     // Dropping the demo half-way kills its processes and deletes its files.
-    tokio::select! {
-        outcome = demonstrate(global, options) => outcome,
-        _ = interrupt.recv() => Ok(ExitCode::from(128 + 2)),
-        _ = terminate.recv() => Ok(ExitCode::from(128 + 15)),
-    }
+    let code = tokio::select! {
+        outcome = demonstrate(global, options) => return outcome,
+        _ = interrupt.recv() => 128 + 2,
+        _ = terminate.recv() => 128 + 15,
+    };
+    output::say("the demo was interrupted: its workers and its redis-server are stopped, their files deleted");
+    Ok(ExitCode::from(code))
 }
 
 async fn demonstrate(global: &Global, options: &DemoArgs) -> Result<ExitCode, Failure> {

@@ -46,7 +46,7 @@ impl Play {
             service: SERVICE,
             dir,
             ledger: &path,
-            work_ms: options.work_ms,
+            work: options.work_ms,
             keyspace_events: options.keyspace_events,
         };
         let workers = (1..=options.workers)
@@ -55,7 +55,7 @@ impl Play {
             .map_err(Failure::start)?;
 
         let builder = Client::builder(SERVICE).url(&url);
-        let work = Duration::from_millis(options.work_ms) * options.streams / (SLOTS * u32::from(options.workers - 1));
+        let work = options.work_ms * options.streams / (SLOTS * u32::from(options.workers - 1));
         let mut play = Self {
             names: (1..=options.streams).map(|number| format!("stream-{number}")).collect(),
             workers,
@@ -72,8 +72,9 @@ impl Play {
             play.pause("not all workers became ready").await?;
         }
         play.progress.note(&format!(
-            "{} workers on a private redis-server at {url}",
-            play.workers.len()
+            "{} workers on a private redis-server at {url}; locks live {} s (default 6 s)",
+            play.workers.len(),
+            LOCK_TTL.as_secs()
         ));
         Ok(play)
     }
@@ -127,7 +128,7 @@ impl Play {
                 stopped: &stopped,
                 status: &status,
                 unclean_exits,
-                seconds: self.began.elapsed().as_secs_f64(),
+                took: self.began.elapsed(),
             },
         ))
     }
@@ -163,9 +164,9 @@ impl Play {
     }
 
     fn note_fault(&self, fault: &Fault, what: &str) {
-        let streams = self.standing.in_work(&fault.worker);
+        let held = streams(self.standing.in_work(&fault.worker));
         self.progress
-            .note(&format!("{} {what} in the middle of {streams} streams", fault.worker));
+            .note(&format!("{} {what} in the middle of {held}", fault.worker));
     }
 
     /// Well after its locks are gone and others have its streams, unless the others have no room for them.
@@ -225,9 +226,9 @@ impl Play {
             .collect();
         let shown = missing.get(..MISSING_SHOWN.min(missing.len())).unwrap_or_default();
         eprintln!(
-            "the limit of {:.0?} ran out: {} streams are not finished ({}{}); queued {}, re-queued {}, pending {}",
+            "the limit of {:.0?} ran out: {} not finished ({}{}); queued {}, re-queued {}, pending {}",
             self.limit,
-            missing.len(),
+            streams(missing.len()),
             shown.join(", "),
             if missing.len() > shown.len() { ", …" } else { "" },
             status.queued,
@@ -288,12 +289,17 @@ fn describe(workers: &[Worker], standing: &Standing) -> String {
     let about = |worker: &Worker| {
         let state = match worker.state {
             State::Running => "",
-            State::Stopped => " stopped",
-            State::Killed => " killed",
+            State::Stopped => ", stopped",
+            State::Killed => ", killed",
         };
-        format!("{} {}{state}", worker.name, standing.finished_by(&worker.name))
+        format!("{} {} done{state}", worker.name, standing.finished_by(&worker.name))
     };
-    workers.iter().map(about).collect::<Vec<_>>().join("  ")
+    workers.iter().map(about).collect::<Vec<_>>().join("; ")
+}
+
+fn streams(count: usize) -> String {
+    let noun = if count == 1 { "stream" } else { "streams" };
+    format!("{count} {noun}")
 }
 
 fn now_ms() -> u64 {

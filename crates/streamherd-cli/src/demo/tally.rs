@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 use streamherd::Status;
@@ -61,7 +62,7 @@ pub(super) struct Known<'a> {
     pub(super) stopped: &'a Fault,
     pub(super) status: &'a Status,
     pub(super) unclean_exits: usize,
-    pub(super) seconds: f64,
+    pub(super) took: Duration,
 }
 
 impl Tally {
@@ -93,9 +94,14 @@ impl Tally {
             killed: Recovery::of(known.killed, &streams),
             stopped: Recovery::of(known.stopped, &streams),
             unclean_exits: known.unclean_exits,
-            seconds: known.seconds,
+            // Whole milliseconds: what is finer is noise.
+            seconds: Duration::from_millis(ms(known.took)).as_secs_f64(),
         }
     }
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How many workers started the stream.
@@ -174,7 +180,7 @@ impl fmt::Display for Tally {
             self.requeued.to_string(),
             "started again by another worker",
         )?;
-        let why = "finished by a worker that failed before Redis heard of it, and so done again: at least once";
+        let why = "done again, as Redis had not heard of the first time";
         row(
             "duplicates",
             self.duplicates.to_string(),
@@ -188,11 +194,7 @@ impl fmt::Display for Tally {
             0 => "none".to_owned(),
             n => n.to_string(),
         };
-        row(
-            "overlapping",
-            overlapping,
-            "streams held by two workers with valid leases at one time",
-        )?;
+        row("overlapping", overlapping, "streams with two valid leases at one time")?;
         row("dead letters", self.dead_letters.to_string(), "")?;
         row("killed", self.killed.worker.clone(), &self.killed.to_string())?;
         row("stopped", self.stopped.worker.clone(), &self.stopped.to_string())?;
@@ -211,13 +213,8 @@ impl fmt::Display for Recovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "in the middle of {}; {} re-assigned", self.held, self.reassigned)?;
         if let (Some(first), Some(last)) = (self.first_ms, self.last_ms) {
-            let seconds = |ms: u64| std::time::Duration::from_millis(ms).as_secs_f64();
-            write!(
-                f,
-                ", the first after {:.2} s, the last after {:.2} s",
-                seconds(first),
-                seconds(last)
-            )?;
+            let seconds = |ms: u64| Duration::from_millis(ms).as_secs_f64();
+            write!(f, " after {:.2} to {:.2} s", seconds(first), seconds(last))?;
         }
         Ok(())
     }
@@ -263,6 +260,35 @@ mod tests {
             line(9, Step::Finished, "b", "2"),
         ];
         assert_eq!(count_overlaps(&lines), 1);
+    }
+
+    #[test]
+    fn no_line_is_wider_than_a_terminal() {
+        let recovery = || Recovery {
+            worker: "worker-32".to_owned(),
+            held: 4,
+            reassigned: 4,
+            first_ms: Some(99_990),
+            last_ms: Some(99_990),
+        };
+        let tally = Tally {
+            ok: false,
+            submitted: 100_000,
+            done: 100_000,
+            requeued: 100_000,
+            duplicates: 100_000,
+            lost: 100_000,
+            left: 100_000,
+            dead_letters: 100_000,
+            overlapping: 100_000,
+            killed: recovery(),
+            stopped: recovery(),
+            unclean_exits: 31,
+            seconds: 1_000.0,
+        };
+        for line in tally.to_string().lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `worker --exec`: a shell command works on the stream.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +19,9 @@ use super::group::Groups;
 /// sysexits.h: EX_TEMPFAIL and EX_DATAERR.
 const RETRY: i32 = 75;
 const DEAD_LETTER: i32 = 65;
+/// What a shell exits with when a command can't be executed, and when there is none of that name.
+const NOT_EXECUTABLE: i32 = 126;
+const NOT_FOUND: i32 = 127;
 /// How much of the end of stderr is kept, and so the longest reason.
 const TAIL: usize = 4 * 1024;
 /// A process that the command left behind may hold its stderr open for ever.
@@ -37,6 +40,10 @@ impl Exec {
     pub(super) async fn work(&self, lease: &Lease, stop: &CancellationToken) -> Verdict {
         let (mut child, leader) = match self.start(lease) {
             Ok(started) => started,
+            // Of what other streams would meet too.
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+                return Verdict::Broken(format!("sh could not be started: {e}"));
+            }
             Err(e) => return Verdict::Retry(format!("the command could not be started: {e}")),
         };
         let info = lease.info::<Box<RawValue>>().ok();
@@ -105,10 +112,14 @@ fn judge(status: ExitStatus, last_line: Option<String>) -> Verdict {
                 Some(code) => format!("exit status {code}"),
                 None => format!("killed by signal {}", status.signal().unwrap_or_default()),
             };
-            Verdict::Retry(match last_line {
+            let why = match last_line {
                 Some(line) => format!("{ending}: {line}"),
                 None => ending,
-            })
+            };
+            match code {
+                Some(NOT_EXECUTABLE | NOT_FOUND) => Verdict::Broken(why),
+                _ => Verdict::Retry(why),
+            }
         }
     }
 }
@@ -171,6 +182,10 @@ mod tests {
             Verdict::Retry("exit status 3: no".to_owned())
         );
         assert_eq!(verdict(9, None), Verdict::Retry("killed by signal 9".to_owned()));
+        for code in [126, 127] {
+            let why = format!("exit status {code}: sh: no");
+            assert_eq!(verdict(code << 8, Some("sh: no")), Verdict::Broken(why));
+        }
     }
 
     #[test]

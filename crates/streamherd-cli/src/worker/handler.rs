@@ -1,15 +1,22 @@
 //! What is done with one stream.
 
 use std::io;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use streamherd::{Lease, RetryAfter, Settled};
-use tokio_util::sync::CancellationToken;
+use rand::RngExt as _;
+use streamherd::{Lease, RetryAfter, Settled, ShutdownReport};
 
 use super::events::{Events, Subject};
 use super::exec::Exec;
 use super::ledger::Ledger;
+use super::stop::Stop;
 use crate::failure::with_sources;
+use crate::output;
+
+/// The longest wait after the first failure.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// How the work on a stream ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,6 +25,8 @@ pub(super) enum Verdict {
     Retry(String),
     DeadLetter(String),
     Release,
+    /// The command can't be run, for this stream or any other.
+    Broken(String),
     /// The lease was lost: there is nothing to settle.
     Lost,
 }
@@ -31,8 +40,61 @@ pub(super) struct Handler {
     pub(super) work: Work,
     pub(super) ledger: Option<Ledger>,
     pub(super) events: Events,
-    /// Fires when work has to stop, finished or not.
-    pub(super) stop: CancellationToken,
+    pub(super) stop: Stop,
+    pub(super) retries: Retries,
+    /// Set when the work can't be done at all, which ends the worker.
+    pub(super) broken: OnceLock<()>,
+    pub(super) ending: Ending,
+}
+
+/// What became of streams after the end was asked for. The client's own report can't tell a handler's release from
+/// finished work.
+#[derive(Default)]
+pub(super) struct Ending {
+    settled: AtomicUsize,
+    released: AtomicUsize,
+}
+
+impl Ending {
+    fn count(&self, released: bool) {
+        let counter = if released { &self.released } else { &self.settled };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What to say about it once all handlers have ended, with what the client did by itself.
+    pub(super) fn describe(&self, report: ShutdownReport) -> String {
+        let settled = self.settled.load(Ordering::Relaxed);
+        let released = self.released.load(Ordering::Relaxed) + report.released;
+        let abandoned = report.abandoned;
+        let mut text = format!("{settled} settled, {released} released, {abandoned} abandoned");
+        if abandoned > 0 {
+            text += "; others take the abandoned streams when their locks have expired";
+        }
+        text
+    }
+}
+
+/// When a failed stream goes back to the queue.
+pub(super) struct Retries {
+    /// The longest wait.
+    pub(super) cap: Duration,
+    /// The failure that dead-letters a stream; 0 = none.
+    pub(super) max_failures: u32,
+}
+
+impl Retries {
+    /// A random part of a time that doubles with each failure: streams that failed together don't come back together.
+    /// None before a dead letter.
+    fn wait(&self, failures: u32) -> Duration {
+        if failures.saturating_add(1) == self.max_failures {
+            return Duration::ZERO;
+        }
+        self.longest(failures).mul_f64(rand::rng().random())
+    }
+
+    fn longest(&self, failures: u32) -> Duration {
+        FIRST_WAIT.saturating_mul(2_u32.saturating_pow(failures)).min(self.cap)
+    }
 }
 
 impl Handler {
@@ -44,7 +106,35 @@ impl Handler {
                 Verdict::Retry(format!("the ledger can't be written: {e}"))
             }
         };
+        if let Verdict::Retry(_) = verdict {
+            self.hold(&lease).await;
+        }
         self.settle(lease, verdict).await;
+    }
+
+    /// Keeps a failed stream for a while: what goes back to the queue is handed out again at once.
+    async fn hold(&self, lease: &Lease) {
+        tokio::select! {
+            () = tokio::time::sleep(self.retries.wait(lease.failures())) => {}
+            () = lease.lost().cancelled() => {}
+            () = self.stop.requested.cancelled() => {}
+            // A client that ended by itself was not asked to.
+            () = self.stop.now.cancelled() => {}
+        }
+    }
+
+    /// Stops the worker, and says why once.
+    fn give_up(&self, why: &str) {
+        if self.broken.set(()).is_err() {
+            return;
+        }
+        if let Work::Exec(exec) = &self.work {
+            output::say(&format!(
+                "error: the command can't be run, so the worker stops and hands its streams back: {}\n  {why}",
+                exec.command
+            ));
+        }
+        self.stop.requested.cancel();
     }
 
     async fn work(&self, lease: &Lease) -> io::Result<Verdict> {
@@ -56,11 +146,11 @@ impl Handler {
             ledger.started(lease)?;
         }
         let verdict = match &self.work {
-            Work::Exec(exec) => exec.work(lease, &self.stop).await,
+            Work::Exec(exec) => exec.work(lease, &self.stop.now).await,
             Work::Sleep(time) => tokio::select! {
                 () = tokio::time::sleep(*time) => Verdict::Done,
                 () = lease.lost().cancelled() => Verdict::Lost,
-                () = self.stop.cancelled() => Verdict::Release,
+                () = self.stop.now.cancelled() => Verdict::Release,
             },
         };
         if verdict == Verdict::Done
@@ -86,19 +176,57 @@ impl Handler {
                 ("dead_lettered", Some(why), outcome)
             }
             Verdict::Release => ("released", None, lease.release().await),
+            Verdict::Broken(why) => {
+                // First, or this worker would be the first to be given the stream again.
+                self.give_up(&why);
+                ("released", Some(why), lease.release().await)
+            }
             // The notification of the loss is on its way, and prints it.
             Verdict::Lost => return,
         };
         match outcome {
-            // A retry past the limit, or an entry too large to be queued again.
-            Ok(Settled::DeadLettered { .. }) => {
-                self.events.settled("dead_lettered", &subject, reason.as_deref()).await;
+            Ok(settled) => {
+                let event = match settled {
+                    // A retry past the limit, or an entry too large to be queued again.
+                    Settled::DeadLettered { .. } => "dead_lettered",
+                    _ => event,
+                };
+                if self.stop.requested.is_cancelled() {
+                    self.ending.count(event == "released");
+                }
+                self.events.settled(event, &subject, reason.as_deref()).await;
             }
-            Ok(_) => self.events.settled(event, &subject, reason.as_deref()).await,
             Err(e) => {
                 tracing::debug!(error = with_sources(&e), "a settlement did not count");
                 self.events.refused(&subject, &e).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_with_each_failure_up_to_the_cap() {
+        let retries = Retries {
+            cap: Duration::from_secs(30),
+            max_failures: 0,
+        };
+        for (failures, seconds) in [(0, 1), (1, 2), (4, 16), (5, 30), (40, 30), (u32::MAX, 30)] {
+            let longest = Duration::from_secs(seconds);
+            assert_eq!(retries.longest(failures), longest, "{failures}");
+            assert!(retries.wait(failures) <= longest);
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_does_not_wait() {
+        let retries = Retries {
+            cap: Duration::from_secs(30),
+            max_failures: 5,
+        };
+        assert_eq!(retries.wait(4), Duration::ZERO);
     }
 }

@@ -8,22 +8,26 @@ mod ledger;
 mod stop;
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rand::RngExt as _;
 use streamherd::error::ClaimError;
-use streamherd::{Builder, Claimed, Client, Notification, Notifications, Orphan, Recovery, TerminatedReason};
+use streamherd::{
+    Builder, Claimed, Client, Notification, Notifications, Orphan, Recovery, ShutdownReport, TerminatedReason,
+};
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use self::events::Events;
 use self::exec::Exec;
 use self::group::{GRACE, Groups};
-use self::handler::{Handler, Verdict, Work};
+use self::handler::{Ending, Handler, Retries, Verdict, Work};
 use self::ledger::Ledger;
 use self::stop::Stop;
 use crate::args::{Global, WorkerArgs};
-use crate::failure::{Failure, with_sources};
+use crate::failure::{Failure, usage_error, with_sources};
+use crate::output;
 
 /// Peers hear of an orphan at the same moment, and all but one would ask in vain.
 const CLAIM_JITTER_MS: u64 = 200;
@@ -31,6 +35,12 @@ const CLAIM_JITTER_MS: u64 = 200;
 const LAST_RELEASES: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(global: &Global, options: &WorkerArgs) -> Result<ExitCode, Failure> {
+    if options.exec.is_none() && options.work_ms.is_none() {
+        return Err(usage_error(
+            "say what to do with a stream: --exec CMD, or --work-ms MS to only pretend to work",
+        ));
+    }
+    let service = global.service()?;
     let groups = Groups::default();
     // Before anything else, so that no moment of the worker's life is without it.
     let stop = Stop::on_signals(groups.clone()).map_err(Failure::start)?;
@@ -52,10 +62,10 @@ pub(crate) async fn run(global: &Global, options: &WorkerArgs) -> Result<ExitCod
     let work = match &options.exec {
         Some(command) => Work::Exec(Exec {
             command: command.clone(),
-            service: global.service()?.to_owned(),
+            service: service.to_owned(),
             groups,
         }),
-        None => Work::Sleep(Duration::from_millis(options.work_ms)),
+        None => Work::Sleep(options.work_ms.unwrap_or_default()),
     };
     let worker = Worker {
         client,
@@ -63,15 +73,27 @@ pub(crate) async fn run(global: &Global, options: &WorkerArgs) -> Result<ExitCod
             work,
             ledger,
             events,
-            stop: stop.now.clone(),
+            stop: stop.clone(),
+            retries: Retries {
+                cap: Duration::from_millis(options.retry_wait_ms),
+                max_failures: recovery(options).max_failures,
+            },
+            broken: OnceLock::new(),
+            ending: Ending::default(),
         }),
         tasks: TaskTracker::new(),
         stop,
         patience: options.shutdown_deadline,
     };
-    let reason = worker.run(notifications).await;
+    let handler = Arc::clone(&worker.handler);
+    let reason = worker.run(notifications, service).await;
+    let broken = handler.broken.get().is_some();
+    // The writer ends with the last of its events' owners.
+    drop(handler);
     writer.finish().await;
     match reason {
+        // It was told when it happened.
+        TerminatedReason::Shutdown if broken => Ok(ExitCode::FAILURE),
         TerminatedReason::Shutdown => Ok(ExitCode::SUCCESS),
         other => Err(Failure::failed(format!("the client ended: {other}"))),
     }
@@ -85,18 +107,16 @@ fn configure(mut builder: Builder, options: &WorkerArgs) -> Builder {
     if let Some(name) = &options.name {
         builder = builder.consumer(name);
     }
-    if let Some(ms) = options.lock_ttl {
-        builder = builder.lock_ttl(Duration::from_millis(ms));
+    if let Some(ttl) = options.lock_ttl {
+        builder = builder.lock_ttl(ttl);
     }
     builder
 }
 
 fn recovery(options: &WorkerArgs) -> Recovery {
     let mut recovery = Recovery::default();
-    recovery.min_idle = options.min_idle.map(Duration::from_millis);
-    if let Some(ms) = options.scan_interval {
-        recovery.scan_interval = Duration::from_millis(ms);
-    }
+    recovery.min_idle = options.min_idle;
+    recovery.scan_interval = options.scan_interval.unwrap_or(recovery.scan_interval);
     recovery.max_failures = options.max_failures.unwrap_or(recovery.max_failures);
     recovery.max_abandonments = options.max_abandonments.unwrap_or(recovery.max_abandonments);
     recovery
@@ -112,10 +132,12 @@ struct Worker {
 
 impl Worker {
     /// Works until the client has ended, and everything it gave out is finished.
-    async fn run(self, mut notifications: Notifications) -> TerminatedReason {
+    async fn run(self, mut notifications: Notifications, service: &str) -> TerminatedReason {
         let events = &self.handler.events;
+        let consumer = self.client.consumer().as_str();
         events.ready().await;
-        self.end_when_asked();
+        output::say(&format!("{consumer} is ready on service {service}"));
+        let ending = self.end_when_asked();
         let reason = loop {
             match notifications.recv().await {
                 Some(Notification::StreamAdded(lease)) => {
@@ -153,6 +175,12 @@ impl Worker {
             other => other.to_string(),
         };
         events.terminated(&word).await;
+        if self.stop.requested.is_cancelled()
+            && let Ok(Ok(report)) = tokio::time::timeout(LAST_RELEASES, ending).await
+        {
+            let ending = self.handler.ending.describe(report);
+            output::say(&format!("{consumer} has shut down: {ending}"));
+        }
         reason
     }
 
@@ -161,7 +189,7 @@ impl Worker {
     /// At the deadline it is the handlers that stop and release what they hold, each after its command is gone. The
     /// client itself waits a little longer: what it has to take from them would be given to others while a command still
     /// runs.
-    fn end_when_asked(&self) {
+    fn end_when_asked(&self) -> JoinHandle<ShutdownReport> {
         let client = self.client.clone();
         let requested = self.stop.requested.clone();
         let now = self.stop.now.clone();
@@ -172,14 +200,8 @@ impl Worker {
                 tokio::time::sleep(patience).await;
                 now.cancel();
             });
-            let report = client.shutdown(patience + GRACE + LAST_RELEASES).await;
-            if report.abandoned > 0 {
-                tracing::warn!(
-                    abandoned = report.abandoned,
-                    "streams could not be handed back; others take them when their locks have expired"
-                );
-            }
-        });
+            client.shutdown(patience + GRACE + LAST_RELEASES).await
+        })
     }
 }
 
@@ -189,7 +211,10 @@ async fn claim(client: Client, handler: Arc<Handler>, orphan: Orphan) {
     tokio::time::sleep(Duration::from_millis(wait)).await;
     match client.claim(&orphan).await {
         Ok(Claimed::DeadLettered { reason }) => {
-            handler.events.orphan("dead_lettered", &orphan, Some(&reason)).await;
+            handler
+                .events
+                .orphan("dead_lettered", &orphan, Some(&reason.to_string()))
+                .await;
         }
         Ok(_) => handler.events.orphan("claimed", &orphan, None).await,
         Err(ClaimError::AlreadyClaimed(_) | ClaimError::StillAlive(_) | ClaimError::TooEarly { .. }) => {}

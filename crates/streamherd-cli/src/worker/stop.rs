@@ -1,11 +1,16 @@
 //! SIGTERM and SIGINT.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::group::Groups;
+use crate::output;
+
+/// A terminal and the wrapper that it runs, such as cargo or a container's init, may each deliver the one Ctrl-C.
+const SAME_STOP: Duration = Duration::from_millis(500);
 
 /// The two steps of an ending.
 #[derive(Clone)]
@@ -17,7 +22,7 @@ pub(super) struct Stop {
 }
 
 impl Stop {
-    /// Asks for the end at the first signal. A second one ends the process at once, and with it all commands.
+    /// Asks for the end at the first signal. A later one ends the process at once, and with it all commands.
     pub(super) fn on_signals(groups: Groups) -> io::Result<Self> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -27,19 +32,25 @@ impl Stop {
         };
         let requested = stop.requested.clone();
         tokio::spawn(async move {
-            let mut seen = 0;
+            let mut first: Option<Instant> = None;
             loop {
                 let code = tokio::select! {
                     Some(()) = terminate.recv() => 128 + 15,
                     Some(()) = interrupt.recv() => 128 + 2,
                     else => return,
                 };
-                seen += 1;
-                if seen > 1 {
-                    groups.kill_all();
-                    std::process::exit(code);
+                match first {
+                    None => {
+                        first = Some(Instant::now());
+                        output::say("stopping; signal again to stop at once");
+                        requested.cancel();
+                    }
+                    Some(at) if at.elapsed() < SAME_STOP => {}
+                    Some(_) => {
+                        groups.kill_all();
+                        std::process::exit(code);
+                    }
                 }
-                requested.cancel();
             }
         });
         Ok(stop)

@@ -30,14 +30,25 @@ fn the_demo_loses_nothing() {
 }
 
 #[test]
-fn a_demo_without_redis_server_says_how_to_get_one() {
+fn a_demo_whose_redis_server_is_misnamed_says_what_names_it() {
     let output = run(streamherd()
         .arg("demo")
         .env("STREAMHERD_REDIS_SERVER", "/no/such/redis-server"));
     assert_eq!(output.status.code(), Some(2));
     let message = stderr(&output);
     assert!(
-        message.contains("/no/such/redis-server") && message.contains("apt-get install"),
+        message.contains("STREAMHERD_REDIS_SERVER names /no/such/redis-server"),
         "{message}"
     );
+}
+
+#[test]
+fn a_demo_without_redis_server_says_how_to_get_one() {
+    let output = run(streamherd()
+        .arg("demo")
+        .env_remove("STREAMHERD_REDIS_SERVER")
+        .env("PATH", "/no/such/folder"));
+    assert_eq!(output.status.code(), Some(2));
+    let message = stderr(&output);
+    assert!(message.contains("apt-get install"), "{message}");
 }

@@ -3,7 +3,7 @@ use std::fs;
 use serde_json::Value;
 use streamherd_testkit::{Server, eventually_blocking};
 
-use crate::support::{DEADLINE, Worker, is_alive, run_with_stdin, status, submit};
+use crate::support::{DEADLINE, Worker, at, is_alive, run, run_with_stdin, status, stderr, submit};
 
 #[test]
 fn worker_exec_exit_codes_settle_as_documented() {
@@ -15,7 +15,10 @@ fn worker_exec_exit_codes_settle_as_documented() {
           bad) echo "no such user" >&2; exit 65 ;;
           fails) echo first >&2; echo "disk full" >&2; exit 3 ;;
         esac"#;
-    let mut worker = Worker::start(&server, &["--exec", script, "--max-failures", "2"]);
+    let mut worker = Worker::start(
+        &server,
+        &["--exec", script, "--max-failures", "2", "--retry-wait-ms", "50"],
+    );
     submit(&server, &["ok", "later", "bad", "fails"]);
     worker.wait_for_events("done", 2);
     worker.wait_for_events("dead_lettered", 2);
@@ -49,6 +52,54 @@ fn worker_exec_exit_codes_settle_as_documented() {
         assert_eq!(redis.cmd(&format!("XLEN {{orders:0}}:{lane}")).int(), 0);
     }
     worker.end();
+}
+
+#[test]
+fn a_command_that_can_not_be_run_stops_the_worker_and_burns_no_stream() {
+    let server = Server::start();
+    for (command, told) in [
+        ("/no/such/command --now", "/no/such/command --now"),
+        ("/", "exit status 126"),
+    ] {
+        let mut redis = server.client();
+        redis.cmd("DEL {orders:0}:input").ok();
+        redis.cmd("DEL {orders:0}:front").ok();
+        let names: Vec<String> = (0..20).map(|n| format!("s{n}")).collect();
+        submit(&server, &names.iter().map(String::as_str).collect::<Vec<_>>());
+        let output = run(at(&server).args(["worker", "--max-failures", "1", "--concurrency", "4", "--exec", command]));
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.contains(told), "{message}");
+        assert_eq!(message.matches("the worker stops").count(), 1, "{message}");
+
+        let status = status(&server);
+        let count = |name: &str| status[name].as_u64().unwrap();
+        assert_eq!(count("queued") + count("requeued"), 20, "{status}");
+        assert_eq!(count("pending") + count("dead_letters"), 0, "{status}");
+    }
+}
+
+#[test]
+fn a_failed_stream_is_held_before_it_is_retried() {
+    let server = Server::start();
+    let names: Vec<String> = (0..20).map(|n| format!("s{n}")).collect();
+    submit(&server, &names.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut worker = Worker::start(&server, &["--exec", "exit 75", "--max-failures", "0"]);
+    worker.wait_for_events("retry", 20);
+    // A shutdown does not wait for those that are held now.
+    worker.end();
+
+    let events = worker.events();
+    let first = |name: &str, stream: &str| {
+        let found = events.iter().find(|e| e["event"] == name && e["stream"] == stream);
+        found.map(|event| event["at_ms"].as_u64().unwrap())
+    };
+    let held: Vec<u64> = names
+        .iter()
+        .filter_map(|name| Some(first("retry", name)? - first("added", name)?))
+        .collect();
+    // Each waits up to a second, half of it on average.
+    assert!(held.len() == 20 && held.iter().sum::<u64>() > 1_000, "{held:?}");
 }
 
 #[test]
@@ -176,7 +227,7 @@ fn a_second_signal_ends_the_worker_and_its_commands_at_once() {
     let pid = eventually_blocking(DEADLINE, "the command runs", || fs::read_to_string(&file).ok());
     let pid: i32 = pid.trim().parse().unwrap();
 
-    // Two signals of a kind that come close together are one.
+    // Signals that come close together are one.
     let code = eventually_blocking(DEADLINE, "the worker ends", || {
         if worker.process.try_wait().is_none() {
             worker.process.terminate();

@@ -47,6 +47,10 @@ fn submit_names_the_lines_that_failed_and_submits_the_others() {
     for part in ["line 2:", "line 3:", "line 4:", "submitted 2, failed 3"] {
         assert!(message.contains(part), "{message} lacks {part:?}");
     }
+    assert!(
+        !message.contains("at line") && message.contains("at column 2"),
+        "{message}"
+    );
     assert_eq!(server.client().cmd("XLEN {orders:0}:input").int(), 2);
 }
 
@@ -68,11 +72,25 @@ fn results_are_printed_in_the_order_of_the_lines() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_a_start_up_error() {
+fn a_file_that_can_not_be_read_is_a_start_up_error() {
     let server = Server::start();
-    let output = run(at(&server).args(["submit", "--file", "/no/such/file"]));
-    assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("/no/such/file"));
+    for path in ["/no/such/file", "/"] {
+        let output = run(at(&server).args(["submit", "--file", path]));
+        assert_eq!(output.status.code(), Some(2));
+        let message = stderr(&output);
+        assert!(message.contains(&format!("cannot read {path}:")), "{message}");
+    }
+}
+
+#[test]
+fn the_status_of_an_unused_service_hints_at_its_name() {
+    let server = Server::start();
+    let hint = "nothing was ever submitted to";
+    let output = run(at(&server).arg("status"));
+    assert!(output.status.success());
+    assert!(stderr(&output).contains(hint), "{}", stderr(&output));
+    submit(&server, &["a"]);
+    assert_eq!(stderr(&run(at(&server).arg("status"))), "");
 }
 
 #[test]

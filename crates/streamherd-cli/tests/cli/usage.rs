@@ -11,7 +11,7 @@ fn the_binary_runs() {
 
 #[test]
 fn missing_service_is_a_usage_error() {
-    for args in [&["status"][..], &["worker"], &["submit", "a"]] {
+    for args in [&["status"][..], &["worker", "--work-ms", "0"], &["submit", "a"]] {
         let output = run(streamherd().args(args));
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         let message = stderr(&output);
@@ -36,17 +36,53 @@ fn global_flags_are_read_from_the_environment() {
 
 #[test]
 fn a_bad_setting_is_a_start_up_error_that_says_what_would_do() {
-    let output = run(streamherd().args(["--service", "orders", "worker", "--lock-ttl", "10"]));
+    let output = run(streamherd().args(["--service", "orders", "worker", "--work-ms", "0", "--lock-ttl", "10"]));
     assert_eq!(output.status.code(), Some(2));
     let message = stderr(&output);
     assert!(message.contains("lock_ttl") && message.contains("600ms"), "{message}");
+    assert!(message.contains("(--lock-ttl)"), "{message}");
+}
+
+#[test]
+fn a_worker_without_work_is_a_usage_error() {
+    let output = run(streamherd().args(["--service", "orders", "worker"]));
+    assert_eq!(output.status.code(), Some(2));
+    let message = stderr(&output);
+    assert!(
+        message.contains("--exec CMD") && message.contains("--work-ms MS"),
+        "{message}"
+    );
+}
+
+#[test]
+fn usage_does_not_depend_on_the_environment() {
+    for args in [
+        &["--help"][..],
+        &["worker", "--help"],
+        &["submit", "--help"],
+        &["submit"],
+    ] {
+        let usage = |command: &mut std::process::Command| {
+            let output = run(command.args(args));
+            let said = stdout(&output) + &stderr(&output);
+            said.lines().find(|line| line.starts_with("Usage:")).unwrap().to_owned()
+        };
+        let plain = usage(&mut streamherd());
+        assert_eq!(usage(streamherd().env("REDIS_URL", "redis://127.0.0.1:6379")), plain);
+        assert!(!plain.contains("--url"), "{plain}");
+    }
 }
 
 #[test]
 fn a_refused_password_is_not_printed() {
     let server = Server::builder().arg("--requirepass", "right").start();
     let url = format!("redis://:wr0ng-secret@127.0.0.1:{}", server.port());
-    for args in [&["status"][..], &["worker"], &["submit", "a"], &["--help"]] {
+    for args in [
+        &["status"][..],
+        &["worker", "--work-ms", "0"],
+        &["submit", "a"],
+        &["--help"],
+    ] {
         let output = run(streamherd()
             .env("REDIS_URL", &url)
             .env("RUST_LOG", "trace")

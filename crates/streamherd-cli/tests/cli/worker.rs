@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::fs::{self, File};
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -13,7 +14,7 @@ fn keys(event: &Value) -> BTreeSet<&str> {
 #[test]
 fn events_are_one_json_object_per_line() {
     let server = Server::start();
-    let mut worker = Worker::start(&server, &["--name", "pod-7"]);
+    let mut worker = Worker::start(&server, &["--work-ms", "0", "--name", "pod-7"]);
     // As a producer in another language may write it.
     let input = "{\"DataStreamName\": \"a\", \"Info\": {\n  \"text\": \"x\\ny\"\r\n}}";
     server
@@ -65,11 +66,11 @@ fn events_are_one_json_object_per_line() {
 #[test]
 fn the_streams_of_a_killed_worker_are_worked_on_by_another() {
     let server = Server::start();
-    let settings = ["--lock-ttl", "1000", "--scan-interval", "100"];
+    let settings = ["--lock-ttl", "1s", "--scan-interval", "100ms"];
     let mut doomed = Worker::start(&server, &[&settings[..], &["--exec", "sleep 5"]].concat());
     submit(&server, &["a", "b"]);
     doomed.wait_for_events("added", 2);
-    let mut heir = Worker::start(&server, &settings);
+    let mut heir = Worker::start(&server, &[&settings[..], &["--work-ms", "0"]].concat());
     doomed.process.kill();
 
     heir.wait_for_events("done", 2);
@@ -85,7 +86,7 @@ fn a_worker_whose_events_nobody_reads_ends_cleanly() {
     let server = Server::start();
     let mut command = at(&server);
     command
-        .args(["worker", "--events"])
+        .args(["worker", "--work-ms", "0", "--events"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     let mut process = Process::spawn(command);
@@ -93,4 +94,41 @@ fn a_worker_whose_events_nobody_reads_ends_cleanly() {
     let code = eventually_blocking(DEADLINE, "the worker ends", || process.try_wait());
     assert_eq!(code.code(), Some(0));
     assert_eq!(status(&server)["pending"], 0);
+}
+
+#[test]
+fn a_worker_says_when_it_is_ready_and_how_it_ended() {
+    let server = Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let mut command = at(&server);
+    command
+        .args(["worker", "--work-ms", "60s", "--shutdown-deadline", "1s", "--name", "w"])
+        .stdin(Stdio::null())
+        .stderr(File::create(&log).unwrap());
+    let mut process = Process::spawn(command);
+    submit(&server, &["a"]);
+    eventually_blocking(DEADLINE, "the stream is in work", || {
+        (status(&server)["pending"] == 1).then_some(())
+    });
+    // As wrappers do, which deliver one signal twice.
+    process.terminate();
+    eventually_blocking(DEADLINE, "the worker is stopping", || {
+        fs::read_to_string(&log).unwrap().contains("stopping").then_some(())
+    });
+    process.terminate();
+    assert_eq!(process.wait(DEADLINE).code(), Some(0));
+
+    let log = fs::read_to_string(&log).unwrap();
+    let lines: Vec<&str> = log.lines().collect();
+    let consumer = lines[0].split(' ').next().unwrap();
+    assert!(consumer.starts_with("w."), "{log}");
+    assert_eq!(
+        lines,
+        [
+            format!("{consumer} is ready on service orders"),
+            "stopping; signal again to stop at once".to_owned(),
+            format!("{consumer} has shut down: 0 settled, 1 released, 0 abandoned"),
+        ]
+    );
 }

@@ -1,0 +1,4 @@
+//! What the contract promises in seconds, on a standalone redis-server.
+
+#[path = "contract/reassignment.rs"]
+mod reassignment;

@@ -65,3 +65,25 @@ async fn leases_of_many_calls_are_all_renewed() {
     let report = worker.client.shutdown(Duration::ZERO).await;
     assert_eq!((report.released, report.abandoned), (LEASES, 0));
 }
+
+#[test]
+fn leases_of_a_runtime_that_was_torn_down_are_not_kept_alive() {
+    let server = Server::start();
+    let doomed = tokio::runtime::Runtime::new().unwrap();
+    let (worker, lease) = doomed.block_on(async {
+        submit(&server.url(), ["s"]).await;
+        let mut worker = Worker::deaf(&server.url()).await;
+        let lease = worker.added().await;
+        (worker, lease)
+    });
+    drop(doomed);
+
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let mut survivor = Worker::deaf(&server.url()).await;
+        let again = survivor.added().await;
+        assert_eq!((again.stream(), again.abandonments()), ("s", 1));
+        assert!(!lease.is_valid());
+        again.done().await.unwrap();
+    });
+    drop((worker, lease));
+}

@@ -141,6 +141,20 @@ local function finish(stream, id, lock)
   redis.call('DEL', lock)
 end
 
+-- The body of an entry that is to be put somewhere else; or nil and the outcome: gone, and what is left tidied away, or
+-- enough moved for one call.
+local budget = 4 * 1024 * 1024
+local function body_to_move(stream, id, lock)
+  if budget <= 0 then return nil, {'later'} end
+  local fields = body(stream, id)
+  if not fields then
+    finish(stream, id, lock)
+    return nil, {'vanished'}
+  end
+  budget = budget - size(fields)
+  return fields
+end
+
 -- Redis 7 raises tables, Redis 6.2 strings.
 local function message(e)
   if type(e) == 'table' then return e.err or 'error' end

@@ -7,20 +7,14 @@
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'epoch'} end
 local least_idle, max_abandonments, dlq_max_len = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local max_fields, max_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
-local budget = 4 * 1024 * 1024
 
 local function requeue(lock, stream, id)
   if alive(lock) then return {'alive'} end
   local p = pending(stream, id)
   if not p then return {'gone'} end
   if p[3] < least_idle then return {'early', least_idle - p[3]} end
-  if budget <= 0 then return {'later'} end
-  local fields = body(stream, id)
-  if not fields then
-    finish(stream, id, lock)
-    return {'vanished'}
-  end
-  budget = budget - size(fields)
+  local fields, instead = body_to_move(stream, id, lock)
+  if not fields then return instead end
   local names, values, _, abandonments = counted(fields, id, 0, 1)
   local fit = fits(fields, max_fields, max_bytes)
   local reason

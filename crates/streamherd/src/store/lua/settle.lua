@@ -16,7 +16,6 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'epoch'} end
 local consumer = ARGV[2]
 local max_failures, dlq_max_len = tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_fields, max_bytes = tonumber(ARGV[6]), tonumber(ARGV[7])
-local budget = 4 * 1024 * 1024
 
 local function settle(lock, operation, stream, id, value, reason, text)
   if not is_mine(lock, value, stream, id, consumer) then
@@ -27,13 +26,8 @@ local function settle(lock, operation, stream, id, value, reason, text)
     finish(stream, id, lock)
     return {'ok'}
   end
-  if budget <= 0 then return {'later'} end
-  local fields = body(stream, id)
-  if not fields then
-    finish(stream, id, lock)
-    return {'vanished'}
-  end
-  budget = budget - size(fields)
+  local fields, instead = body_to_move(stream, id, lock)
+  if not fields then return instead end
   local failed = operation == 'retry' and 1 or 0
   local names, values, failures = counted(fields, id, failed, 0)
   local fit = fits(fields, max_fields, max_bytes)

@@ -1,12 +1,18 @@
 //! The guarantees, one file per part of the protocol. Test names are the sentences they prove.
 
+mod bad_entries;
+mod conservation;
 mod crashes;
-mod guarantees;
+mod data_loss;
+mod foreign_hands;
 mod heartbeat;
+mod lease_validity;
 mod limits;
+mod lost_calls;
 mod lost_replies;
 mod metrics;
 mod notifications;
+mod own_expiries;
 mod recovery;
 mod rights;
 mod settings;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use streamherd::{Builder, Client, Disowned, KeyspaceEvents, Lease, Notification, Notifications, Orphan, Recovery};
-use streamherd_testkit::{Process, RawClient, Server, eventually};
+use streamherd_testkit::{Fault, Process, RawClient, Server, eventually};
 
 /// Short enough for tests, long enough for a machine that does other things too.
 pub const TTL: Duration = Duration::from_secs(2);
@@ -492,4 +492,45 @@ pub async fn hold(binary: &str, server: &Server, leases: usize) -> WorkerProcess
     let mut worker = WorkerProcess::start(binary, &server.url(), &["then=hold", &slots]);
     worker.says_times("added", leases).await;
     worker
+}
+
+/// A worker whose leases outlive a slow restart.
+pub fn patient(url: &str) -> Builder {
+    let mut recovery = recovery();
+    recovery.min_idle = Some(Duration::from_millis(6_500));
+    builder(url)
+        .lock_ttl(Duration::from_secs(6))
+        .heartbeat(Duration::from_millis(300))
+        .recovery(recovery)
+}
+
+/// What a client can't tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// The command was carried out.
+    Reply,
+    /// It was not.
+    Request,
+}
+
+impl Lost {
+    /// One after the other.
+    pub const BOTH: [Self; 2] = [Self::Reply, Self::Request];
+
+    /// What a proxy does for it.
+    #[must_use]
+    pub fn fault(self) -> Fault {
+        match self {
+            Self::Reply => Fault::SwallowReply,
+            Self::Request => Fault::DropRequest,
+        }
+    }
+}
+
+impl Truth {
+    /// Has a lock expire soon. With 1 ms a busy server may find it in the past already and delete it, which is no
+    /// expiry.
+    pub fn expire(&mut self, id: &str) {
+        assert_eq!(self.cmd(&format!("PEXPIRE T:lock:{id} 100")).int(), 1);
+    }
 }

@@ -1,0 +1,158 @@
+//! No stream is lost and none is doubled, whatever becomes of its workers: guarantee 1.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use streamherd::{Lease, Notification, RetryAfter};
+use streamherd_testkit::{RawClient, Server};
+use streamherd_tests::{Truth, WorkerProcess, builder, names, queue};
+
+const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guarantee_1_a_stream_is_in_exactly_one_state_at_every_instant_of_a_churn() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let submitted = names("s", 300);
+    queue(&server, &submitted);
+    let ledger = Arc::new(Ledger::default());
+    let over = Arc::new(AtomicBool::new(false));
+    let observer = std::thread::spawn({
+        let (mut redis, ledger, over) = (server.client(), Arc::clone(&ledger), Arc::clone(&over));
+        let submitted: BTreeSet<String> = submitted.iter().cloned().collect();
+        move || observe(&mut redis, &submitted, &ledger, &over)
+    });
+
+    for number in 0..3 {
+        tokio::spawn(churn(server.url(), number, Arc::clone(&ledger)));
+    }
+    // Two that die again and again: one with all it holds, one in the middle of finishing.
+    let mut dying: BTreeSet<String> = BTreeSet::new();
+    for _ in 0..3 {
+        let mut holding = WorkerProcess::start(WORKER, &server.url(), &["then=hold", "slots=10"]);
+        let mut finishing = WorkerProcess::start(WORKER, &server.url(), &["then=done", "slots=2"]);
+        holding.says("added").await;
+        finishing.says("added").await;
+        finishing.process.kill();
+        holding.process.kill();
+        for line in finishing.rest().await {
+            if line["event"] == "added" {
+                dying.insert(line["stream"].as_str().unwrap().to_owned());
+            }
+        }
+    }
+    truth.becomes_clean().await;
+    over.store(true, Ordering::Relaxed);
+    let seen = observer.join().unwrap();
+    println!(
+        "{} samples, {} gone, {} dead",
+        seen.samples,
+        seen.gone.len(),
+        truth.dead_letters().len()
+    );
+    assert!(seen.samples > 50, "{}", seen.samples);
+    let unexplained: Vec<_> = seen.unexplained.difference(&dying).collect();
+    assert!(
+        unexplained.is_empty(),
+        "gone, and nobody finished them: {unexplained:?}"
+    );
+    let dead = truth.dead_letters().len();
+    assert_eq!(seen.gone.len() + dead, submitted.len(), "each is done or a dead letter");
+    assert!(dead > 0 && seen.gone.len() > 100);
+}
+
+/// What the workers in this process have finished.
+#[derive(Default)]
+struct Ledger {
+    /// About to be done.
+    finishing: Mutex<BTreeSet<String>>,
+    /// Confirmed.
+    done: Mutex<BTreeSet<String>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    samples: usize,
+    gone: BTreeSet<String>,
+    /// Gone without a worker of this process having finished them.
+    unexplained: BTreeSet<String>,
+}
+
+/// Looks at all places at one moment, again and again.
+fn observe(redis: &mut RawClient, submitted: &BTreeSet<String>, ledger: &Ledger, over: &AtomicBool) -> Seen {
+    let script =
+        "local all = {} for _, key in ipairs(KEYS) do for _, e in ipairs(redis.call('XRANGE', key, '-', '+')) do
+        for i = 1, #e[2], 2 do if e[2][i] == 'lbs-input' then all[#all + 1] = e[2][i + 1] end end end end return all";
+    let mut words = vec!["EVAL".to_owned(), script.to_owned(), "3".to_owned()];
+    words.extend(["input", "front", "dlq"].map(Truth::key));
+    let mut seen = Seen::default();
+    loop {
+        let last = over.load(Ordering::Relaxed);
+        let done = ledger.done.lock().unwrap().clone();
+        let mut copies: BTreeMap<String, usize> = BTreeMap::new();
+        for input in redis.call(&words).strings() {
+            let input: Value = serde_json::from_str(&input).unwrap();
+            *copies
+                .entry(input["DataStreamName"].as_str().unwrap().to_owned())
+                .or_default() += 1;
+        }
+        let finishing = ledger.finishing.lock().unwrap();
+        for name in submitted {
+            match copies.get(name) {
+                None => {
+                    seen.gone.insert(name.clone());
+                    if !finishing.contains(name) {
+                        seen.unexplained.insert(name.clone());
+                    }
+                }
+                Some(1) => {
+                    assert!(!seen.gone.contains(name), "{name} came back");
+                    assert!(!done.contains(name), "{name} is done and there");
+                }
+                Some(many) => panic!("{name} exists {many} times"),
+            }
+        }
+        drop(finishing);
+        seen.samples += 1;
+        if last {
+            return seen;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Takes what comes and ends it in one way or the other.
+async fn churn(url: String, number: usize, ledger: Arc<Ledger>) {
+    let (client, mut notifications) = builder(&url).max_in_flight(8).connect().await.unwrap();
+    let mut turn = number;
+    while let Some(notification) = notifications.recv().await {
+        match notification {
+            Notification::StreamAdded(lease) => {
+                turn += 1;
+                tokio::spawn(end_somehow(lease, turn, Arc::clone(&ledger)));
+            }
+            Notification::StreamExpired(orphan) => drop(client.claim(&orphan).await),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+async fn end_somehow(lease: Lease, turn: usize, ledger: Arc<Ledger>) {
+    // The work: long enough that the killed workers get their share.
+    tokio::time::sleep(Duration::from_millis(40)).await;
+    let name = lease.stream().to_owned();
+    match turn % 10 {
+        0..=2 => drop(lease.retry(RetryAfter::now()).await.unwrap()),
+        3..=4 => drop(lease.release().await.unwrap()),
+        5 => drop(lease),
+        6 if turn.is_multiple_of(4) => drop(lease.dead_letter("enough").await.unwrap()),
+        _ => {
+            ledger.finishing.lock().unwrap().insert(name.clone());
+            lease.done().await.unwrap();
+            ledger.done.lock().unwrap().insert(name);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Redis loses a group, its streams or everything: the fleet heals by itself, and whoever has the lock has the stream.
+
+use std::time::{Duration, Instant};
+
+use streamherd::error::{DisownedReason, SettleError};
+use streamherd_testkit::Server;
+use streamherd_tests::{SOON, Truth, Worker, names, patient, side_by_side, submit};
+
+/// Ways to lose the group, and whether the locks are lost with it.
+const LOSSES: [(&str, bool); 6] = [
+    ("XGROUP DESTROY T:input workers", false),
+    ("XGROUP DESTROY T:front workers", false),
+    ("DEL T:epoch", false),
+    ("DEL T:input", false),
+    ("DEL T:input T:front T:epoch T:control T:consumers", false),
+    ("FLUSHALL", true),
+];
+
+#[test]
+fn a_fleet_heals_by_itself_when_redis_loses_its_group() {
+    let rows = LOSSES.map(|(loss, locks)| (loss.to_owned(), (loss, locks)));
+    side_by_side(6, rows.into(), |(loss, locks_too)| a_loss(loss, locks_too));
+}
+
+async fn a_loss(loss: &str, locks_too: bool) {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let mut fleet = [
+        Worker::with(patient(&server.url()).max_in_flight(8)).await,
+        Worker::with(patient(&server.url()).max_in_flight(8)).await,
+    ];
+    submit(&server.url(), names("held", 4)).await;
+    let mut held = Vec::new();
+    let deadline = Instant::now() + SOON;
+    while held.len() < 4 {
+        assert!(Instant::now() < deadline, "only {} streams were given out", held.len());
+        for worker in &mut fleet {
+            worker.listen_for(Duration::from_millis(20)).await;
+            while worker.unasked() > 0 {
+                held.push(worker.added().await);
+            }
+        }
+    }
+    truth.cmd(loss).ok();
+    for worker in &mut fleet {
+        worker.data_loss().await;
+    }
+    let fresh = names("fresh", 4);
+    submit(&server.url(), &fresh).await;
+
+    let mut finished: Vec<String> = Vec::new();
+    let mut old = Vec::new();
+    let deadline = Instant::now() + SOON;
+    while finished.len() < fresh.len() {
+        assert!(
+            Instant::now() < deadline,
+            "of the new streams only {finished:?} were worked on"
+        );
+        for worker in &mut fleet {
+            worker.listen_for(Duration::from_millis(20)).await;
+            while worker.unasked() > 0 {
+                let lease = worker.added().await;
+                if fresh.iter().any(|name| name == lease.stream()) {
+                    finished.push(lease.stream().to_owned());
+                    lease.done().await.unwrap();
+                } else {
+                    old.push(lease);
+                }
+            }
+        }
+    }
+    for worker in &mut fleet {
+        worker.listen_for(Duration::from_millis(1_500)).await;
+        while worker.unasked() > 0 {
+            old.push(worker.added().await);
+        }
+    }
+    finished.sort();
+    assert_eq!(finished, fresh);
+    for again in &old {
+        let rival = held.iter().find(|lease| lease.original_id() == again.original_id());
+        let both = rival.is_some_and(|lease| lease.is_valid()) && again.is_valid();
+        assert!(
+            !both,
+            "{} has two valid leases: {again:?} and {rival:?}",
+            again.stream()
+        );
+    }
+    for lease in held {
+        let (valid, name) = (lease.is_valid(), lease.stream().to_owned());
+        match lease.done().await {
+            // Whoever has the lock has the stream.
+            Ok(_) => assert!(valid && !locks_too, "{name}"),
+            Err(SettleError::Disowned(lost)) => {
+                assert!(!valid && locks_too, "{name}: its lock was not lost");
+                assert_eq!(lost.reason, DisownedReason::DataLoss);
+            }
+            Err(e) => panic!("{name}: {e:?}"),
+        }
+    }
+    for lease in old {
+        lease.done().await.unwrap();
+    }
+    truth.becomes_clean().await;
+    assert!(
+        fleet
+            .iter()
+            .all(|worker| worker.losses == 1 && worker.terminated.is_none())
+    );
+}
+
+#[tokio::test]
+async fn a_group_that_is_made_anew_does_not_give_a_worker_what_it_holds() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let mut worker = Worker::with(patient(&server.url())).await;
+    submit(&server.url(), ["a"]).await;
+    let lease = worker.added().await;
+    truth.cmd("XGROUP DESTROY T:input workers").ok();
+    worker.data_loss().await;
+    worker.listen_for(Duration::from_millis(1_500)).await;
+    assert!(lease.is_valid());
+    assert_eq!(
+        worker.unasked(),
+        0,
+        "the same stream is handed out twice, with one token"
+    );
+    lease.done().await.unwrap();
+    assert!(truth.is_clean());
+}

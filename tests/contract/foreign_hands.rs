@@ -1,0 +1,131 @@
+//! What other programs do to entries and locks: whoever holds a stream goes on, and nothing is stuck.
+
+use std::time::Duration;
+
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use streamherd::error::SettleError;
+use streamherd::{Lease, RetryAfter};
+use streamherd_testkit::Server;
+use streamherd_tests::{Truth, Worker, names, patient, submit};
+
+#[tokio::test]
+async fn a_pending_entry_whose_body_was_deleted_is_tidied_away_once_and_counted() {
+    let recorder = DebuggingRecorder::new();
+    let counts = recorder.snapshotter();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    truth.make_groups();
+    submit(&server.url(), ["gone"]).await;
+    let id = truth.abandon();
+    assert_eq!(truth.cmd(&format!("XDEL T:input {id}")).int(), 1);
+    assert_eq!(truth.pending_count(), 1);
+
+    let mut worker = Worker::start(&server.url()).await;
+    truth.becomes_clean().await;
+    worker.listen_for(Duration::from_millis(1_200)).await;
+    assert_eq!((worker.unasked(), worker.unasked_disowned()), (0, 0));
+    assert_eq!(counter(&counts, "streamherd_vanished_total"), 1, "tidied away once");
+    assert!(truth.is_clean() && truth.dead_letters().is_empty());
+}
+
+#[tokio::test]
+async fn a_held_entry_that_another_program_deletes_can_be_done_and_not_put_back() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let mut worker = Worker::with(patient(&server.url())).await;
+    submit(&server.url(), ["done", "retry"]).await;
+    let leases = worker.added_many(2).await;
+    for lease in &leases {
+        assert_eq!(truth.cmd(&format!("XDEL T:input {}", lease.id())).int(), 1);
+    }
+    worker.listen_for(Duration::from_millis(1_500)).await;
+    assert_eq!((worker.unasked(), worker.unasked_disowned()), (0, 0));
+    for lease in leases {
+        assert!(lease.is_valid());
+        if lease.stream() == "done" {
+            lease.done().await.unwrap();
+        } else {
+            let outcome = lease.retry(RetryAfter::now()).await;
+            assert!(matches!(outcome, Err(SettleError::Vanished { .. })), "{outcome:?}");
+        }
+    }
+    assert!(truth.is_clean());
+}
+
+#[tokio::test]
+async fn a_held_entry_that_another_program_acknowledges_is_still_its_holders() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let mut worker = Worker::with(patient(&server.url())).await;
+    submit(&server.url(), ["done", "retry"]).await;
+    let leases = worker.added_many(2).await;
+    for lease in &leases {
+        assert_eq!(truth.cmd(&format!("XACK T:input workers {}", lease.id())).int(), 1);
+    }
+    worker.listen_for(Duration::from_millis(1_500)).await;
+    assert_eq!((worker.unasked(), worker.unasked_disowned()), (0, 0));
+    for lease in leases {
+        assert!(lease.is_valid(), "the lock is its own");
+        if lease.stream() == "done" {
+            lease.done().await.unwrap();
+        } else {
+            lease.retry(RetryAfter::now()).await.unwrap();
+        }
+    }
+    let again = worker.added().await;
+    assert_eq!((again.stream(), again.failures()), ("retry", 1));
+    again.done().await.unwrap();
+    assert!(truth.is_clean());
+}
+
+#[tokio::test]
+async fn a_lock_of_another_type_or_without_an_end_holds_no_entry_for_ever() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    truth.make_groups();
+    let wrong = ["SET LOCK ghost:1", "HSET LOCK a b", "SADD LOCK a"];
+    submit(&server.url(), names("orphan", wrong.len())).await;
+    for lock in wrong {
+        let id = truth.abandon();
+        truth.cmd(&lock.replace("LOCK", &format!("T:lock:{id}"))).ok();
+    }
+    submit(&server.url(), names("new", wrong.len())).await;
+    for ((id, _), lock) in truth.entries("input").split_off(wrong.len()).iter().zip(wrong) {
+        truth.cmd(&lock.replace("LOCK", &format!("T:lock:{id}"))).ok();
+    }
+
+    let mut worker = Worker::with(patient(&server.url())).await;
+    let mut leases = worker.added_many(2 * wrong.len()).await;
+    leases.sort_by_key(|lease| lease.stream().to_owned());
+    let streams: Vec<_> = leases.iter().map(Lease::stream).collect();
+    assert_eq!(
+        streams,
+        [names("new", wrong.len()), names("orphan", wrong.len())].concat()
+    );
+    // And while they are held.
+    for (lease, lock) in leases.iter().zip(wrong) {
+        truth.cmd(&format!("DEL T:lock:{}", lease.id())).ok();
+        truth.cmd(&lock.replace("LOCK", &format!("T:lock:{}", lease.id()))).ok();
+    }
+    worker.listen_for(Duration::from_millis(1_500)).await;
+    assert_eq!((worker.unasked(), worker.unasked_disowned()), (0, 0));
+    for lease in leases {
+        let value = truth.cmd(&format!("GET T:lock:{}", lease.id())).text();
+        assert_eq!(value, format!("{}:{}", worker.client.consumer(), lease.token()));
+        lease.done().await.unwrap();
+    }
+    assert!(truth.is_clean());
+}
+
+/// The sum of a counter over all its labels.
+fn counter(counts: &Snapshotter, name: &str) -> u64 {
+    let all = counts.snapshot().into_vec();
+    let values = all.into_iter().filter(|(key, ..)| key.key().name() == name);
+    values
+        .map(|(.., value)| match value {
+            DebugValue::Counter(n) => n,
+            other => panic!("{name} is no counter: {other:?}"),
+        })
+        .sum()
+}

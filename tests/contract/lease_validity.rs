@@ -1,0 +1,134 @@
+//! When a lease ends, and what a lost one can't do: guarantee 3.
+
+use std::time::{Duration, Instant};
+
+use streamherd::error::{DisownedReason, SettleError};
+use streamherd::{Lease, RetryAfter};
+use streamherd_testkit::Server;
+use streamherd_tests::{TTL, Truth, Worker, builder, field, names, queue};
+
+const MARGIN: Duration = Duration::from_nanos(TTL.as_nanos() as u64 / 12);
+
+#[tokio::test]
+async fn guarantee_3_a_lease_ends_here_a_margin_before_its_lock_ends_there() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    queue(&server, &names("s", 1));
+    let mut worker = Worker::start(&server.url()).await;
+    let lease = worker.added().await;
+    let lock = format!("{{orders:0}}:lock:{}", lease.id());
+    let mut compared = 0;
+    let end = Instant::now() + TTL;
+    while Instant::now() < end {
+        worker.listen_for(Duration::from_millis(20)).await;
+        let before = lease.remaining();
+        let there = truth.call(&["PTTL", &lock]).int();
+        let here = lease.remaining();
+        // A renewal in between would compare two different locks.
+        if here <= before {
+            let there = Duration::from_millis(u64::try_from(there).unwrap() + 1);
+            assert!(here + MARGIN <= there, "{here:?} here, {there:?} there");
+            compared += 1;
+        }
+    }
+    assert!(compared > 5);
+    lease.done().await.unwrap();
+}
+
+#[tokio::test]
+async fn guarantee_3_a_lease_is_invalid_within_its_ttl_when_redis_stands_still() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    queue(&server, &names("s", 2));
+    let mut worker = Worker::start(&server.url()).await;
+    let leases = worker.added_many(2).await;
+    assert!(leases.iter().all(Lease::is_valid));
+
+    // No renewal can begin after this and succeed, so the last one began before.
+    server.freeze();
+    let frozen = Instant::now();
+    while let Some(remaining) = leases.iter().map(Lease::remaining).filter(|r| !r.is_zero()).min() {
+        assert!(frozen.elapsed() < TTL, "still {remaining:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for lease in &leases {
+        assert!(!lease.is_valid());
+        let lost = lease.ensure_valid().unwrap_err();
+        assert_eq!(lost.reason, DisownedReason::DeadlinePassed);
+        lease.lost().cancelled().await;
+    }
+    for _ in &leases {
+        assert_eq!(worker.disowned().await.reason, DisownedReason::DeadlinePassed);
+    }
+    let told = frozen.elapsed();
+    assert!(told < TTL, "told after {told:?}");
+    for lease in leases {
+        let outcome = lease.done().await;
+        assert!(matches!(outcome, Err(SettleError::Disowned(_))), "{outcome:?}");
+    }
+
+    server.thaw();
+    let mut again = worker.added_many(2).await;
+    again.sort_by_key(|lease| lease.stream().to_owned());
+    for (lease, name) in again.into_iter().zip(names("s", 2)) {
+        assert_eq!((lease.stream(), lease.failures()), (name.as_str(), 0));
+        assert!(lease.is_valid());
+        lease.done().await.unwrap();
+    }
+    truth.becomes_clean().await;
+}
+
+#[tokio::test]
+async fn guarantee_3_no_settlement_changes_anything_once_a_peer_has_requeued_the_entry() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    queue(&server, &names("s", 4));
+    let mut worker = Worker::with(builder(&server.url()).max_in_flight(4)).await;
+    for lease in worker.added_many(4).await {
+        let turn = lease.stream().to_owned();
+        let (id, body) = (lease.id().id.to_string(), truth.entries("input").remove(0).1);
+        assert_eq!(body.len(), 1);
+        // A peer's re-queue, step by step; the owner has not heard of it.
+        let lock = Truth::key(&format!("lock:{id}"));
+        let (input, front) = (Truth::key("input"), Truth::key("front"));
+        truth.cmd("MULTI").ok();
+        truth.call(&["DEL", &lock]).ok();
+        truth
+            .call(&[
+                "XADD",
+                &front,
+                "*",
+                "lbs-input",
+                &body[0].1,
+                "_retry_count",
+                "1",
+                "of",
+                &turn,
+            ])
+            .ok();
+        truth.call(&["XACK", &input, "workers", &id]).ok();
+        truth.call(&["XDEL", &input, &id]).ok();
+        truth.cmd("EXEC").ok();
+
+        let outcome = match turn.as_str() {
+            "s-0" => lease.done().await,
+            "s-1" => lease.retry(RetryAfter::now()).await,
+            "s-2" => lease.dead_letter("no").await,
+            _ => lease.release().await,
+        };
+        assert!(matches!(&outcome, Err(SettleError::Disowned(_))), "{turn}: {outcome:?}");
+    }
+    assert!(truth.entries("input").is_empty());
+    assert!(truth.entries("dlq").is_empty());
+    let front = truth.entries("front");
+    let left: Vec<_> = front
+        .iter()
+        .map(|(_, fields)| (field(fields, "of"), field(fields, "_retry_count")))
+        .collect();
+    assert_eq!(left, [("s-0", "1"), ("s-1", "1"), ("s-2", "1"), ("s-3", "1")]);
+    for lease in worker.added_many(4).await {
+        assert_eq!(lease.attempt(), 1);
+        lease.done().await.unwrap();
+    }
+    assert!(truth.is_clean());
+}

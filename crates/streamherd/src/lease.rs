@@ -159,7 +159,8 @@ impl Lease {
     /// [`SettleError::Disowned`]: the lease was lost, nothing was changed, and the stream is worked on elsewhere.
     ///
     /// # Cancel safety
-    /// The settlement is on its way from the first poll; dropping the future only forgoes its outcome.
+    /// The settlement is on its way from the first poll; dropping the future then only forgoes its outcome. Dropped before
+    /// it was ever polled, it drops the lease.
     pub async fn done(self) -> Result<Settled, SettleError> {
         self.settle(Operation::Done).await
     }

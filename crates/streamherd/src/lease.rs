@@ -174,7 +174,11 @@ impl Lease {
     /// # Cancel safety
     /// As [`done`](Self::done).
     pub async fn retry(self, retry: RetryAfter) -> Result<Settled, SettleError> {
-        self.settle(Operation::Retry { error: retry.error }).await
+        self.settle(Operation::Retry {
+            delay: retry.delay,
+            error: retry.error,
+        })
+        .await
     }
 
     /// The stream can't be worked on: it goes to the dead-letter stream as
@@ -268,6 +272,7 @@ impl Drop for Lease {
         };
         let operation = if self.held.is_delivered() {
             Operation::Retry {
+                delay: Duration::ZERO,
                 error: "the handler dropped its lease".to_owned(),
             }
         } else {
@@ -307,6 +312,7 @@ pub enum Settled {
 /// When a failed stream is to be tried again, and why it failed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RetryAfter {
+    delay: Duration,
     error: String,
 }
 
@@ -315,6 +321,16 @@ impl RetryAfter {
     #[must_use]
     pub fn now() -> Self {
         Self::default()
+    }
+
+    /// Not before this time has passed, by the clock of Redis, and at most about a scan interval later. Whole milliseconds;
+    /// no time is [`now`](Self::now).
+    #[must_use]
+    pub fn after(delay: Duration) -> Self {
+        Self {
+            delay,
+            error: String::new(),
+        }
     }
 
     /// Says what went wrong; kept with the dead letter if this was the last attempt. Cut at 4 KiB.

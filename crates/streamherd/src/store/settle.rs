@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::reply::Reply;
 use super::script::{Call, DEREGISTER, SETTLE};
 use super::{Judged, Store, StoreError};
@@ -9,8 +11,9 @@ use crate::id::{EntryId, Epoch, Lane, Token};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Operation {
     Done,
-    /// Back to the front of the queue as a failed attempt; past the limit to the dead letters.
+    /// Back to the front of the queue as a failed attempt, when the delay is over; past the limit to the dead letters.
     Retry {
+        delay: Duration,
         error: String,
     },
     DeadLetter {
@@ -98,7 +101,7 @@ impl Store {
                 Lane::Front => "4",
             };
             let (reason, error) = match &step.operation {
-                Operation::Retry { error } => ("", error.as_str()),
+                Operation::Retry { error, .. } => ("", error.as_str()),
                 Operation::DeadLetter { reason, error } => (reason.as_str(), error.as_str()),
                 Operation::Done | Operation::Release => ("", ""),
             };

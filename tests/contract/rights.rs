@@ -6,7 +6,9 @@ use streamherd_testkit::Server;
 use streamherd_tests::{MIN_IDLE, Truth, Worker, builder, submit};
 
 const WORKER: &str = "EVALSHA EVAL SCRIPT|LOAD XREADGROUP XPENDING XRANGE XACK XDEL XADD XLEN XGROUP GET SET DEL PEXPIRE \
-                      PTTL HGET HMGET HSET HDEL TYPE TIME PING";
+                      PTTL HGET HMGET HSET HDEL HKEYS HSCAN ZADD ZREM ZSCORE ZRANGEBYSCORE XINFO TYPE TIME PING";
+
+const PRODUCER: &str = "EVALSHA EVAL SCRIPT|LOAD XADD XRANGE XPENDING HGET HSET HDEL ZADD ZREM ZSCORE TIME";
 
 /// A user of the service's keys with these commands, and the URL to log in with.
 fn user(server: &Server, truth: &mut Truth, name: &str, commands: &str) -> String {
@@ -28,7 +30,7 @@ async fn the_rights_in_the_documentation_are_enough_to_work_recover_and_leave() 
     let mut truth = Truth::of(&server);
     let url = user(&server, &mut truth, "worker", WORKER);
     let mut worker = Worker::start(&url).await;
-    submit(&user(&server, &mut truth, "producer", "XADD"), ["a", "b", "c"]).await;
+    submit(&user(&server, &mut truth, "producer", PRODUCER), ["a", "b", "c"]).await;
     for lease in worker.added_many(3).await {
         match lease.stream() {
             "a" => lease.done().await.map(drop).unwrap(),
@@ -54,7 +56,7 @@ async fn the_rights_in_the_documentation_are_enough_to_work_recover_and_leave() 
     assert_eq!(worker.client.shutdown(MIN_IDLE).await.abandoned, 0);
     assert!(truth.is_clean());
 
-    let admin = user(&server, &mut truth, "admin", "EVALSHA EVAL XLEN XPENDING XINFO");
+    let admin = user(&server, &mut truth, "admin", "EVALSHA EVAL XLEN XPENDING XINFO ZCARD");
     let admin = builder(&admin).connect_admin().await.unwrap();
     assert_eq!(admin.status().await.unwrap().dead_letters, 1);
     admin.close().await;

@@ -9,10 +9,13 @@ mod hello;
 mod inspect;
 mod lease;
 mod queue;
+mod registry;
 mod reply;
 mod requeue;
 mod script;
 mod settle;
+mod submit;
+mod sweep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +24,16 @@ pub(crate) use connection::{Connection, Endpoint};
 pub use error::StoreError;
 pub(crate) use events::{Heard, LockExpired, Subscription};
 pub(crate) use hello::{Hello, HelloRefusal};
+#[cfg(test)]
+pub(crate) use inspect::ConsumerInfo;
 pub(crate) use lease::{Acquired, Renewed};
-pub(crate) use queue::RawEntry;
+pub(crate) use queue::{RawEntry, Taken};
+pub(crate) use registry::{Reaped, Registry};
 pub(crate) use requeue::{Gate, Listing, Looked, RequeueLimits, Requeued};
 pub(crate) use settle::{Operation, SettleLimits, SettleOutcome, SettleStep};
+pub use submit::Submitted;
+pub(crate) use submit::{PromoteOutcome, When};
+pub(crate) use sweep::{Stranded, Swept};
 
 use crate::id::{ConsumerId, Epoch};
 use crate::keys::Keys;

@@ -28,7 +28,7 @@ async fn a_submitted_stream_is_worked_on_once_and_leaves_nothing() {
 
     lease.done().await.unwrap();
     assert!(truth.is_clean());
-    assert_eq!(worker.client.shutdown(Duration::ZERO).await.settled, 0);
+    assert_eq!(worker.client.shutdown(Duration::ZERO).await.done, 0);
 }
 
 #[tokio::test]

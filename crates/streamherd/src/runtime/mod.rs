@@ -25,7 +25,7 @@ use crate::recovery::Session;
 use crate::registry::Row;
 use crate::store::{Connection, Operation, Store, StoreError};
 
-pub(crate) use handle::{Handle, Shutdown};
+pub(crate) use handle::{Endings, Handle, Shutdown};
 pub use handle::{ShutdownReport, TerminatedReason};
 pub(crate) use slots::{Slot, Slots};
 pub(crate) use supervisor::start;
@@ -49,6 +49,8 @@ pub(crate) struct Core {
     pub(crate) scan_now: Notify,
     /// No more reading: set first at a shutdown.
     pub(crate) closing: CancellationToken,
+    /// What became of leases since then.
+    pub(crate) endings: Endings,
     host: String,
     /// Unix time by this machine's clock.
     started_ms: u64,
@@ -113,12 +115,11 @@ impl Core {
         true
     }
 
-    /// Hands back every lease that is still held at a shutdown, and says how many.
-    fn disown_all(&self) -> usize {
-        let held = self.leases.all();
-        held.iter()
-            .filter(|held| self.disown(held, DisownedReason::Shutdown))
-            .count()
+    /// Hands back every lease that is still held at a shutdown.
+    fn disown_all(&self) {
+        for held in self.leases.all() {
+            self.disown(&held, DisownedReason::Shutdown);
+        }
     }
 
     /// Says hello to the store and takes over its epoch; a new one is told to the user.

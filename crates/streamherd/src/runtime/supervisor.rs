@@ -9,7 +9,7 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::handle::{Handle, Shutdown, ShutdownReport, TerminatedReason};
+use super::handle::{Endings, Handle, Shutdown, ShutdownReport, TerminatedReason};
 use super::reader::Reader;
 use super::{Core, Due, Pause, Slots, Vitals};
 use crate::broker::Broker;
@@ -93,6 +93,7 @@ async fn open(
         metrics,
         scan_now: Notify::new(),
         closing: CancellationToken::new(),
+        endings: Endings::default(),
         host: crate::config::host_name().unwrap_or_default(),
         started_ms: SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -184,23 +185,18 @@ impl Supervisor {
         let reader = self.reader.take();
 
         // 2. Meanwhile what is in work may finish.
-        let held = core.leases.all().len();
         let _ = tokio::time::timeout_at(deadline, core.leases.emptied()).await;
 
         // 3. What is left goes to the others, now: its locks are deleted, not left to expire.
-        let mut left = core.disown_all();
+        core.disown_all();
         let last_call = Instant::now() + LAST_CALL;
         end_reader(reader, last_call).await;
         // What the reader was acquiring meanwhile.
-        left += core.disown_all();
+        core.disown_all();
         while self.tasks.join_next().await.is_some() {}
         let _ = tokio::time::timeout_at(last_call, core.leases.emptied()).await;
         let abandoned = core.leases.len();
-        let report = ShutdownReport {
-            settled: held.saturating_sub(left.max(abandoned)),
-            released: left.saturating_sub(abandoned),
-            abandoned,
-        };
+        let report = core.endings.report(abandoned);
 
         // 4. Nothing is left that a heartbeat or a settlement could be for.
         self.heartbeat.stop().await;

@@ -1,5 +1,7 @@
 //! What the contract promises in seconds, on a standalone redis-server.
 
+#[path = "contract/handover_time.rs"]
+mod handover_time;
 #[path = "contract/promotion.rs"]
 mod promotion;
 #[path = "contract/reassignment.rs"]

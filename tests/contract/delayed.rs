@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use streamherd::{Recovery, Reference, RetryAfter, Settled, Submitted};
-use streamherd_testkit::{Server, eventually};
-use streamherd_tests::{SOON, Truth, Worker, builder, field, recovery, submit};
+use streamherd_testkit::{Matcher, Proxy, Server, eventually};
+use streamherd_tests::{Lost, SOON, Truth, Worker, builder, field, recovery, submit};
 
 /// Redis's own clock, in milliseconds.
 fn now_ms(truth: &mut Truth) -> u64 {
@@ -161,4 +161,46 @@ async fn a_submit_of_a_delayed_stream_makes_it_due_now() {
         async move { clean.then_some(()) }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_promotion_whose_answer_or_request_is_lost_happens_once() {
+    for lost in Lost::BOTH {
+        let server = Server::start();
+        let mut truth = Truth::of(&server);
+        let producer = builder(&server.url()).connect_producer().await.unwrap();
+        for name in ["a", "b"] {
+            let delay = Duration::from_millis(1);
+            producer.schedule_after(name, &1, delay).await.unwrap();
+        }
+        let proxy = Proxy::start(&server).await;
+        let loss = proxy.on(Matcher::script("promote"), 1, lost.fault());
+        let mut worker = Worker::start(&proxy.url()).await;
+        for lease in worker.added_many(2).await {
+            assert_eq!(lease.attempt(), 0);
+            lease.done().await.unwrap();
+        }
+        assert!(loss.fired());
+        truth.becomes_clean().await;
+        assert_eq!(worker.unasked(), 0, "{lost:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_submit_whose_answer_was_lost_is_the_same_submit() {
+    for lost in Lost::BOTH {
+        let server = Server::start();
+        let mut truth = Truth::of(&server);
+        let proxy = Proxy::start(&server).await;
+        let producer = builder(&proxy.url()).connect_producer().await.unwrap();
+        let loss = proxy.on(Matcher::script("submit"), 1, lost.fault());
+        producer.submit("a", &1).await.unwrap_err();
+        assert!(loss.fired());
+        eventually(SOON, "the producer gets through again", || {
+            let producer = &producer;
+            async move { producer.submit("a", &1).await.ok() }
+        })
+        .await;
+        assert_eq!(truth.length(), 1, "{lost:?}");
+    }
 }

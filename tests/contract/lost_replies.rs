@@ -104,6 +104,10 @@ fn a_loss_at_any_command_leaves_nothing_stuck_and_doubles_nothing() {
         (Sent::Script("list"), 2),
         (Sent::Script("requeue"), 1),
         (Sent::Script("look"), 1),
+        (Sent::Script("register"), 1),
+        (Sent::Script("register"), 2),
+        (Sent::Script("promote"), 1),
+        (Sent::Script("promote"), 2),
         (Sent::Command("CLIENT UNBLOCK"), 1),
         (Sent::Script("deregister"), 1),
     ];

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use streamherd::{Recovery, RetryAfter};
-use streamherd_testkit::{Server, eventually};
-use streamherd_tests::{MIN_IDLE, SCAN, SOON, Truth, Worker, builder, names, queue, recovery, submit};
+use streamherd_testkit::{Matcher, Proxy, Server, eventually};
+use streamherd_tests::{Lost, MIN_IDLE, SCAN, SOON, Truth, Worker, builder, names, queue, recovery, submit};
 
 fn sweeping() -> Recovery {
     Recovery {
@@ -220,4 +220,26 @@ async fn a_stream_held_for_long_is_forgiven_its_abandonments_and_its_failures_ar
     assert_eq!((lease.abandonments(), lease.failures(), lease.attempt()), (1, 2, 3));
     lease.retry(RetryAfter::now()).await.unwrap();
     worker.added().await.done().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sweep_whose_answer_or_request_is_lost_brings_each_back_once() {
+    for lost in Lost::BOTH {
+        let server = Server::start();
+        let mut truth = Truth::of(&server);
+        truth.make_groups();
+        submit(&server.url(), names("s", 3)).await;
+        truth.cmd("XGROUP SETID T:input workers $").ok();
+        let proxy = Proxy::start(&server).await;
+        // The first looks at the front.
+        let loss = proxy.on(Matcher::script("sweep"), 2, lost.fault());
+        let mut worker = Worker::with(builder(&proxy.url()).recovery(sweeping())).await;
+        for lease in worker.added_many(3).await {
+            assert_eq!(lease.attempt(), 0);
+            lease.done().await.unwrap();
+        }
+        assert!(loss.fired());
+        truth.becomes_clean().await;
+        assert_eq!(worker.unasked(), 0, "{lost:?}");
+    }
 }

@@ -1,8 +1,8 @@
 //! A worker process for the tests to kill and freeze.
 //!
-//! `contract-worker URL then=MODE [slots=N] [events=off|ensure] […]` prints one JSON object per line on stdout. MODE is
+//! `contract-worker URL then=MODE [slots=N] [events=off|ensure] [sweep=MS]` prints one JSON object per line on stdout. MODE is
 //! what it does with each stream: `hold` keeps it until a line on stdin names one of the others (`done`, `retry`, `delay`,
-//! `dead_letter`, `release`), which then settles all that is held; the others settle at once. `shutdown` on stdin hands over
+//! `dead_letter`, `release`), which then settles all that is held; the others settle at once. SIGTERM hands over
 //! what is held.
 
 use std::io::{BufRead as _, Write as _};
@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use streamherd::error::SettleError;
-use streamherd::{KeyspaceEvents, Lease, Notification, RetryAfter};
-use streamherd_tests::builder;
+use streamherd::{KeyspaceEvents, Lease, Notification, Recovery, RetryAfter};
+use streamherd_tests::{builder, recovery};
+use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -30,6 +31,14 @@ async fn run(args: Vec<String>) -> ExitCode {
     if let Some(slots) = option("slots") {
         let slots = slots.parse().expect("slots=N");
         builder = builder.max_in_flight(slots).read_batch(slots.min(500));
+    }
+    if let Some(ms) = option("sweep") {
+        let span = Duration::from_millis(ms.parse().expect("sweep=MS"));
+        builder = builder.recovery(Recovery {
+            sweep_interval: span,
+            reap_after: span,
+            ..recovery()
+        });
     }
     if option("events").as_deref() == Some("off") {
         builder = builder.keyspace_events(KeyspaceEvents::Off);
@@ -51,9 +60,14 @@ async fn run(args: Vec<String>) -> ExitCode {
             }
         }
     });
+    let mut terminate = signal(SignalKind::terminate()).expect("signals");
     let mut held: Vec<Lease> = Vec::new();
     loop {
         tokio::select! {
+            Some(()) = terminate.recv() => {
+                let client = client.clone();
+                tokio::spawn(async move { client.shutdown(Duration::ZERO).await });
+            }
             notification = notifications.recv() => match notification {
                 Some(Notification::StreamAdded(lease)) => {
                     say(&json!({
@@ -73,10 +87,7 @@ async fn run(args: Vec<String>) -> ExitCode {
                 Some(_) => {}
                 None => return ExitCode::SUCCESS,
             },
-            Some(order) = order.recv() => if order == "shutdown" {
-                let client = client.clone();
-                tokio::spawn(async move { client.shutdown(Duration::from_millis(5)).await });
-            } else {
+            Some(order) = order.recv() => {
                 for lease in held.drain(..) {
                     tokio::spawn(settle(order.clone(), lease));
                 }

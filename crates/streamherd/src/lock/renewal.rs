@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -113,15 +113,19 @@ async fn beat(
     store.connection.close(Duration::from_millis(200)).await;
 }
 
-/// Renews everything once per heartbeat, and what failed again and again until its deadline; then gives a sign of life.
+/// Renews everything once per heartbeat, and what failed again and again until its deadline.
 async fn renewals(core: &Arc<Core>, endpoint: &Endpoint, store: &mut Store) {
     let settings = &core.settings;
     let mut backoff = Backoff::new(settings.reconnect.0, settings.lease_timeout / 2);
+    let mut sign: Option<JoinHandle<()>> = None;
     loop {
         let wait = jittered(settings.heartbeat.mul_f64(1.0 - JITTER), JITTER, &mut rand::rng());
         tokio::time::sleep(wait).await;
         let mut beat = Moment::now();
         backoff.reset();
+        if sign.as_ref().is_none_or(JoinHandle::is_finished) {
+            sign = Some(tokio::spawn(sign_of_life(Arc::clone(core), store.clone())));
+        }
         while let Err(e) = renew_all(core, store, beat).await {
             tracing::debug!(error = %e, "a renewal failed; trying again");
             if beat.elapsed() >= settings.heartbeat {
@@ -139,9 +143,13 @@ async fn renewals(core: &Arc<Core>, endpoint: &Endpoint, store: &mut Store) {
             }
             tokio::time::sleep(backoff.draw()).await;
         }
-        if let Err(e) = core.register(store).await {
-            tracing::debug!(error = %e, "the sign of life was not written; the next heartbeat tries again");
-        }
+    }
+}
+
+/// A sign of life with each heartbeat, beside the renewals: one that is not answered must not take from their time.
+async fn sign_of_life(core: Arc<Core>, store: Store) {
+    if let Err(e) = core.register(&store).await {
+        tracing::debug!(error = %e, "the sign of life was not written; the next heartbeat tries again");
     }
 }
 

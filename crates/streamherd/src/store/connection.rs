@@ -105,6 +105,33 @@ impl Endpoint {
         }
     }
 
+    /// The user that logs in; without one it is Redis's own.
+    pub(crate) fn user(&self) -> &str {
+        match self.config.username.as_deref() {
+            None | Some("") => "default",
+            Some(user) => user,
+        }
+    }
+
+    /// The command that talks to the same place, without a login.
+    pub(crate) fn redis_cli(&self) -> Vec<String> {
+        let mut words = vec!["redis-cli".to_owned()];
+        match &self.config.server {
+            ServerConfig::Centralized { server } => words.extend([
+                "-h".to_owned(),
+                server.host.to_string(),
+                "-p".to_owned(),
+                server.port.to_string(),
+            ]),
+            ServerConfig::Unix { path } => words.extend(["-s".to_owned(), path.display().to_string()]),
+            _ => {}
+        }
+        if self.database() != 0 {
+            words.extend(["-n".to_owned(), self.database().to_string()]);
+        }
+        words
+    }
+
     /// Connects for the first time, which decides between a wrong address, a refused login and a server that is away.
     ///
     /// # Errors

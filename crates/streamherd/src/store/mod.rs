@@ -3,6 +3,7 @@
 //! One file per capability; each turns a verb of the protocol into one script call and its reply into plain types.
 
 mod connection;
+mod doctor;
 mod error;
 mod events;
 mod hello;
@@ -11,6 +12,7 @@ mod lease;
 mod queue;
 mod reply;
 mod requeue;
+mod rights;
 mod script;
 mod settle;
 
@@ -18,12 +20,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use connection::{Connection, Endpoint};
+pub(crate) use doctor::{Answer, Facts, KeyFact, LaneFact, Place, Refusal, ServiceFacts};
 pub use error::StoreError;
 pub(crate) use events::{Heard, LockExpired, Subscription};
 pub(crate) use hello::{Hello, HelloRefusal};
 pub(crate) use lease::{Acquired, Renewed};
 pub(crate) use queue::RawEntry;
 pub(crate) use requeue::{Gate, Listing, Looked, RequeueLimits, Requeued};
+pub use rights::{Need, Right, Role};
 pub(crate) use settle::{Operation, SettleLimits, SettleOutcome, SettleStep};
 
 use crate::id::{ConsumerId, Epoch};

@@ -4,6 +4,7 @@ mod bad_entries;
 mod conservation;
 mod crashes;
 mod data_loss;
+mod doctor;
 mod foreign_hands;
 mod heartbeat;
 mod lease_validity;

@@ -753,8 +753,11 @@ impl Judge<'_> {
         self.place.redis_cli(&words)
     }
 
+    /// To a name that is free, also for the second of two accidents.
     fn put_aside(&self, key: &str) -> String {
-        self.place.redis_cli(&["RENAMENX", key, &format!("{key}.aside")])
+        let second = self.facts.clock.as_ref().map_or(0, |clock| clock.server / 1_000_000);
+        self.place
+            .redis_cli(&["RENAMENX", key, &format!("{key}.aside-{second}")])
     }
 }
 

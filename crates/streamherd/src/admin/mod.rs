@@ -59,7 +59,7 @@ pub struct ConsumerStatus {
 
 impl Admin {
     pub(crate) async fn open(settings: &Settings, endpoint: Endpoint) -> Result<Self, ConnectError> {
-        let connection = endpoint.open_first().await?;
+        let (connection, endpoint) = endpoint.open_to_look().await?;
         let store = Store::new(
             connection,
             Arc::new(Keys::new(&settings.service, 0)),

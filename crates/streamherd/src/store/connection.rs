@@ -149,6 +149,23 @@ impl Endpoint {
         })
     }
 
+    /// Connects to a server that may be unwell, and says how: the client library says PING where it has no password, and a
+    /// server that can't write its snapshot refuses even that. A user without a password takes any.
+    ///
+    /// # Errors
+    /// As [`open_first`](Self::open_first).
+    pub(crate) async fn open_to_look(mut self) -> Result<(Connection, Self), ConnectError> {
+        let opened = match self.open_first().await {
+            Err(ConnectError::Store(e)) if e.says("MISCONF") && self.config.password.is_none() => {
+                self.config.username = Some(self.user().to_owned());
+                self.config.password = Some("none".to_owned());
+                self.open_first().await
+            }
+            other => other,
+        };
+        opened.map(|connection| (connection, self))
+    }
+
     /// Connects. Its background task runs on the runtime of the caller.
     ///
     /// # Cancel safety

@@ -3,15 +3,15 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use streamherd::error::ConnectError;
-use streamherd::{Check, Client, Diagnosis, Need, Role, Verdict};
+use streamherd::{Check, Client, Diagnosis, Role, Verdict};
 use streamherd_testkit::{Proxy, Server, ServerBuilder, eventually};
 use streamherd_tests::{SERVICE, SOON, Truth, Worker, builder, shell, submit};
 
-async fn examine(url: &str) -> Diagnosis {
+pub(crate) async fn examine(url: &str) -> Diagnosis {
     examine_as(url, Role::Worker).await
 }
 
-async fn examine_as(url: &str, role: Role) -> Diagnosis {
+pub(crate) async fn examine_as(url: &str, role: Role) -> Diagnosis {
     let admin = Client::builder(SERVICE).url(url).connect_admin().await.unwrap();
     let diagnosis = admin.doctor_of(role).await.unwrap();
     admin.close().await;
@@ -19,18 +19,18 @@ async fn examine_as(url: &str, role: Role) -> Diagnosis {
 }
 
 #[track_caller]
-fn check<'a>(diagnosis: &'a Diagnosis, name: &str) -> &'a Check {
+pub(crate) fn check<'a>(diagnosis: &'a Diagnosis, name: &str) -> &'a Check {
     let check = diagnosis.check(name);
     check.unwrap_or_else(|| panic!("no check {name} in {diagnosis:#?}"))
 }
 
 /// A server in which nothing is wrong.
-fn healthy() -> ServerBuilder {
+pub(crate) fn healthy() -> ServerBuilder {
     Server::builder().persistent().arg("--notify-keyspace-events", "Kx")
 }
 
 #[track_caller]
-fn assert_healthy(diagnosis: &Diagnosis) {
+pub(crate) fn assert_healthy(diagnosis: &Diagnosis) {
     let wrong = diagnosis.checks.iter().filter(|check| check.verdict != Verdict::Ok);
     let wrong: Vec<&Check> = wrong.collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -333,128 +333,11 @@ async fn refused_scripts_are_a_failure_though_no_user_is_to_blame() {
     assert!(wrong.found.contains("unknown command"), "{wrong:?}");
 }
 
-/// The rules of a role, with more than the service's own keys left out.
-async fn rules(server: &Server, role: Role) -> Vec<String> {
-    let admin = builder(&server.url()).connect_admin().await.unwrap();
-    let rules = admin.acl_rules(role);
-    admin.close().await;
-    rules
-}
-
-fn log_in(server: &Server, rules: &[String]) -> String {
-    let mut words = vec!["ACL", "SETUSER", "app", "reset", "on", ">secret"];
-    words.extend(rules.iter().map(String::as_str));
-    server.client().call(&words).ok();
-    format!("redis://app:secret@127.0.0.1:{}", server.port())
-}
-
-/// Expects a login to lack exactly this, and to have all when it was given what the check says.
-async fn lacks_exactly(server: &Server, role: Role, rules: &[String], check_name: &str, lacks: &str) {
-    let url = log_in(server, rules);
-    let diagnosis = examine_as(&url, role).await;
-    for name in ["rights", "optional_rights"] {
-        let check = check(&diagnosis, name);
-        if name != check_name {
-            assert_eq!(check.verdict, Verdict::Ok, "{role} without {lacks}: {check:#?}");
-            continue;
-        }
-        let wanted = if name == "rights" {
-            Verdict::Failure
-        } else {
-            Verdict::Warning
-        };
-        assert_eq!(check.verdict, wanted, "{role} without {lacks}: {check:#?}");
-        assert_eq!(check.found, format!("user app lacks {lacks}"), "{role}");
-        let mend = check.mend.as_deref().unwrap();
-        assert!(mend.contains(" ACL SETUSER app "), "{mend}");
-        shell(mend);
-    }
-    let diagnosis = examine_as(&url, role).await;
-    for name in ["rights", "optional_rights", "scripts"] {
-        let check = check(&diagnosis, name);
-        assert_eq!(check.verdict, Verdict::Ok, "{role} given back {lacks}: {check:#?}");
-    }
-    assert_ne!(diagnosis.verdict, Verdict::Failure, "{diagnosis:#?}");
-}
-
-#[tokio::test]
-async fn each_right_that_a_login_lacks_is_named_alone_and_given_back() {
-    let server = healthy().start();
-    for role in Role::ALL {
-        let all = rules(&server, role).await;
-        for right in role.rights() {
-            let check = match right.need {
-                Need::Required => "rights",
-                Need::Useful => "optional_rights",
-                _ => continue,
-            };
-            let others: Vec<String> = all.iter().filter(|rule| **rule != right.rule()).cloned().collect();
-            assert_eq!(others.len() + 1, all.len(), "{}", right.command);
-            lacks_exactly(&server, role, &others, check, right.command).await;
-        }
-        let keys = all.iter().find(|rule| rule.starts_with('~')).unwrap();
-        let others: Vec<String> = all.iter().filter(|rule| *rule != keys).cloned().collect();
-        lacks_exactly(&server, role, &others, "rights", &format!("the keys {keys}")).await;
-    }
-    let all = rules(&server, Role::Worker).await;
-    let others: Vec<String> = all.iter().filter(|rule| !rule.starts_with('&')).cloned().collect();
-    lacks_exactly(&server, Role::Worker, &others, "optional_rights", "PSUBSCRIBE").await;
-}
-
-#[tokio::test]
-async fn the_smallest_login_in_a_diagnosis_works() {
-    let server = healthy().start();
-    for role in Role::ALL {
-        let diagnosis = examine_as(&log_in(&server, &["+ping".to_owned()]), role).await;
-        let wrong = check(&diagnosis, "rights");
-        let (_, smallest) = wrong.meaning.split_once("The smallest user that can: ").unwrap();
-        shell(&smallest.replace("PASSWORD", "secret"));
-        let url = format!("redis://{role}:secret@127.0.0.1:{}", server.port());
-        let diagnosis = examine_as(&url, role).await;
-        assert_eq!(diagnosis.verdict, Verdict::Warning, "{diagnosis:#?}");
-        assert_eq!(check(&diagnosis, "rights").verdict, Verdict::Ok);
-    }
-}
-
-#[tokio::test]
-async fn a_login_that_may_do_nothing_is_told_all_that_was_not_checked() {
-    let server = healthy().start();
-    for rules in [vec![], vec!["+ping".to_owned()]] {
-        for role in Role::ALL {
-            let diagnosis = examine_as(&log_in(&server, &rules), role).await;
-            assert_eq!(diagnosis.verdict, Verdict::Failure);
-            for check in &diagnosis.checks {
-                let mend = check.mend.as_deref();
-                assert!(
-                    check.verdict == Verdict::Ok || mend.is_some_and(|mend| mend.contains("ACL SETUSER app ")),
-                    "{check:#?}"
-                );
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_service_with_glob_characters_and_quotes_is_examined_and_mended() {
-    let server = healthy().start();
-    let at = |url: &str| Client::builder("it's*[odd]?").url(url.to_owned()).connect_admin();
-    let admin = at(&server.url()).await.unwrap();
-    let all = admin.acl_rules(Role::Worker);
-    assert_healthy(&admin.doctor().await.unwrap());
-    let others: Vec<String> = all.iter().filter(|rule| !rule.starts_with('~')).cloned().collect();
-    let url = log_in(&server, &others);
-    let app = at(&url).await.unwrap();
-    let diagnosis = app.doctor().await.unwrap();
-    shell(check(&diagnosis, "rights").mend.as_deref().unwrap());
-    assert_eq!(check(&app.doctor().await.unwrap(), "rights").verdict, Verdict::Ok);
-    app.close().await;
-    admin.close().await;
-}
-
 #[tokio::test]
 async fn a_wrong_password_is_no_diagnosis_and_neither_is_a_server_that_stops_answering() {
     let server = healthy().start();
-    let url = log_in(&server, &[]).replace("secret", "wrong");
+    server.client().cmd("ACL SETUSER app on >secret").ok();
+    let url = format!("redis://app:wrong@127.0.0.1:{}", server.port());
     let refused = Client::builder(SERVICE).url(url).connect_admin().await;
     assert!(matches!(refused, Err(ConnectError::Login { .. })), "{refused:?}");
 

@@ -5,6 +5,7 @@ mod conservation;
 mod crashes;
 mod data_loss;
 mod doctor;
+mod doctor_logins;
 mod foreign_hands;
 mod heartbeat;
 mod lease_validity;

@@ -43,13 +43,19 @@ fn print(diagnosis: &Diagnosis) -> Result<(), Failure> {
             output::line(&format!("    mend: {mend}"))?;
         }
     }
-    let count = |verdict| diagnosis.checks.iter().filter(|check| check.verdict == verdict).count();
+    let count = |verdict, one: &str, many: &str| {
+        let checks = diagnosis.checks.iter().filter(|check| check.verdict == verdict);
+        match checks.count() {
+            1 => format!("1 {one}"),
+            n => format!("{n} {many}"),
+        }
+    };
     output::line("")?;
     output::line(&format!(
-        "{} ok, {} warnings, {} failures",
-        count(Verdict::Ok),
-        count(Verdict::Warning),
-        count(Verdict::Failure)
+        "{}, {}, {}",
+        count(Verdict::Ok, "ok", "ok"),
+        count(Verdict::Warning, "warning", "warnings"),
+        count(Verdict::Failure, "failure", "failures")
     ))
 }
 

@@ -20,6 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use connection::{Connection, Endpoint};
+#[cfg(test)]
+pub(crate) use doctor::Clock;
 pub(crate) use doctor::{Answer, Facts, KeyFact, LaneFact, Place, Refusal, ServiceFacts};
 pub use error::StoreError;
 pub(crate) use events::{Heard, LockExpired, Subscription};
@@ -27,6 +29,8 @@ pub(crate) use hello::{Hello, HelloRefusal};
 pub(crate) use lease::{Acquired, Renewed};
 pub(crate) use queue::RawEntry;
 pub(crate) use requeue::{Gate, Listing, Looked, RequeueLimits, Requeued};
+#[cfg(test)]
+pub(crate) use rights::channel_rule;
 pub use rights::{Need, Right, Role};
 pub(crate) use settle::{Operation, SettleLimits, SettleOutcome, SettleStep};
 

@@ -263,39 +263,33 @@ mod tests {
         role.rights().map(|right| right.command).collect()
     }
 
-    #[test]
-    fn every_command_of_a_script_is_in_the_table() {
+    /// The commands of the scripts: who sends it, the script, the command.
+    fn of_scripts() -> Vec<(Role, String, String)> {
+        let mut found = Vec::new();
         for (path, text) in files("lua", "lua") {
             let name = path.file_stem().unwrap().to_str().unwrap();
             let role = SCRIPTS.iter().find(|(script, _)| *script == name);
             let role = role.map_or(Role::Worker, |(_, role)| *role);
             let calls = text.split("redis.call(").skip(1);
-            let calls = calls.chain(text.split("redis.pcall(").skip(1));
-            let mut found = 0;
-            for call in calls {
+            for call in calls.chain(text.split("redis.pcall(").skip(1)) {
                 // A command that a script computes would be a right that nobody can see.
                 let command = command(call.split(')').next().unwrap(), '\'')
                     .unwrap_or_else(|| panic!("{name}.lua: which command is `redis.call({call:.40}`?"));
-                assert!(
-                    of(role).contains(command.as_str()),
-                    "{name}.lua uses {command}; add a row to the table of store/rights.rs for the {role}"
-                );
-                found += 1;
+                found.push((role, name.to_owned(), command));
             }
-            assert!(found > 0, "{name}.lua calls nothing");
         }
+        found
     }
 
-    #[test]
-    fn every_command_that_the_library_sends_is_in_the_table() {
-        let all: BTreeSet<&str> = Role::ALL.into_iter().flat_map(of).collect();
+    /// The commands that the library sends itself, some without their subcommands, and the file that does.
+    fn of_the_library() -> BTreeSet<(String, String)> {
         let mut found = BTreeSet::new();
         for (path, text) in files("", "rs") {
             let file = path.file_name().unwrap().to_str().unwrap();
             if file == "rights.rs" {
                 continue;
             }
-            for call in text.split(".command(").skip(1) {
+            for call in text.split(".command(").skip(1).chain(text.split(".ask(").skip(1)) {
                 let arguments = call.split(".await").next().unwrap();
                 found.extend(command(arguments, '"').map(|command| (command, file.to_owned())));
             }
@@ -305,17 +299,48 @@ mod tests {
                 }
             }
         }
-        assert!(found.len() > 5, "{found:?}");
-        for (command, file) in found {
-            // Its arguments may be made elsewhere.
-            let known = all
-                .iter()
-                .any(|right| *right == command || right.split('|').next() == Some(command.as_str()));
+        found
+    }
+
+    #[test]
+    fn every_command_of_a_script_is_in_the_table() {
+        for (role, script, command) in of_scripts() {
             assert!(
-                known,
+                of(role).contains(command.as_str()),
+                "{script}.lua uses {command}; add a row to the table of store/rights.rs for the {role}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_command_that_the_library_sends_is_in_the_table() {
+        let all: BTreeSet<&str> = Role::ALL.into_iter().flat_map(of).collect();
+        for (command, file) in of_the_library() {
+            assert!(
+                all.iter().any(|right| is(right, &command)),
                 "{file} sends {command}; add a row to the table of store/rights.rs"
             );
         }
+    }
+
+    #[test]
+    fn every_right_in_the_table_is_used() {
+        // The client library asks for it at each connect.
+        let mut used: BTreeSet<String> = BTreeSet::from(["CLIENT|ID".to_owned()]);
+        used.extend(of_scripts().into_iter().map(|(.., command)| command));
+        used.extend(of_the_library().into_iter().map(|(command, _)| command));
+        for right in TABLE {
+            assert!(
+                used.iter().any(|command| is(right.command, command)),
+                "nobody sends {}; take it out of the table of store/rights.rs",
+                right.command
+            );
+        }
+    }
+
+    /// Whether a right is that of a command, whose subcommand may not be known.
+    fn is(right: &str, command: &str) -> bool {
+        right == command || right.split('|').next() == Some(command)
     }
 
     #[test]

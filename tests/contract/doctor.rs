@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use streamherd::error::ConnectError;
 use streamherd::{Check, Client, Diagnosis, Role, Verdict};
-use streamherd_testkit::{Proxy, Server, ServerBuilder, eventually};
+use streamherd_testkit::{Process, Proxy, RawClient, Server, ServerBuilder, eventually};
 use streamherd_tests::{SERVICE, SOON, Truth, Worker, builder, shell, submit};
 
 pub(crate) async fn examine(url: &str) -> Diagnosis {
@@ -281,6 +281,33 @@ async fn a_node_of_a_cluster_is_a_failure() {
     assert_eq!(wrong.verdict, Verdict::Failure);
     assert!(wrong.meaning.contains("standalone"), "{wrong:?}");
     assert!(diagnosis.check("writes").is_none(), "there is nothing to ask it");
+}
+
+#[tokio::test]
+async fn a_sentinel_is_a_failure() {
+    // Its port is this test's own as long as the server's value lives.
+    let mut server = Server::start();
+    server.kill();
+    let dir = std::env::temp_dir().join(format!("streamherd-sentinel-{}", server.port()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let file = dir.join("sentinel.conf");
+    std::fs::write(&file, format!("port {}\ndir {}\n", server.port(), dir.display())).unwrap();
+    let mut command = std::process::Command::new(Server::find_binary().unwrap());
+    command.arg(&file).arg("--sentinel").stdout(std::process::Stdio::null());
+    let _sentinel = Process::spawn(command);
+    eventually(SOON, "the Sentinel answers", || async {
+        RawClient::connect(("127.0.0.1", server.port())).ok()
+    })
+    .await;
+    let diagnosis = examine(&server.url()).await;
+    let wrong = check(&diagnosis, "topology");
+    assert_eq!(
+        (wrong.verdict, wrong.found.as_str()),
+        (Verdict::Failure, "a Sentinel"),
+        "{diagnosis:#?}"
+    );
+    shell(wrong.mend.as_deref().unwrap());
+    std::fs::remove_dir_all(&dir).unwrap();
 }
 
 #[tokio::test]

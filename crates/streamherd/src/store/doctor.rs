@@ -100,7 +100,7 @@ pub(crate) struct LaneFact {
 }
 
 /// What `doctor` wants to know of the server's settings.
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 7] = [
     "maxmemory",
     "maxmemory-policy",
     "notify-keyspace-events",
@@ -108,8 +108,6 @@ const SETTINGS: [&str; 9] = [
     "appendfsync",
     "save",
     "timeout",
-    "min-replicas-to-write",
-    "stop-writes-on-bgsave-error",
 ];
 
 impl Store {

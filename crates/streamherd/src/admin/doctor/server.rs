@@ -219,6 +219,24 @@ impl Judge<'_> {
         let Some(aof) = aof else {
             return self.untold(NAME, "without persistence a restart of the server loses the queue");
         };
+        let failed = |name: &str| self.value(name, "").is_some_and(|status| status == "err");
+        if failed("rdb_last_bgsave_status") && setting("save") != Some("") {
+            return warning(
+                NAME,
+                "the last snapshot failed",
+                "a restart of the server may lose all that was written since the last good one; make room on its disk and \
+                 look at its log first",
+            )
+            .mend(self.place.redis_cli(&["BGSAVE"]));
+        }
+        if aof && failed("aof_last_bgrewrite_status") {
+            return warning(
+                NAME,
+                "the append-only file could not be rewritten",
+                "it grows until the disk is full; make room there and look at the server's log first",
+            )
+            .mend(self.place.redis_cli(&["BGREWRITEAOF"]));
+        }
         if aof {
             return match setting("appendfsync") {
                 Some("no") => warning(

@@ -170,6 +170,13 @@ const WRONG: &[(&str, Verdict, &str, Change)] = &[
     ("persistence", Verdict::Warning, "appendfsync everysec", |f| {
         config(f, "appendfsync", "no")
     }),
+    ("persistence", Verdict::Warning, "BGSAVE", |f| {
+        config(f, "save", "3600 1");
+        info(f, "rdb_last_bgsave_status", "err");
+    }),
+    ("persistence", Verdict::Warning, "BGREWRITEAOF", |f| {
+        info(f, "aof_last_bgrewrite_status", "err")
+    }),
     ("notifications", Verdict::Warning, "notify-keyspace-events ExK", |f| {
         config(f, "notify-keyspace-events", "Ex");
     }),

@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .await?;
     let sessions = (0..count).map(|user| (format!("session-{user}"), Session { user, plan: "pro" }));
     for result in producer.submit_many(sessions).await {
-        println!("queued as {}", result?);
+        println!("queued as {}", result?.reference());
     }
     producer.close().await;
     Ok(())

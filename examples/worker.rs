@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
             let report = at_ctrl_c.shutdown(Duration::from_secs(2)).await;
-            println!("settled {}, handed over {}", report.settled, report.released);
+            println!("settled {}, handed over {}", report.done, report.released);
         }
     });
 

@@ -81,13 +81,23 @@ fn a_crash_at_any_command_of_any_ending_loses_nothing_and_leaves_no_half_state()
         ("XPENDING", 1),
     ];
     let mut rows = Vec::new();
-    for mode in ["done", "retry", "dead_letter", "release", "hold"] {
+    for mode in ["done", "retry", "delay", "dead_letter", "release", "hold"] {
         rows.extend(common.into_iter().flat_map(|(sent, nth)| Row::both(mode, sent, nth)));
         let own = if mode == "hold" { "renew" } else { "settle" };
         rows.extend(Row::both(mode, own, 1));
     }
+    rows.extend(Row::both("delay", "promote", 2));
+    rows.extend(Row::both("delay", "promote", 3));
     // Once, as they have nothing to do with how a stream ends.
-    for (sent, nth) in [("renew", 2), ("list", 2), ("hello", 2), ("XPENDING", 2)] {
+    for (sent, nth) in [
+        ("renew", 2),
+        ("list", 2),
+        ("hello", 2),
+        ("XPENDING", 2),
+        ("register", 1),
+        ("register", 2),
+        ("promote", 1),
+    ] {
         rows.extend(Row::both("hold", sent, nth));
     }
     // By then what was handed back has been read and handed back again.
@@ -236,7 +246,7 @@ fn accounted_for(truth: &mut Truth, mode: &str, all: &BTreeSet<String>, said: &[
     for (name, reason) in &left.dead {
         let expected = match mode {
             "dead_letter" => "rejected",
-            "retry" => "max_failures",
+            "retry" | "delay" => "max_failures",
             _ => panic!("{name} is dead for no reason"),
         };
         assert_eq!(reason, expected);
@@ -279,7 +289,7 @@ type Found = BTreeMap<String, Place>;
 /// What one moment of the store shows.
 #[derive(Debug)]
 struct Left {
-    /// Streams in either lane.
+    /// Streams in either lane, or delayed.
     queued: Found,
     /// Reasons of the dead letters.
     dead: BTreeMap<String, String>,
@@ -302,14 +312,24 @@ impl Left {
             truth.cmd(&format!("XPENDING T:{lane} workers - + 1000")).ok();
         }
         truth.cmd("XRANGE T:dlq - +").ok();
+        // Bodies of delayed entries are packed.
+        let delayed = "local all = {} for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do \
+                       all[#all + 1] = {id, cmsgpack.unpack(redis.call('HGET', KEYS[2], id))[2]} end return all";
+        let keys = [Truth::key("delayed"), Truth::key("delayed:body")];
+        truth.call(&["EVAL", delayed, "2", &keys[0], &keys[1]]).ok();
         let answers = truth.cmd("EXEC").array();
         let mut left = Self {
             queued: Found::new(),
             dead: BTreeMap::new(),
         };
-        for lane in answers.chunks_exact(2) {
-            let pending = pending_ids(&lane[1]);
-            for (id, fields) in entries(&lane[0]) {
+        let nothing = Reply::Array(Vec::new());
+        for (queue, pending) in [
+            (&answers[0], &answers[1]),
+            (&answers[2], &answers[3]),
+            (&answers[5], &nothing),
+        ] {
+            let pending = pending_ids(pending);
+            for (id, fields) in entries(queue) {
                 let number = |name| optional(&fields, name).map_or(0, |value| value.parse().unwrap());
                 let place = Place {
                     pending: pending.contains(&id),

@@ -180,7 +180,18 @@ async fn a_server_that_takes_no_writes_is_found_and_mended() {
 async fn a_key_of_another_type_is_found_and_put_aside() {
     let server = healthy().start();
     let mut truth = Truth::of(&server);
-    for name in ["input", "front", "dlq", "epoch", "control", "consumers", "scan"] {
+    for name in [
+        "input",
+        "front",
+        "dlq",
+        "epoch",
+        "control",
+        "delayed",
+        "delayed:body",
+        "live",
+        "consumers",
+        "scan",
+    ] {
         let key = Truth::key(name);
         truth.call(&["RPUSH", &key, "mine"]).ok();
         found_and_mended(&server, "keys", Verdict::Failure, &format!("{key} is a list")).await;

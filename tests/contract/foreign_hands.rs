@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use streamherd::error::SettleError;
-use streamherd::{Lease, RetryAfter};
+use streamherd::{Lease, Recovery, RetryAfter};
 use streamherd_testkit::Server;
-use streamherd_tests::{Truth, Worker, names, patient, submit};
+use streamherd_tests::{SCAN, Truth, Worker, builder, names, patient, recovery, submit};
 
 #[tokio::test]
 async fn a_pending_entry_whose_body_was_deleted_is_tidied_away_once_and_counted() {
@@ -21,7 +21,12 @@ async fn a_pending_entry_whose_body_was_deleted_is_tidied_away_once_and_counted(
     assert_eq!(truth.cmd(&format!("XDEL T:input {id}")).int(), 1);
     assert_eq!(truth.pending_count(), 1);
 
-    let mut worker = Worker::start(&server.url()).await;
+    // The sweep forgets its name.
+    let recovery = Recovery {
+        sweep_interval: SCAN,
+        ..recovery()
+    };
+    let mut worker = Worker::with(builder(&server.url()).recovery(recovery)).await;
     truth.becomes_clean().await;
     worker.listen_for(Duration::from_millis(1_200)).await;
     assert_eq!((worker.unasked(), worker.unasked_disowned()), (0, 0));

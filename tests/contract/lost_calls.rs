@@ -16,7 +16,7 @@ async fn a_submit_without_an_answer_says_so_and_is_queued_at_most_once() {
         let mut truth = Truth::of(&server);
         let proxy = Proxy::start(&server).await;
         let producer = builder(&proxy.url()).connect_producer().await.unwrap();
-        let loss = proxy.on(Matcher::command("XADD"), 1, lost.fault());
+        let loss = proxy.on(Matcher::script("submit"), 1, lost.fault());
         let submitted = producer.submit("a", &7).await;
         assert!(
             matches!(submitted, Err(SubmitError::MaybeSubmitted(_))),
@@ -38,7 +38,7 @@ async fn each_of_many_submits_tells_the_truth_about_itself() {
         let mut truth = Truth::of(&server);
         let proxy = Proxy::start(&server).await;
         let producer = builder(&proxy.url()).connect_producer().await.unwrap();
-        let loss = proxy.on(Matcher::command("XADD"), 150, lost.fault());
+        let loss = proxy.on(Matcher::script("submit"), 150, lost.fault());
         let wanted = names("s", 300);
         let results = producer.submit_many(wanted.iter().map(|name| (name, ()))).await;
         assert!(loss.fired());

@@ -131,7 +131,7 @@ async fn every_step_is_counted_by_service_and_outcome_and_never_by_stream() {
     println!("{counters:#?}\n{others:#?}");
     let count = |name: &str| counters.get(name).copied().unwrap_or_default();
     let exactly = [
-        ("submitted_total ok", 10),
+        ("submitted_total new", 10),
         ("submitted_total invalid", 1),
         ("read_total input", 4 + 250 + 4),
         ("read_total front", 3),

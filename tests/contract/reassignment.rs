@@ -1,5 +1,5 @@
-//! How long the streams of a killed worker wait. The only promise that is made in seconds, and so the only test that
-//! measures them: in a binary of its own, one row at a time, on a machine that has nothing else to do.
+//! How long the streams of a killed worker wait. Promises in seconds are measured in a binary of their own, one row at a
+//! time, on a machine that has nothing else to do.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use streamherd::{Builder, KeyspaceEvents, Notification};
 use streamherd_testkit::Server;
 use streamherd_tests::{MIN_IDLE, SCAN, SOON, Truth, Worker, builder, hold, names, queue};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
 
@@ -15,9 +15,6 @@ const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
 const BOUND: Duration = MIN_IDLE.saturating_add(SCAN).saturating_add(Duration::from_secs(1));
 
 const ORPHANS: usize = 100;
-
-/// One row at a time, so that they don't measure each other.
-static ROWS: Semaphore = Semaphore::const_new(1);
 
 /// How the survivors may hear of the expired locks.
 #[derive(Clone, Copy, PartialEq)]
@@ -60,7 +57,7 @@ async fn guarantee_4_orphans_are_reassigned_in_time_among_20_000_other_keys_when
 
 /// One row of the table: a worker with 100 leases is killed while 5,000 entries wait and two others are at work.
 async fn orphans_are_reassigned(other_keys: u32, events: Events) {
-    let _row = ROWS.acquire().await.unwrap();
+    let _row = crate::ALONE.acquire().await.unwrap();
     let server = Server::start();
     let mut truth = Truth::of(&server);
     let fill = "for i = 1, ARGV[1] do redis.call('SET', 'other:' .. i, i, 'EX', 3600 + i) end";
@@ -125,7 +122,7 @@ async fn work_on(worker: Builder, tell: mpsc::UnboundedSender<(String, u32)>) {
 
 #[tokio::test]
 async fn guarantee_4_workers_that_start_when_all_others_were_killed_take_over_everything() {
-    let _row = ROWS.acquire().await.unwrap();
+    let _row = crate::ALONE.acquire().await.unwrap();
     let server = Server::start();
     let mut truth = Truth::of(&server);
     queue(&server, &names("s", 30));

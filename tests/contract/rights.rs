@@ -6,7 +6,7 @@ use std::time::Duration;
 use streamherd::error::ConnectError;
 use streamherd::{Need, Recovery, RetryAfter, Right, Role};
 use streamherd_testkit::Server;
-use streamherd_tests::{MIN_IDLE, Truth, Worker, builder, recovery, submit};
+use streamherd_tests::{MIN_IDLE, SCAN, Truth, Worker, builder, recovery, submit};
 
 /// A user with these rules, and the URL to log in with.
 fn user(server: &Server, truth: &mut Truth, name: &str, rules: &[String]) -> String {
@@ -36,7 +36,11 @@ async fn main_path(truth: &mut Truth, worker: &str, producer: &str, operator: &s
         claim_on_a_notification(truth, worker, producer).await;
     }
     submit(producer, ["a", "b", "c", "d", "e"]).await;
-    let mut work = Worker::start(worker).await;
+    let mut work = Worker::with(builder(worker).recovery(Recovery {
+        sweep_interval: SCAN,
+        ..recovery()
+    }))
+    .await;
     for lease in work.added_many(5).await {
         match lease.stream() {
             "a" => drop(lease.done().await.unwrap()),
@@ -49,6 +53,36 @@ async fn main_path(truth: &mut Truth, worker: &str, producer: &str, operator: &s
     for lease in work.added_many(3).await {
         lease.done().await.unwrap();
     }
+
+    // Delays, runs that are wanted again, a pause, and what a sweep finds.
+    let outside = builder(producer).connect_producer().await.unwrap();
+    for producer in [&outside, &work.client.producer()] {
+        producer.submit("again", &1).await.unwrap();
+        let first = work.added().await;
+        producer.submit("again", &2).await.unwrap();
+        first.done().await.unwrap();
+        producer
+            .schedule_after("again", &3, Duration::from_millis(50))
+            .await
+            .unwrap();
+        work.added()
+            .await
+            .retry(RetryAfter::after(Duration::from_millis(50)))
+            .await
+            .unwrap();
+        while !truth.is_clean() || truth.cmd("ZCARD T:delayed").int() > 0 {
+            work.added().await.done().await.unwrap();
+        }
+    }
+    outside.close().await;
+    assert!(work.client.pause().await.unwrap());
+    assert!(work.client.resume().await.unwrap());
+    submit(producer, ["stranded"]).await;
+    let stranded = work.added().await;
+    truth.cmd(&format!("XACK T:input workers {}", stranded.id())).ok();
+    truth.cmd(&format!("DEL T:lock:{}", stranded.id())).ok();
+    drop(stranded);
+    work.added().await.done().await.unwrap();
 
     // Two orphans for the scan: one that was read only, and one whose lock expires.
     submit(producer, (0..64).map(|n| format!("busy-{n}"))).await;
@@ -69,7 +103,7 @@ async fn main_path(truth: &mut Truth, worker: &str, producer: &str, operator: &s
     submit(producer, ["late"]).await;
     let late = work.added().await;
     let report = work.client.shutdown(Duration::ZERO).await;
-    assert_eq!((report.abandoned, report.released), (0, 1));
+    assert!(report.abandoned == 0 && report.released > 0, "{report:?}");
     drop(late);
 
     let admin = builder(operator).connect_admin().await.unwrap();

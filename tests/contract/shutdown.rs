@@ -19,7 +19,7 @@ async fn guarantee_6_shutdown_hands_over_at_once_and_acks_nothing() {
 
     let began = Instant::now();
     let report = leaving.client.shutdown(Duration::ZERO).await;
-    assert_eq!((report.settled, report.released, report.abandoned), (0, 5, 0));
+    assert_eq!((report.done, report.released, report.abandoned), (0, 5, 0));
     let taken = staying.added_many(5).await;
     let took = began.elapsed();
     assert!(took < TTL / 2, "no lock had to expire, but it took {took:?}");
@@ -62,7 +62,7 @@ async fn guarantee_6_what_finishes_before_the_deadline_counts_and_the_rest_is_ha
         lease.done().await.unwrap();
     }
     let report = ending.await.unwrap();
-    assert_eq!((report.settled, report.released, report.abandoned), (2, 3, 0));
+    assert_eq!((report.done, report.released, report.abandoned), (2, 3, 0));
     assert_eq!((truth.entries("front").len(), truth.pending_count()), (3, 0));
     for (_, fields) in truth.entries("front") {
         assert_eq!(field(&fields, "_retry_count"), "0");
@@ -87,7 +87,7 @@ async fn a_shutdown_ends_as_soon_as_all_is_finished() {
     let (first, second) = (first.await.unwrap(), second.await.unwrap());
     assert!(began.elapsed() < SOON);
     assert_eq!(first, second, "calls end together");
-    assert_eq!((first.settled, first.released, first.abandoned), (1, 0, 0));
+    assert_eq!((first.done, first.released, first.abandoned), (1, 0, 0));
     assert!(truth.is_clean());
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use streamherd::{Lane, RetryAfter};
+use streamherd::{Lane, Reference, RetryAfter, Submitted};
 use streamherd_testkit::{Server, eventually};
 use streamherd_tests::{Truth, Worker, builder, field, names, submit};
 
@@ -12,21 +12,23 @@ async fn a_submitted_stream_is_worked_on_once_and_leaves_nothing() {
     let server = Server::start();
     let mut truth = Truth::of(&server);
     let producer = builder(&server.url()).connect_producer().await.unwrap();
-    let id = producer.submit("user-1", &json!({"plan": "pro"})).await.unwrap();
+    let submitted = producer.submit("user-1", &json!({"plan": "pro"})).await.unwrap();
 
     let mut worker = Worker::start(&server.url()).await;
     let lease = worker.added().await;
     assert_eq!(lease.stream(), "user-1");
     assert_eq!(lease.info::<Value>().unwrap(), json!({"plan": "pro"}));
-    assert_eq!((lease.id().lane, lease.id().id), (Lane::Input, id));
-    assert_eq!((lease.original_id(), lease.attempt()), (id, 0));
+    let id = lease.id();
+    assert_eq!(submitted, Submitted::New(Reference::Queued(id)));
+    assert_eq!(id.lane, Lane::Input);
+    assert_eq!((lease.original_id(), lease.attempt()), (id.id, 0));
     assert!(lease.is_valid() && lease.remaining() > Duration::ZERO);
     let value = truth.cmd(&format!("GET T:lock:{id}")).text();
     assert_eq!(value, format!("{}:{}", worker.client.consumer(), lease.token()));
 
     lease.done().await.unwrap();
     assert!(truth.is_clean());
-    assert_eq!(worker.client.shutdown(Duration::ZERO).await.settled, 0);
+    assert_eq!(worker.client.shutdown(Duration::ZERO).await.done, 0);
 }
 
 #[tokio::test]

@@ -87,9 +87,13 @@ impl Truth {
         self.cmd("KEYS {orders:0}:lock:*").strings()
     }
 
-    /// Whether nothing of any work is left: no entry, no pending record, no lock.
+    /// Whether nothing of any work is left: no entry, no pending record, no lock, no delayed entry, no name.
     pub fn is_clean(&mut self) -> bool {
-        self.length() == 0 && self.pending_count() == 0 && self.locks().is_empty()
+        let kept = ["ZCARD T:delayed", "HLEN T:delayed:body", "HLEN T:live"];
+        self.length() == 0
+            && self.pending_count() == 0
+            && self.locks().is_empty()
+            && kept.iter().all(|count| self.cmd(count).int() == 0)
     }
 
     /// Waits until nothing of any work is left.

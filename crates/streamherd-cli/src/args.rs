@@ -198,12 +198,24 @@ pub(crate) struct SubmitArgs {
     #[arg(long, value_name = "JSON", value_parser = json, conflicts_with = "file")]
     pub(crate) info: Option<Box<RawValue>>,
 
+    /// Hand the streams out after this time, by the clock of Redis
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) delay: Option<Duration>,
+
+    /// Queue each submit as a run of its own, also while the stream is queued, delayed or held
+    #[arg(long)]
+    pub(crate) parallel: bool,
+
     /// Read streams from a file, or from stdin with -: one JSON object per line, {"stream": NAME, "info": JSON}
     #[arg(long, value_name = "PATH")]
     pub(crate) file: Option<PathBuf>,
 }
 
 const SUBMIT_HELP: &str = "\
+A stream that is queued, delayed or held already is coalesced: it is handed out once more afterwards if it has to be.
+
+A TIME is a number with a unit: 500ms, 10s, 2m. Without a unit it is milliseconds.
+
 Exit codes:
   0  all streams were submitted
   1  some were not; stderr names the lines

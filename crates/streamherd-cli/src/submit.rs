@@ -3,10 +3,11 @@
 use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use streamherd::Producer;
+use streamherd::{Duplicates, Producer, Submitted};
 use tokio::fs::File;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::sync::mpsc;
@@ -39,6 +40,11 @@ pub(crate) async fn run(global: &Global, options: &SubmitArgs) -> Result<ExitCod
         None => None,
     };
     let producer = builder.connect_producer().await.map_err(Failure::start)?;
+    let producer = producer.duplicates(if options.parallel {
+        Duplicates::Parallel
+    } else {
+        Duplicates::Coalesce
+    });
     match input {
         Some(input) => {
             tokio::spawn(read_lines(input, sender));
@@ -52,7 +58,8 @@ pub(crate) async fn run(global: &Global, options: &SubmitArgs) -> Result<ExitCod
     let mut chunk = Vec::with_capacity(CHUNK);
     // Takes what is there: a slow writer's lines are not held back until a chunk is full.
     while items.recv_many(&mut chunk, CHUNK).await > 0 {
-        submit(&producer, std::mem::take(&mut chunk), global.output, &mut summary).await?;
+        let chunk = std::mem::take(&mut chunk);
+        submit(&producer, chunk, options.delay, global.output, &mut summary).await?;
     }
     producer.close().await;
 
@@ -72,12 +79,20 @@ struct Summary {
 }
 
 #[derive(Serialize)]
-struct Submitted<'a> {
+struct Line<'a> {
     stream: &'a str,
     id: String,
+    /// It was queued, delayed or held already.
+    coalesced: bool,
 }
 
-async fn submit(producer: &Producer, chunk: Vec<Read>, form: Output, summary: &mut Summary) -> Result<(), Failure> {
+async fn submit(
+    producer: &Producer,
+    chunk: Vec<Read>,
+    delay: Option<Duration>,
+    form: Output,
+    summary: &mut Summary,
+) -> Result<(), Failure> {
     let mut items = Vec::with_capacity(chunk.len());
     for (place, read) in chunk {
         match read {
@@ -85,19 +100,25 @@ async fn submit(producer: &Producer, chunk: Vec<Read>, form: Output, summary: &m
             Err(problem) => summary.fail(&place, &problem),
         }
     }
-    let results = producer
-        .submit_many(items.iter().map(|(_, item)| (&item.stream, &item.info)))
-        .await;
+    let streams = items.iter().map(|(_, item)| (&item.stream, &item.info));
+    let results = match delay {
+        None => producer.submit_many(streams).await,
+        Some(delay) => producer.schedule_many_after(streams, delay).await,
+    };
     for ((place, item), result) in items.iter().zip(results) {
         match result {
-            Ok(id) => {
+            Ok(outcome) => {
                 summary.submitted += 1;
                 let stream = item.stream.as_str();
+                let id = outcome.reference();
+                let coalesced = matches!(outcome, Submitted::Coalesced(_));
                 match form {
-                    Output::Json => output::json(&Submitted {
+                    Output::Json => output::json(&Line {
                         stream,
                         id: id.to_string(),
+                        coalesced,
                     })?,
+                    Output::Table if coalesced => output::line(&format!("{id}  {stream}  (coalesced)"))?,
                     Output::Table => output::line(&format!("{id}  {stream}"))?,
                 }
             }

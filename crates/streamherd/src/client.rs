@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::builder::Builder;
 use crate::clock::Moment;
+use crate::config::check_max_in_flight;
 use crate::dead_letter::DeadLetterReason;
-use crate::error::{ClaimError, StoreError};
+use crate::error::{ClaimError, SettingError, StoreError};
 use crate::id::{ConsumerId, EntryId};
 use crate::notification::Orphan;
 use crate::producer::Producer;
@@ -70,6 +71,7 @@ impl Client {
         let limits = RequeueLimits {
             min_idle: core.settings.claim_idle,
             max_abandonments: core.settings.recovery.max_abandonments,
+            forgive_after: core.settings.recovery.forgive_after,
             dlq_max_len: core.settings.recovery.dlq_max_len,
         };
         let (epoch, _) = core.session.current();
@@ -105,8 +107,47 @@ impl Client {
             since_scan: ago(marks.scanned),
             listening: marks.listening,
             held: self.core.leases.len(),
-            free: self.core.slots.available_permits(),
+            free: self.core.slots.free(),
+            paused: self.core.pause.is_set(),
         }
+    }
+
+    /// Has all clients of this one's consumer name take no new work, until [`resume`](Self::resume): also after a restart,
+    /// as it is kept in Redis. What is held goes on. False if they were paused already.
+    ///
+    /// # Errors
+    /// Redis did not answer, or refused.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may or may not keep the pause from being written.
+    pub async fn pause(&self) -> Result<bool, StoreError> {
+        let paused = self.core.store.pause(true, Some(self.core.consumer.name())).await?;
+        self.core.register(&self.core.store).await?;
+        Ok(paused)
+    }
+
+    /// Takes a [`pause`](Self::pause) back; one of the whole service stays. False if there was none.
+    ///
+    /// # Errors
+    /// As [`pause`](Self::pause).
+    ///
+    /// # Cancel safety
+    /// As [`pause`](Self::pause).
+    pub async fn resume(&self) -> Result<bool, StoreError> {
+        let resumed = self.core.store.pause(false, Some(self.core.consumer.name())).await?;
+        self.core.register(&self.core.store).await?;
+        Ok(resumed)
+    }
+
+    /// Changes how many streams this worker may hold: from 1 to 1,000,000. With fewer than it holds, it takes no new ones
+    /// until enough are finished; nothing is taken from their handlers.
+    ///
+    /// # Errors
+    /// Out of bounds; nothing was changed.
+    pub fn set_max_in_flight(&self, streams: usize) -> Result<(), SettingError> {
+        check_max_in_flight(streams)?;
+        self.core.slots.resize(streams);
+        Ok(())
     }
 
     /// Ends the client: no further reading; what is held may be finished until the deadline; what is left then is handed
@@ -162,4 +203,6 @@ pub struct Health {
     pub held: usize,
     /// Streams this worker could take in addition.
     pub free: usize,
+    /// Whether this worker is to take no new work.
+    pub paused: bool,
 }

@@ -44,8 +44,18 @@ pub struct Recovery {
     pub max_failures: u32,
     /// The abandonment with this number sends the entry to the dead-letter stream. Default: 5; 0 = never.
     pub max_abandonments: u32,
+    /// Held for this long before it was abandoned, a stream counts its abandonments from zero again, and is not
+    /// dead-lettered for this one: what runs for weeks must not die of its fifth restart. Judged by how long the entry was
+    /// pending. Default: 10 minutes; 0 = never.
+    pub forgive_after: Duration,
     /// About how many dead letters are kept; older ones are trimmed, counted and warned of. Default: 10,000; 0 = all.
     pub dlq_max_len: u64,
+    /// Time between two sweeps of the fleet: for entries that another program has stranded (deleted their consumer,
+    /// acknowledged them, moved the group) and for dead consumers. Default: 1 minute; 0 = off; from 100 ms.
+    pub sweep_interval: Duration,
+    /// A consumer that has given no sign of life for this long and has nothing pending is removed. Default: 1 minute;
+    /// from 100 ms to a week, and never before its `lock_ttl` is over.
+    pub reap_after: Duration,
 }
 
 impl Default for Recovery {
@@ -57,7 +67,10 @@ impl Default for Recovery {
             batch: 100,
             max_failures: 5,
             max_abandonments: 5,
+            forgive_after: Duration::from_secs(600),
             dlq_max_len: 10_000,
+            sweep_interval: Duration::from_secs(60),
+            reap_after: Duration::from_secs(60),
         }
     }
 }
@@ -193,9 +206,24 @@ impl Settings {
             )
             .map_err(|e| e.because("zero turns the scan off"))?;
         }
+        if !recovery.sweep_interval.is_zero() {
+            within(
+                "recovery.sweep_interval",
+                recovery.sweep_interval,
+                Duration::from_millis(100),
+                Duration::from_secs(24 * 3600),
+            )
+            .map_err(|e| e.because("zero turns the sweep off"))?;
+        }
+        within(
+            "recovery.reap_after",
+            recovery.reap_after,
+            Duration::from_millis(100),
+            Duration::from_secs(7 * 24 * 3600),
+        )?;
         range("recovery.jitter", recovery.jitter, 0.0, 0.5)?;
         range("recovery.batch", recovery.batch, 1, 1_000)?;
-        range("max_in_flight", raw.max_in_flight, 1, MAX_IN_FLIGHT)?;
+        check_max_in_flight(raw.max_in_flight)?;
         range("read_batch", raw.read_batch, 1, 1_000)?;
         within(
             "read_block",
@@ -239,18 +267,27 @@ impl Settings {
     }
 }
 
+/// # Errors
+/// It is out of bounds.
+pub(crate) fn check_max_in_flight(streams: usize) -> Result<(), SettingError> {
+    range("max_in_flight", streams, 1, MAX_IN_FLIGHT)
+}
+
 /// The name under which this process consumes unless told: `POD_NAME`, else `HOSTNAME`, else the host's own name, else a
 /// random one.
 pub(crate) fn default_consumer() -> String {
     let from_env = |name: &str| std::env::var(name).ok();
     let usable =
         |name: &String| !name.trim().is_empty() && name.len() <= MAX_CONSUMER_BYTES && !name.contains(char::is_control);
-    let host = || rustix::system::uname().nodename().to_str().ok().map(str::to_owned);
     from_env("POD_NAME")
         .filter(usable)
         .or_else(|| from_env("HOSTNAME").filter(usable))
-        .or_else(|| host().filter(usable))
+        .or_else(|| host_name().filter(usable))
         .unwrap_or_else(|| crate::id::random_text(8))
+}
+
+pub(crate) fn host_name() -> Option<String> {
+    rustix::system::uname().nodename().to_str().ok().map(str::to_owned)
 }
 
 fn within(setting: &'static str, value: Duration, low: Duration, high: Duration) -> Result<(), SettingError> {
@@ -328,6 +365,14 @@ mod tests {
                 "recovery.scan_interval",
                 check(|r| r.recovery.scan_interval = ms(1)).unwrap_err(),
             ),
+            (
+                "recovery.sweep_interval",
+                check(|r| r.recovery.sweep_interval = ms(1)).unwrap_err(),
+            ),
+            (
+                "recovery.reap_after",
+                check(|r| r.recovery.reap_after = ms(99)).unwrap_err(),
+            ),
             ("recovery.jitter", check(|r| r.recovery.jitter = 0.9).unwrap_err()),
             ("recovery.jitter", check(|r| r.recovery.jitter = f64::NAN).unwrap_err()),
             ("recovery.batch", check(|r| r.recovery.batch = 0).unwrap_err()),
@@ -358,6 +403,8 @@ mod tests {
             r.recovery.max_failures = 0;
             r.recovery.max_abandonments = 0;
             r.recovery.dlq_max_len = 0;
+            r.recovery.forgive_after = Duration::ZERO;
+            r.recovery.sweep_interval = Duration::ZERO;
         })
         .unwrap();
     }

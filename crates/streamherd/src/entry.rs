@@ -14,6 +14,8 @@ const FAILURES_FIELD: &str = "_sh_failures";
 const ABANDONMENTS_FIELD: &str = "_sh_abandonments";
 const ORIGIN_FIELD: &str = "_sh_origin";
 const FIRST_SEEN_FIELD: &str = "_sh_first_seen";
+/// Holds the data stream's name where submits of it are coalesced.
+const LIVE_FIELD: &str = "_sh_live";
 
 /// Entries beyond these limits go to the dead-letter stream, packed into one field: a script can't add more than
 /// about 3,990 fields to a stream.
@@ -38,6 +40,15 @@ pub(crate) struct Entry {
     pub(crate) origin: StreamId,
     /// When it was submitted, in Unix milliseconds.
     pub(crate) first_seen_ms: u64,
+    /// Whether other submits of its name are coalesced with it.
+    pub(crate) coalesced: bool,
+}
+
+impl Entry {
+    /// The name that other submits are coalesced by, if they are.
+    pub(crate) fn coalesced_name(&self) -> Option<String> {
+        self.coalesced.then(|| self.name.clone())
+    }
 }
 
 /// Why an entry can't be handed out.
@@ -85,9 +96,11 @@ impl Entry {
         let abandonments = counter(fields, ABANDONMENTS_FIELD);
         let text = |name| field(fields, name).and_then(|v| std::str::from_utf8(v).ok());
         let origin = text(ORIGIN_FIELD).and_then(|t| t.parse().ok()).unwrap_or(id.id);
+        let name = wire.name.into_owned();
         Ok(Self {
             id,
-            name: wire.name.into_owned(),
+            coalesced: field(fields, LIVE_FIELD) == Some(name.as_bytes()),
+            name,
             info: wire.info.map(RawValue::to_owned),
             attempt: counter(fields, RETRY_COUNT_FIELD),
             failures,
@@ -105,7 +118,7 @@ impl Entry {
 pub(crate) fn encode<I: Serialize + ?Sized>(name: &str, info: &I) -> Result<String, InvalidEntry> {
     check_name(name).map_err(InvalidEntry::Name)?;
     let text = serde_json::to_string(&WireOut { name, info }).map_err(InvalidEntry::Info)?;
-    let bytes = INPUT_FIELD.len() + text.len();
+    let bytes = INPUT_FIELD.len() + text.len() + LIVE_FIELD.len() + name.len();
     if bytes > MAX_ENTRY_BYTES {
         return Err(InvalidEntry::TooLarge { bytes });
     }

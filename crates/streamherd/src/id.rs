@@ -46,6 +46,15 @@ pub enum Lane {
 
 impl Lane {
     pub(crate) const ALL: [Self; 2] = [Self::Front, Self::Input];
+
+    /// The lane as one word, as keys and metrics have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Front => "front",
+            Self::Input => "input",
+        }
+    }
 }
 
 /// An entry of a service's queue, unique within its partition.
@@ -80,6 +89,37 @@ impl FromStr for EntryId {
             None => (Lane::Input, text),
         };
         Ok(Self { lane, id: id.parse()? })
+    }
+}
+
+/// Where a data stream waits or is held. The text form of an entry is its own; a delayed one is `delayed:<id>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reference {
+    /// An entry of the queue, not handed out yet or held.
+    Queued(EntryId),
+    /// It waits until it is due, and becomes an entry of the queue then.
+    Delayed(StreamId),
+}
+
+const DELAYED_PREFIX: &str = "delayed:";
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Queued(id) => id.fmt(f),
+            Self::Delayed(id) => write!(f, "{DELAYED_PREFIX}{id}"),
+        }
+    }
+}
+
+impl FromStr for Reference {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_prefix(DELAYED_PREFIX) {
+            Some(id) => id.parse().map(Self::Delayed),
+            None => text.parse().map(Self::Queued),
+        }
     }
 }
 
@@ -120,6 +160,12 @@ const INCARNATION_LENGTH: usize = 8;
 impl ConsumerId {
     pub(crate) fn new(name: &str) -> Self {
         Self(format!("{name}.{}", random_text(INCARNATION_LENGTH)))
+    }
+
+    /// The name without the incarnation: the same after a restart.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.rsplit_once('.').map_or(&self.0, |(name, _)| name)
     }
 
     /// The id as text.
@@ -183,6 +229,19 @@ mod tests {
                 prop_assert_eq!(id.to_string().parse::<EntryId>(), Ok(id));
             }
         }
+    }
+
+    #[test]
+    fn a_reference_survives_its_text_form() {
+        for text in ["5-1", "front:5-1", "delayed:5-1000000001"] {
+            assert_eq!(text.parse::<Reference>().unwrap().to_string(), text);
+        }
+        assert!("delayed:front:5-1".parse::<Reference>().is_err());
+    }
+
+    #[test]
+    fn a_consumer_keeps_its_name() {
+        assert_eq!(ConsumerId::new("pod.7").name(), "pod.7");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Moment;
@@ -15,7 +15,7 @@ use crate::entry::Entry;
 use crate::error::{DisownedReason, LeaseLost, SettleError};
 use crate::id::{EntryId, StreamId, Token};
 use crate::lock::{Held, Settlement};
-use crate::runtime::{Core, Handle};
+use crate::runtime::{Core, Handle, Slot};
 use crate::store::{Operation, SettleStep};
 
 /// The right to work on one stream, kept alive by heartbeats until it is settled or lost.
@@ -34,11 +34,11 @@ pub struct Lease {
     core: Arc<Core>,
     span: tracing::Span,
     /// Gone once the lease is settled.
-    open: Option<(OwnedSemaphorePermit, Handle)>,
+    open: Option<(Slot, Handle)>,
 }
 
 impl Lease {
-    pub(crate) fn new(held: Arc<Held>, core: Arc<Core>, permit: OwnedSemaphorePermit, alive: Handle) -> Self {
+    pub(crate) fn new(held: Arc<Held>, core: Arc<Core>, slot: Slot, alive: Handle) -> Self {
         let span = tracing::info_span!(
             "lease", service = %core.settings.service, stream = %held.entry.name, token = %held.token,
             attempt = held.entry.attempt
@@ -47,7 +47,7 @@ impl Lease {
             held,
             core,
             span,
-            open: Some((permit, alive)),
+            open: Some((slot, alive)),
         }
     }
 
@@ -165,7 +165,8 @@ impl Lease {
         self.settle(Operation::Done).await
     }
 
-    /// The attempt failed: the stream goes back to the front of the queue, with one more failure counted; at
+    /// The attempt failed: the stream goes back to the front of the queue, at once or when the delay is over, with one more
+    /// failure counted; at
     /// `recovery.max_failures` it goes to the dead-letter stream instead, which the outcome tells.
     ///
     /// # Errors
@@ -212,17 +213,17 @@ impl Lease {
         let (reply, outcome) = oneshot::channel();
         let id = self.id();
         // The handle stays here until the answer, so that the client does not end while somebody waits for it.
-        let Some((permit, _alive)) = self.open.take() else {
+        let Some((slot, _alive)) = self.open.take() else {
             return Err(SettleError::Unknown { id });
         };
-        self.submit(operation, Some(permit), Some(reply))?;
+        self.submit(operation, Some(slot), Some(reply))?;
         outcome.await.unwrap_or(Err(SettleError::Unknown { id }))
     }
 
     fn submit(
         &self,
         operation: Operation,
-        permit: Option<OwnedSemaphorePermit>,
+        slot: Option<Slot>,
         reply: Option<oneshot::Sender<Result<Settled, SettleError>>>,
     ) -> Result<(), LeaseLost> {
         self.span
@@ -236,10 +237,11 @@ impl Lease {
             step: SettleStep {
                 id: self.id(),
                 token: Some(self.token()),
+                coalesced: self.entry().coalesced_name(),
                 operation,
             },
             reply,
-            permit,
+            slot,
         });
         Ok(())
     }
@@ -267,7 +269,7 @@ impl Lease {
 impl Drop for Lease {
     /// Gives the stream back as a failed attempt, without waiting: the settler's inbox takes any number of requests.
     fn drop(&mut self) {
-        let Some((permit, _alive)) = self.open.take() else {
+        let Some((slot, _alive)) = self.open.take() else {
             return;
         };
         let operation = if self.held.is_delivered() {
@@ -279,7 +281,7 @@ impl Drop for Lease {
             // Nobody ever saw it: not the stream's fault.
             Operation::Release
         };
-        let _ = self.submit(operation, Some(permit), None);
+        let _ = self.submit(operation, Some(slot), None);
     }
 }
 
@@ -302,6 +304,8 @@ pub enum Settled {
     Done,
     /// It is back at the front of the queue.
     Requeued,
+    /// It goes back to the front of the queue when its delay is over.
+    Delayed,
     /// It is in the dead-letter stream.
     DeadLettered {
         /// Why.

@@ -55,6 +55,7 @@ mod metrics;
 mod notification;
 mod producer;
 mod recovery;
+mod registry;
 mod runtime;
 mod scanner;
 mod store;
@@ -67,9 +68,9 @@ pub use dead_letter::{DeadLetterReason, UnknownReason};
 /// The Redis client, in the version whose configuration [`Builder::redis`] takes.
 #[doc(no_inline)]
 pub use fred;
-pub use id::{ConsumerId, EntryId, InvalidId, Lane, StreamId, Token};
+pub use id::{ConsumerId, EntryId, InvalidId, Lane, Reference, StreamId, Token};
 pub use lease::{Lease, RetryAfter, Settled};
 pub use notification::{DataLoss, Disowned, Notification, Notifications, Orphan};
-pub use producer::Producer;
+pub use producer::{Duplicates, Producer};
 pub use runtime::{ShutdownReport, TerminatedReason};
-pub use store::{Need, Right, Role};
+pub use store::{Need, Right, Role, Submitted};

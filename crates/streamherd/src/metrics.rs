@@ -45,11 +45,7 @@ impl Metrics {
     }
 
     pub(crate) fn read(&self, lane: Lane) {
-        let lane = match lane {
-            Lane::Front => "front",
-            Lane::Input => "input",
-        };
-        count!(self, "streamherd_read_total", "lane" => lane).increment(1);
+        count!(self, "streamherd_read_total", "lane" => lane.as_str()).increment(1);
     }
 
     pub(crate) fn acquired(&self, outcome: &Acquired) {
@@ -57,6 +53,7 @@ impl Metrics {
             Acquired::Ok(_) => "ok",
             Acquired::Gone => "gone",
             Acquired::Held => "held",
+            Acquired::Paused => "paused",
             Acquired::Failed(_) => "failed",
         };
         count!(self, "streamherd_acquired_total", "outcome" => outcome).increment(1);
@@ -82,7 +79,7 @@ impl Metrics {
 
     pub(crate) fn settled(&self, operation: &'static str, outcome: &SettleOutcome) {
         let outcome = match outcome {
-            SettleOutcome::Ok => "ok",
+            SettleOutcome::Ok(_) => "ok",
             SettleOutcome::DeadLettered { .. } => "dead_lettered",
             SettleOutcome::Disowned => "disowned",
             SettleOutcome::Vanished => "vanished",
@@ -142,6 +139,22 @@ impl Metrics {
         }
     }
 
+    pub(crate) fn promoted(&self, entries: usize) {
+        count!(self, "streamherd_promoted_total").increment(entries as u64);
+    }
+
+    pub(crate) fn stranded(&self, entries: u64) {
+        count!(self, "streamherd_stranded_total").increment(entries);
+    }
+
+    pub(crate) fn reaped(&self, consumers: usize) {
+        count!(self, "streamherd_consumers_reaped_total").increment(consumers as u64);
+    }
+
+    pub(crate) fn paused(&self, paused: bool) {
+        gauge!("streamherd_paused", "service" => self.service.clone()).set(if paused { 1.0 } else { 0.0 });
+    }
+
     pub(crate) fn scan_failed(&self) {
         count!(self, "streamherd_scans_total", "outcome" => "failed").increment(1);
     }
@@ -180,7 +193,7 @@ pub(crate) fn describe() {
     );
     describe_counter!(
         "streamherd_submitted_total",
-        "Submits, by outcome: ok, maybe (sent, not answered), refused, invalid"
+        "Submits, by outcome: new, coalesced, maybe (sent, not answered), refused, invalid"
     );
     describe_counter!("streamherd_read_total", "Entries read from the queue, by lane");
     describe_counter!(
@@ -233,6 +246,13 @@ pub(crate) fn describe() {
         Unit::Seconds,
         "Time of Redis that one scan took"
     );
+    describe_counter!("streamherd_promoted_total", "Delayed entries that were due and queued");
+    describe_counter!(
+        "streamherd_stranded_total",
+        "Entries brought back that another program had stranded"
+    );
+    describe_counter!("streamherd_consumers_reaped_total", "Names of dead consumers removed");
+    describe_gauge!("streamherd_paused", "1 while this worker is to take no new work");
     describe_counter!(
         "streamherd_lock_expired_events_total",
         "Notifications of expired locks received"

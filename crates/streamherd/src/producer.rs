@@ -1,6 +1,7 @@
 //! Puts data streams on a service's queue.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
@@ -8,14 +9,31 @@ use serde::Serialize;
 use crate::config::Settings;
 use crate::entry;
 use crate::error::{ConnectError, SubmitError};
-use crate::id::{ConsumerId, StreamId};
+use crate::id::ConsumerId;
 use crate::keys::Keys;
 use crate::metrics::{self, Metrics};
 use crate::runtime::Handle;
-use crate::store::{Endpoint, Store};
+use crate::store::{Endpoint, Store, Submitted, When};
 
 /// Submits under way at one time in [`Producer::submit_many`]; the connection sends them without waiting for each other.
 const PIPELINED: usize = 512;
+
+/// What becomes of a submit of a data stream that is queued, delayed or held already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Duplicates {
+    /// The data stream exists once, and no wake-up and no info is lost, as with the work queue of a Kubernetes controller.
+    ///
+    /// A submit of a queued stream changes nothing where the info is the same. Where it differs, or while the stream is
+    /// held, the stream is queued once more when its present run has ended, with the info that was submitted last and with
+    /// counters of its own. A submit of a delayed one makes it due now. An entry that somebody deleted never keeps its name
+    /// from being queued. A submit whose reply was lost may be repeated without harm.
+    #[default]
+    Coalesce,
+    /// Each submit is a run of its own, and several of one name may run at the same time. So is what other programs add to
+    /// the input stream.
+    Parallel,
+}
 
 /// Puts data streams on a service's queue. Cheap to clone.
 ///
@@ -24,6 +42,7 @@ const PIPELINED: usize = 512;
 #[derive(Debug, Clone)]
 pub struct Producer {
     store: Store,
+    duplicates: Duplicates,
     metrics: Metrics,
     /// Of the client whose connection this is, if it is one's.
     _alive: Option<Handle>,
@@ -33,6 +52,7 @@ impl Producer {
     pub(crate) const fn new(store: Store, metrics: Metrics, alive: Option<Handle>) -> Self {
         Self {
             store,
+            duplicates: Duplicates::Coalesce,
             metrics,
             _alive: alive,
         }
@@ -47,7 +67,16 @@ impl Producer {
             ConsumerId::new(&settings.consumer),
             settings.command_timeout,
         );
+        store.load_submit().await?;
         Ok(Self::new(store, Metrics::new(&settings.service), None))
+    }
+
+    /// What becomes of submits of a data stream that is queued, delayed or held already. Default:
+    /// [`Duplicates::Coalesce`].
+    #[must_use]
+    pub const fn duplicates(mut self, duplicates: Duplicates) -> Self {
+        self.duplicates = duplicates;
+        self
     }
 
     /// Queues a data stream: a name of 1 to 1,024 bytes, and info that the worker is to know (`&()` for none); together at
@@ -58,14 +87,44 @@ impl Producer {
     ///
     /// # Cancel safety
     /// Dropping the future may or may not keep the stream from being queued.
-    pub async fn submit<I: Serialize + ?Sized>(&self, name: &str, info: &I) -> Result<StreamId, SubmitError> {
-        match entry::encode(name, info) {
-            Ok(input) => self.send(input).await,
-            Err(e) => {
-                self.metrics.submitted("invalid");
-                Err(e.into())
-            }
-        }
+    pub async fn submit<I: Serialize + ?Sized>(&self, name: &str, info: &I) -> Result<Submitted, SubmitError> {
+        self.send(name, info, When::Now).await
+    }
+
+    /// Queues a data stream at a time of the future, compared with the clock of Redis: never earlier, and at most about
+    /// `recovery.scan_interval` later, as long as any worker runs. A time that is past is now.
+    ///
+    /// A stream that is delayed already becomes due at the earlier of the two times. While it is queued or held, a wish for
+    /// a later time is kept until it is finished; of several the earliest time and the last info count.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    ///
+    /// # Cancel safety
+    /// As [`submit`](Self::submit).
+    pub async fn schedule<I: Serialize + ?Sized>(
+        &self,
+        name: &str,
+        info: &I,
+        at: SystemTime,
+    ) -> Result<Submitted, SubmitError> {
+        self.send(name, info, When::At(at)).await
+    }
+
+    /// [`schedule`](Self::schedule) after a delay, by the clock of Redis alone.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    ///
+    /// # Cancel safety
+    /// As [`submit`](Self::submit).
+    pub async fn schedule_after<I: Serialize + ?Sized>(
+        &self,
+        name: &str,
+        info: &I,
+        delay: Duration,
+    ) -> Result<Submitted, SubmitError> {
+        self.send(name, info, When::After(delay)).await
     }
 
     /// Queues many data streams in their order, without waiting for one before sending the next. The results are in that
@@ -73,31 +132,56 @@ impl Producer {
     ///
     /// # Cancel safety
     /// As [`submit`](Self::submit), for each item.
-    pub async fn submit_many<N, I>(&self, items: impl IntoIterator<Item = (N, I)>) -> Vec<Result<StreamId, SubmitError>>
+    pub async fn submit_many<N, I>(
+        &self,
+        items: impl IntoIterator<Item = (N, I)>,
+    ) -> Vec<Result<Submitted, SubmitError>>
     where
         N: AsRef<str>,
         I: Serialize,
     {
-        let encoded = items
+        self.send_many(items, When::Now).await
+    }
+
+    /// [`submit_many`](Self::submit_many) after a delay, by the clock of Redis.
+    ///
+    /// # Cancel safety
+    /// As [`submit`](Self::submit), for each item.
+    pub async fn schedule_many_after<N, I>(
+        &self,
+        items: impl IntoIterator<Item = (N, I)>,
+        delay: Duration,
+    ) -> Vec<Result<Submitted, SubmitError>>
+    where
+        N: AsRef<str>,
+        I: Serialize,
+    {
+        self.send_many(items, When::After(delay)).await
+    }
+
+    async fn send_many<N, I>(
+        &self,
+        items: impl IntoIterator<Item = (N, I)>,
+        when: When,
+    ) -> Vec<Result<Submitted, SubmitError>>
+    where
+        N: AsRef<str>,
+        I: Serialize,
+    {
+        let sent = items
             .into_iter()
-            .map(|(name, info)| entry::encode(name.as_ref(), &info));
-        let sent = encoded.map(|encoded| async {
-            match encoded {
-                Ok(input) => self.send(input).await,
-                Err(e) => {
-                    self.metrics.submitted("invalid");
-                    Err(e.into())
-                }
-            }
-        });
+            .map(|(name, info)| async move { self.send(name.as_ref(), &info, when).await });
         // Polled in order, so sent in order: one producer's streams are queued as it submitted them.
         stream::iter(sent).buffered(PIPELINED).collect().await
     }
 
-    async fn send(&self, input: String) -> Result<StreamId, SubmitError> {
-        let result = self.store.submit(input).await;
+    async fn send<I: Serialize + ?Sized>(&self, name: &str, info: &I, when: When) -> Result<Submitted, SubmitError> {
+        let input = entry::encode(name, info).inspect_err(|_| self.metrics.submitted("invalid"))?;
+        let coalesce = (self.duplicates == Duplicates::Coalesce).then_some(name);
+        let result = self.store.submit(input, when, coalesce).await;
         self.metrics.submitted(match &result {
-            Ok(_) => "ok",
+            Ok(Submitted::New(_)) => "new",
+            Ok(Submitted::Coalesced(_)) => "coalesced",
             Err(e) if e.is_certain() => "refused",
             Err(_) => "maybe",
         });
@@ -113,7 +197,7 @@ impl Producer {
     /// Ends the producer's connection. One that came from a [`Client`](crate::Client) shares that client's, which stays.
     pub async fn close(self) {
         if self._alive.is_none() {
-            self.store.connection.close(std::time::Duration::from_millis(500)).await;
+            self.store.connection.close(Duration::from_millis(500)).await;
         }
     }
 }

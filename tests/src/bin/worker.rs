@@ -1,11 +1,13 @@
 //! A worker process for the tests to kill and freeze.
 //!
 //! `contract-worker URL then=MODE [slots=N] [events=off|ensure] […]` prints one JSON object per line on stdout. MODE is
-//! what it does with each stream: `hold` keeps it until a line on stdin names one of the others (`done`, `retry`,
-//! `dead_letter`, `release`), which then settles all that is held; the others settle at once.
+//! what it does with each stream: `hold` keeps it until a line on stdin names one of the others (`done`, `retry`, `delay`,
+//! `dead_letter`, `release`), which then settles all that is held; the others settle at once. `shutdown` on stdin hands over
+//! what is held.
 
 use std::io::{BufRead as _, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use streamherd::error::SettleError;
@@ -71,7 +73,10 @@ async fn run(args: Vec<String>) -> ExitCode {
                 Some(_) => {}
                 None => return ExitCode::SUCCESS,
             },
-            Some(order) = order.recv() => {
+            Some(order) = order.recv() => if order == "shutdown" {
+                let client = client.clone();
+                tokio::spawn(async move { client.shutdown(Duration::from_millis(5)).await });
+            } else {
                 for lease in held.drain(..) {
                     tokio::spawn(settle(order.clone(), lease));
                 }
@@ -86,6 +91,10 @@ async fn settle(how: String, lease: Lease) {
     let outcome = match how.as_str() {
         "done" => lease.done().await,
         "retry" => lease.retry(RetryAfter::now().because("the test says so")).await,
+        "delay" => {
+            let retry = RetryAfter::after(Duration::from_millis(300));
+            lease.retry(retry.because("the test says so")).await
+        }
         "dead_letter" => lease.dead_letter("the test says so").await,
         "release" => lease.release().await,
         other => panic!("no such mode: {other}"),

@@ -39,6 +39,8 @@ pub struct Status {
     pub requeued: u64,
     /// Streams that are pending at a worker: in work, or orphans that are not recovered yet.
     pub pending: u64,
+    /// Streams that wait for a retry's delay or a schedule.
+    pub delayed: u64,
     /// Dead letters.
     pub dead_letters: u64,
     /// Who is or was reading, by name.
@@ -81,20 +83,21 @@ impl Admin {
     pub async fn status(&self) -> Result<Status, StoreError> {
         let seen = self.store.status().await?;
         let mut consumers: BTreeMap<String, ConsumerStatus> = BTreeMap::new();
-        for (name, pending, idle_ms) in seen.input.consumers.iter().chain(&seen.front.consumers) {
-            let row = consumers.entry(name.clone()).or_insert_with(|| ConsumerStatus {
-                consumer: name.clone(),
+        for one in seen.input.consumers.iter().chain(&seen.front.consumers) {
+            let row = consumers.entry(one.name.clone()).or_insert_with(|| ConsumerStatus {
+                consumer: one.name.clone(),
                 pending: 0,
-                idle_ms: *idle_ms,
+                idle_ms: one.idle_ms,
             });
-            row.pending += pending;
-            row.idle_ms = row.idle_ms.min(*idle_ms);
+            row.pending += one.pending;
+            row.idle_ms = row.idle_ms.min(one.idle_ms);
         }
         Ok(Status {
             service: self.service.clone(),
             queued: seen.input.length.saturating_sub(seen.input.pending),
             requeued: seen.front.length.saturating_sub(seen.front.pending),
             pending: seen.input.pending + seen.front.pending,
+            delayed: seen.delayed,
             dead_letters: seen.dead_letters,
             consumers: consumers.into_values().collect(),
         })

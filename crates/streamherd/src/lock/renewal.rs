@@ -113,7 +113,7 @@ async fn beat(
     store.connection.close(Duration::from_millis(200)).await;
 }
 
-/// Renews everything once per heartbeat, and what failed again and again until its deadline.
+/// Renews everything once per heartbeat, and what failed again and again until its deadline; then gives a sign of life.
 async fn renewals(core: &Arc<Core>, endpoint: &Endpoint, store: &mut Store) {
     let settings = &core.settings;
     let mut backoff = Backoff::new(settings.reconnect.0, settings.lease_timeout / 2);
@@ -138,6 +138,9 @@ async fn renewals(core: &Arc<Core>, endpoint: &Endpoint, store: &mut Store) {
                 continue;
             }
             tokio::time::sleep(backoff.draw()).await;
+        }
+        if let Err(e) = core.register(store).await {
+            tracing::debug!(error = %e, "the sign of life was not written; the next heartbeat tries again");
         }
     }
 }

@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
 use crate::backoff::Backoff;
 use crate::error::{DisownedReason, LeaseLost, SettleError};
-use crate::id::{EntryId, Token};
+use crate::id::{EntryId, Reference, Token};
 use crate::lease::Settled;
-use crate::runtime::Core;
+use crate::runtime::{Core, Slot};
 use crate::store::{Judged, Operation, SettleLimits, SettleOutcome, SettleStep, StoreError};
 
 /// Settlements per script call: below 2 ms of Redis.
@@ -26,16 +26,26 @@ pub(crate) struct Settlement {
     /// Who waits for the outcome, if anybody.
     pub(crate) reply: Option<oneshot::Sender<Result<Settled, SettleError>>>,
     /// The slot that is free again once the outcome is known.
-    pub(crate) permit: Option<OwnedSemaphorePermit>,
+    pub(crate) slot: Option<Slot>,
 }
 
 impl Settlement {
     /// A settlement that nobody waits for.
-    pub(crate) const fn unattended(id: EntryId, token: Option<Token>, operation: Operation) -> Self {
+    pub(crate) const fn unattended(
+        id: EntryId,
+        token: Option<Token>,
+        coalesced: Option<String>,
+        operation: Operation,
+    ) -> Self {
         Self {
-            step: SettleStep { id, token, operation },
+            step: SettleStep {
+                id,
+                token,
+                coalesced,
+                operation,
+            },
             reply: None,
-            permit: None,
+            slot: None,
         }
     }
 }
@@ -123,10 +133,16 @@ impl Settler {
             core.metrics.settled(settlement.step.operation.name(), &outcome);
             let id = settlement.step.id;
             match outcome {
-                SettleOutcome::Ok => {
-                    let settled = match settlement.step.operation {
-                        Operation::Done => Settled::Done,
-                        _ => Settled::Requeued,
+                SettleOutcome::Ok(waits) => {
+                    let settled = match waits {
+                        None => Settled::Done,
+                        Some(Reference::Queued(_)) => Settled::Requeued,
+                        Some(Reference::Delayed(_)) => {
+                            if let Operation::Retry { delay, .. } = settlement.step.operation {
+                                core.due.within(delay);
+                            }
+                            Settled::Delayed
+                        }
                     };
                     self.resolve(settlement, Ok(settled));
                 }
@@ -161,13 +177,19 @@ impl Settler {
     }
 
     fn resolve(&self, settlement: Settlement, outcome: Result<Settled, SettleError>) {
+        // A shutdown reads the count when the table is empty.
+        if self.core.closing.is_cancelled()
+            && let Ok(settled) = &outcome
+        {
+            self.core.endings.count(&settlement.step.operation, settled);
+        }
         // First out of the table and out of the slot, so that whoever sees the answer sees the room too.
         if matches!(outcome, Err(SettleError::Store(_))) {
             self.core.leases.refuse(settlement.step.id);
         } else {
             self.core.leases.remove(&settlement.step.id);
         }
-        drop(settlement.permit);
+        drop(settlement.slot);
         if let Some(reply) = settlement.reply {
             let _ = reply.send(outcome);
         }

@@ -1,11 +1,15 @@
 //! What keeps a client running, and how it is asked to end.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::lease::Settled;
+use crate::store::Operation;
 
 /// Keeps the client running. Client, notifications and each lease hold one; when the last is dropped the client ends.
 #[derive(Debug, Clone)]
@@ -63,13 +67,51 @@ impl Shutdown {
     }
 }
 
-/// What a shutdown did with the leases that were held when it began.
+/// What became of leases since the shutdown began.
+#[derive(Debug, Default)]
+pub(crate) struct Endings {
+    done: AtomicUsize,
+    retried: AtomicUsize,
+    dead_lettered: AtomicUsize,
+    released: AtomicUsize,
+}
+
+impl Endings {
+    /// Counts what Redis has confirmed.
+    pub(crate) fn count(&self, operation: &Operation, settled: &Settled) {
+        let counter = match (settled, operation) {
+            (Settled::Done, _) => &self.done,
+            (Settled::DeadLettered { .. }, _) => &self.dead_lettered,
+            (_, Operation::Release) => &self.released,
+            _ => &self.retried,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn report(&self, abandoned: usize) -> ShutdownReport {
+        let read = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
+        ShutdownReport {
+            done: read(&self.done),
+            retried: read(&self.retried),
+            dead_lettered: read(&self.dead_lettered),
+            released: read(&self.released),
+            abandoned,
+        }
+    }
+}
+
+/// What a shutdown did with the leases that were held when it began, and with what was being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Settled by their handlers within the deadline.
-    pub settled: usize,
-    /// Handed back unfinished, counting nothing; another worker can take them at once.
+    /// Finished within the deadline.
+    pub done: usize,
+    /// Given back by their handlers within the deadline, as failed attempts.
+    pub retried: usize,
+    /// Sent to the dead-letter stream within the deadline.
+    pub dead_lettered: usize,
+    /// Handed back unfinished, by their handlers or by the shutdown, counting nothing; another worker can take them at
+    /// once.
     pub released: usize,
     /// Could not be handed back, as Redis did not answer; another worker takes them when their locks have expired.
     pub abandoned: usize,

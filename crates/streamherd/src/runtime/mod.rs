@@ -2,12 +2,14 @@
 
 mod handle;
 mod reader;
+mod slots;
 mod supervisor;
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Moment;
@@ -20,10 +22,12 @@ use crate::lock::{Held, Leases, Settlement};
 use crate::metrics::Metrics;
 use crate::notification::{Disowned, Notification, Outbox};
 use crate::recovery::Session;
+use crate::registry::Row;
 use crate::store::{Connection, Operation, Store, StoreError};
 
-pub(crate) use handle::{Handle, Shutdown};
+pub(crate) use handle::{Endings, Handle, Shutdown};
 pub use handle::{ShutdownReport, TerminatedReason};
+pub(crate) use slots::{Slot, Slots};
 pub(crate) use supervisor::start;
 
 /// The state that all tasks of one client share.
@@ -38,12 +42,18 @@ pub(crate) struct Core {
     pub(crate) outbox: Outbox,
     pub(crate) health: Vitals,
     pub(crate) metrics: Metrics,
-    /// One permit per stream that this worker may hold.
-    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) slots: Arc<Slots>,
+    pub(crate) pause: Pause,
+    pub(crate) due: Due,
     /// Asks for a scan now, whoever holds the gate.
     pub(crate) scan_now: Notify,
     /// No more reading: set first at a shutdown.
     pub(crate) closing: CancellationToken,
+    /// What became of leases since then.
+    pub(crate) endings: Endings,
+    host: String,
+    /// Unix time by this machine's clock.
+    started_ms: u64,
     keys: Arc<Keys>,
     settlements: mpsc::UnboundedSender<Settlement>,
 }
@@ -72,16 +82,10 @@ impl Core {
     }
 
     /// Gives back an entry that the user has never seen.
-    pub(crate) fn hand_back(
-        &self,
-        id: EntryId,
-        token: Option<Token>,
-        operation: Operation,
-        permit: Option<OwnedSemaphorePermit>,
-    ) {
+    pub(crate) fn hand_back(&self, id: EntryId, token: Option<Token>, operation: Operation, slot: Option<Slot>) {
         self.leases.note(id);
-        let mut settlement = Settlement::unattended(id, token, operation);
-        settlement.permit = permit;
+        let mut settlement = Settlement::unattended(id, token, None, operation);
+        settlement.slot = slot;
         self.settle(settlement);
     }
 
@@ -99,18 +103,23 @@ impl Core {
             // Still mine in Redis, perhaps: given back there, so that it need not wait for its lock to expire. The id
             // stays known until that is answered, or the audit would lease it again while its handler still runs.
             DisownedReason::DeadlinePassed | DisownedReason::Shutdown => {
-                self.settle(Settlement::unattended(held.id(), Some(held.token), Operation::Release));
+                let name = held.entry.coalesced_name();
+                self.settle(Settlement::unattended(
+                    held.id(),
+                    Some(held.token),
+                    name,
+                    Operation::Release,
+                ));
             }
         }
         true
     }
 
-    /// Hands back every lease that is still held at a shutdown, and says how many.
-    fn disown_all(&self) -> usize {
-        let held = self.leases.all();
-        held.iter()
-            .filter(|held| self.disown(held, DisownedReason::Shutdown))
-            .count()
+    /// Hands back every lease that is still held at a shutdown.
+    fn disown_all(&self) {
+        for held in self.leases.all() {
+            self.disown(&held, DisownedReason::Shutdown);
+        }
     }
 
     /// Says hello to the store and takes over its epoch; a new one is told to the user.
@@ -127,7 +136,37 @@ impl Core {
         Ok(())
     }
 
-    pub(crate) fn dead_lettered(&self, id: EntryId, reason: DeadLetterReason, trimmed: u64) {
+    /// Writes this consumer's row, and learns whether it is paused.
+    pub(crate) async fn register(&self, store: &Store) -> Result<(), StoreError> {
+        let row = Row {
+            host: self.host.clone(),
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_ms: self.started_ms,
+            capacity: self.slots.count(),
+            held: self.leases.len(),
+            lock_ttl_ms: u64::try_from(self.settings.lock_ttl.as_millis()).unwrap_or(u64::MAX),
+        };
+        let row = serde_json::to_string(&row).unwrap_or_default();
+        let paused = store.register(&row).await?;
+        self.paused(paused);
+        Ok(())
+    }
+
+    /// Notes whether Redis says that this worker is to take no new work.
+    pub(crate) fn paused(&self, paused: bool) {
+        if self.pause.set(paused) {
+            self.metrics.paused(paused);
+            let said = if paused {
+                "paused: no new work is taken"
+            } else {
+                "resumed"
+            };
+            tracing::info!(service = %self.settings.service, consumer = %self.consumer, "{said}");
+        }
+    }
+
+    pub(crate) fn dead_lettered(&self, id: impl fmt::Display, reason: DeadLetterReason, trimmed: u64) {
         self.metrics.dead_lettered(reason, trimmed);
         tracing::warn!(service = %self.settings.service, entry = %id, %reason, "an entry is a dead letter now");
         if trimmed > 0 {
@@ -167,6 +206,68 @@ impl Complaints {
     pub(crate) fn settled(&mut self, what: &'static str) {
         if self.0.take().is_some() {
             tracing::info!("{what}");
+        }
+    }
+}
+
+/// Whether this worker is to take no new work: what Redis said last. The scripts that hand out work look for themselves;
+/// this only keeps a paused worker from asking all the time.
+#[derive(Debug, Default)]
+pub(crate) struct Pause(watch::Sender<bool>);
+
+impl Pause {
+    /// True if that is new.
+    pub(crate) fn set(&self, paused: bool) -> bool {
+        self.0.send_if_modified(|now| std::mem::replace(now, paused) != paused)
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until work may be taken again.
+    pub(crate) async fn over(&self) {
+        let _ = self.0.subscribe().wait_for(|paused| !*paused).await;
+    }
+}
+
+/// When the next delayed entry is due, as far as this process knows.
+#[derive(Debug, Default)]
+pub(crate) struct Due(watch::Sender<Option<Moment>>);
+
+impl Due {
+    /// Something is due after this time.
+    pub(crate) fn within(&self, delay: Duration) {
+        let due = Moment::now() + delay;
+        self.0.send_if_modified(|at| {
+            let sooner = at.is_none_or(|at| due < at);
+            if sooner {
+                *at = Some(due);
+            }
+            sooner
+        });
+    }
+
+    /// What Redis says.
+    pub(crate) fn known(&self, next: Option<Duration>) {
+        self.0.send_replace(next.map(|next| Moment::now() + next));
+    }
+
+    /// Resolves when it is due.
+    pub(crate) async fn arrives(&self) {
+        let mut at = self.0.subscribe();
+        loop {
+            let due = *at.borrow_and_update();
+            let wait = async {
+                match due {
+                    Some(due) => tokio::time::sleep(Moment::now().until(due)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = wait => return,
+                changed = at.changed() => if changed.is_err() { return },
+            }
         }
     }
 }

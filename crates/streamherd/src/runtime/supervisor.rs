@@ -2,16 +2,16 @@
 
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::handle::{Handle, Shutdown, ShutdownReport, TerminatedReason};
+use super::handle::{Endings, Handle, Shutdown, ShutdownReport, TerminatedReason};
 use super::reader::Reader;
-use super::{Core, Vitals};
+use super::{Core, Due, Pause, Slots, Vitals};
 use crate::broker::Broker;
 use crate::clock::Moment;
 use crate::config::{KeyspaceEvents, Settings};
@@ -22,7 +22,7 @@ use crate::lock::{Heartbeat, LAST_CALL, Leases, Settler};
 use crate::metrics::{self, Metrics};
 use crate::notification::{Inbox, Notification, Outbox};
 use crate::recovery::Session;
-use crate::scanner::Scanner;
+use crate::scanner::{Promoter, Scanner, Sweeper};
 use crate::store::{Connection, Endpoint, Store, StoreError};
 
 /// A started client, before it is given its public face.
@@ -79,7 +79,9 @@ async fn open(
     let (outbox, inbox) = Outbox::new(metrics.clone());
     let (settlements, settlement_inbox) = mpsc::unbounded_channel();
     let core = Arc::new(Core {
-        slots: Arc::new(Semaphore::new(settings.max_in_flight)),
+        slots: Slots::new(settings.max_in_flight),
+        pause: Pause::default(),
+        due: Due::default(),
         leasing: store.with_timeout(settings.lease_timeout),
         settings,
         consumer,
@@ -91,10 +93,17 @@ async fn open(
         metrics,
         scan_now: Notify::new(),
         closing: CancellationToken::new(),
+        endings: Endings::default(),
+        host: crate::config::host_name().unwrap_or_default(),
+        started_ms: SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
         keys,
         settlements,
     });
 
+    // Before the first read, which a pause may forbid.
+    core.register(&core.store).await?;
     let heartbeat = Heartbeat::start(Arc::clone(&core), endpoint.clone()).await?;
     let reading = match endpoint.open().await {
         Ok(connection) => connection,
@@ -122,6 +131,8 @@ async fn open(
         let _ = tokio::time::timeout(core.settings.command_timeout * 3, is_confirmed).await;
     }
     tasks.spawn(Scanner::new(Arc::clone(&core), background.clone()).run());
+    tasks.spawn(Promoter::new(Arc::clone(&core), background.clone()).run());
+    tasks.spawn(Sweeper::new(Arc::clone(&core), background.clone()).run());
     let reader = tokio::spawn(Reader::new(Arc::clone(&core), endpoint.clone(), read_store, weak, Moment::now()).run());
 
     let supervisor = Supervisor {
@@ -152,7 +163,7 @@ struct Supervisor {
     core: Arc<Core>,
     requested: watch::Receiver<Option<Duration>>,
     alive: CancellationToken,
-    /// Ends broker and scanner.
+    /// Ends broker, scanner, promoter and sweeper.
     background: CancellationToken,
     /// [`None`] once it has ended.
     reader: Option<JoinHandle<()>>,
@@ -174,23 +185,18 @@ impl Supervisor {
         let reader = self.reader.take();
 
         // 2. Meanwhile what is in work may finish.
-        let held = core.leases.all().len();
         let _ = tokio::time::timeout_at(deadline, core.leases.emptied()).await;
 
         // 3. What is left goes to the others, now: its locks are deleted, not left to expire.
-        let mut left = core.disown_all();
+        core.disown_all();
         let last_call = Instant::now() + LAST_CALL;
         end_reader(reader, last_call).await;
         // What the reader was acquiring meanwhile.
-        left += core.disown_all();
+        core.disown_all();
         while self.tasks.join_next().await.is_some() {}
         let _ = tokio::time::timeout_at(last_call, core.leases.emptied()).await;
         let abandoned = core.leases.len();
-        let report = ShutdownReport {
-            settled: held.saturating_sub(left.max(abandoned)),
-            released: left.saturating_sub(abandoned),
-            abandoned,
-        };
+        let report = core.endings.report(abandoned);
 
         // 4. Nothing is left that a heartbeat or a settlement could be for.
         self.heartbeat.stop().await;

@@ -2,6 +2,8 @@
 //! recovery; notifications only make it sooner.
 
 mod plan;
+mod promoter;
+mod sweeper;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +13,9 @@ use tracing::Instrument as _;
 
 use crate::id::{EntryId, Lane};
 use crate::runtime::{Complaints, Core};
+pub(crate) use promoter::Promoter;
+pub(crate) use sweeper::Sweeper;
+
 use crate::store::{Gate, Judged, Listing, RequeueLimits, Requeued, StoreError};
 
 pub(crate) struct Scanner {
@@ -130,6 +135,7 @@ impl Scanner {
         let limits = RequeueLimits {
             min_idle: settings.min_idle,
             max_abandonments: settings.recovery.max_abandonments,
+            forgive_after: settings.recovery.forgive_after,
             dlq_max_len: settings.recovery.dlq_max_len,
         };
         while !ids.is_empty() {

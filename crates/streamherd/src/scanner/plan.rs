@@ -37,6 +37,11 @@ pub(super) fn cost(measured: Duration, looked_at: u64, walked: u64) -> Duration 
     measured.max(PER_LOOK * times(looked_at) + PER_THOUSAND_WALKED * times(walked / 1_000))
 }
 
+/// Between two pages of a walk that nobody waits for.
+pub(super) fn pause_after(cost: Duration) -> Duration {
+    cost * MOST_OF_REDIS
+}
+
 fn effective(interval: Duration, cost: Duration) -> Duration {
     interval.max(cost * MOST_OF_REDIS)
 }

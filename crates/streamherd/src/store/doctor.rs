@@ -8,10 +8,10 @@ use fred::types::Value;
 
 use super::hello::NO_ENTRY;
 use super::reply::Reply;
-use super::rights::{Need, Right, Role, channel_rule};
+use super::rights::{Need, Right, Role, channel_rule, key_rule};
 use super::{Connection, Endpoint, Store, StoreError, Subscription};
 use crate::id::StreamId;
-use crate::keys::{GROUP, Keys};
+use crate::keys::GROUP;
 
 /// What was seen, or why not.
 pub(crate) type Seen<T> = Result<T, Refusal>;
@@ -99,6 +99,11 @@ pub(crate) struct LaneFact {
     pub(crate) has_group: Seen<bool>,
 }
 
+/// The types of the keys, in their order.
+const TYPES: [&str; 10] = [
+    "string", "hash", "stream", "stream", "stream", "zset", "hash", "hash", "hash", "string",
+];
+
 /// What `doctor` wants to know of the server's settings.
 const SETTINGS: [&str; 7] = [
     "maxmemory",
@@ -129,7 +134,7 @@ impl Store {
                 user: endpoint.user().to_owned(),
                 service: service.to_owned(),
                 role,
-                key_rule: role.key_rule(keys),
+                key_rule: key_rule(keys),
                 channel_rule: channel_rule(keys, database),
                 smallest: role.rules(keys, database, |need| need == Need::Required),
             },
@@ -178,30 +183,8 @@ impl Store {
     }
 
     async fn key_facts(&self, role: Role) -> Result<Vec<KeyFact>, StoreError> {
-        let Keys {
-            input,
-            front,
-            dlq,
-            epoch,
-            control,
-            consumers,
-            scan,
-            ..
-        } = &*self.keys;
-        let expected = [
-            (input, "stream"),
-            (front, "stream"),
-            (epoch, "string"),
-            (control, "hash"),
-            (dlq, "stream"),
-            (consumers, "hash"),
-            (scan, "string"),
-        ];
         let mut facts = Vec::new();
-        for (key, expected) in expected {
-            if role == Role::Producer && key != input {
-                continue;
-            }
+        for (key, expected) in self.keys.all().into_iter().zip(TYPES) {
             let found = self.ask("TYPE", words(&[key])).await?;
             let found = found.map(|value| Reply::new("doctor", &value).text().unwrap_or_default().to_owned());
             let mut allowed = !matches!(&found, Err(refusal) if refusal.is_about_keys());
@@ -214,7 +197,7 @@ impl Store {
                 Ok(None)
             };
             facts.push(KeyFact {
-                key: key.clone(),
+                key: key.to_owned(),
                 expected,
                 found,
                 allowed,
@@ -256,7 +239,8 @@ impl Store {
     }
 
     async fn lock_ttl(&self) -> Result<Seen<Option<(u64, u64)>>, StoreError> {
-        let args = words(&[&self.keys.control, "lock_ttl", "lock_ttl_until"]);
+        let [_, control, ..] = self.keys.all();
+        let args = words(&[control, "lock_ttl", "lock_ttl_until"]);
         Ok(self.ask("HMGET", args).await?.map(|value| {
             let reply = Reply::new("doctor", &value);
             let number = |index| reply.at(index).and_then(Reply::number).ok();

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::reply::Reply;
-use super::script::{Call, HELLO};
+use super::script::{ALL, Call, HELLO, SUBMIT};
 use super::{Store, StoreError};
 use crate::id::{EntryId, Epoch, Lane, StreamId};
 
@@ -33,14 +33,7 @@ impl Store {
         min_idle: Option<Duration>,
     ) -> Result<Result<Hello, HelloRefusal>, StoreError> {
         let keys = &self.keys;
-        let call = Call::default()
-            .key(&keys.input)
-            .key(&keys.front)
-            .key(&keys.epoch)
-            .key(&keys.control)
-            .key(&keys.dlq)
-            .key(&keys.consumers)
-            .key(&keys.scan)
+        let call = Call::on(keys)
             .key(keys.lock(&NO_ENTRY))
             .arg(Epoch::draw().0)
             .number(millis(lock_ttl))
@@ -65,7 +58,12 @@ impl Store {
 
     /// Loads the scripts on this connection's server.
     pub(crate) async fn load_scripts(&self) -> Result<(), StoreError> {
-        self.connection.load_scripts(self.timeout).await
+        self.connection.load(ALL, self.timeout).await
+    }
+
+    /// Loads what a producer needs, so that no submit has to be sent twice, which would change their order.
+    pub(crate) async fn load_submit(&self) -> Result<(), StoreError> {
+        self.connection.load(&[&SUBMIT], self.timeout).await
     }
 }
 

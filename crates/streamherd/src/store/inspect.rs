@@ -8,28 +8,35 @@ pub(crate) struct QueueStatus {
     pub(crate) input: LaneStatus,
     pub(crate) front: LaneStatus,
     pub(crate) dead_letters: u64,
+    pub(crate) delayed: u64,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct LaneStatus {
     pub(crate) length: u64,
     pub(crate) pending: u64,
-    /// Name, pending entries, milliseconds since its last successful read (before Redis 7.2) or its last attempt.
-    pub(crate) consumers: Vec<(String, u64, u64)>,
+    pub(crate) consumers: Vec<ConsumerInfo>,
+}
+
+/// A consumer as the group knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct ConsumerInfo {
+    pub(crate) name: String,
+    pub(crate) pending: u64,
+    /// Since its last successful read (before Redis 7.2) or its last attempt.
+    pub(crate) idle_ms: u64,
 }
 
 impl Store {
     pub(crate) async fn status(&self) -> Result<QueueStatus, StoreError> {
-        let call = Call::default()
-            .key(&self.keys.input)
-            .key(&self.keys.front)
-            .key(&self.keys.dlq);
+        let call = Call::on(&self.keys);
         let value = self.connection.run(&STATUS, call, self.timeout).await?;
         let reply = Reply::new(STATUS.name, &value);
         Ok(QueueStatus {
             input: lane(reply.at(1)?)?,
             front: lane(reply.at(2)?)?,
             dead_letters: reply.at(3)?.number()?,
+            delayed: reply.at(4)?.number()?,
         })
     }
 
@@ -49,26 +56,32 @@ impl Store {
 }
 
 fn lane(reply: Reply<'_>) -> Result<LaneStatus, StoreError> {
-    let mut consumers = Vec::new();
-    for consumer in reply.at(2)?.list()? {
-        let value = |name: &str| {
-            let mut items = consumer.list()?;
-            while let (Some(key), Some(value)) = (items.next(), items.next()) {
-                if key.text()? == name {
-                    return Ok(value);
-                }
-            }
-            Err(consumer.unexpected("a consumer's row"))
-        };
-        consumers.push((
-            value("name")?.text()?.to_owned(),
-            value("pending")?.number()?,
-            value("idle")?.number()?,
-        ));
-    }
     Ok(LaneStatus {
         length: reply.at(0)?.number()?,
         pending: reply.at(1)?.number()?,
-        consumers,
+        consumers: consumers(reply.at(2)?)?,
     })
+}
+
+/// What XINFO CONSUMERS says.
+pub(super) fn consumers(reply: Reply<'_>) -> Result<Vec<ConsumerInfo>, StoreError> {
+    reply
+        .list()?
+        .map(|consumer| {
+            let value = |name: &str| {
+                let mut items = consumer.list()?;
+                while let (Some(key), Some(value)) = (items.next(), items.next()) {
+                    if key.text()? == name {
+                        return Ok(value);
+                    }
+                }
+                Err(consumer.unexpected("a consumer's row"))
+            };
+            Ok(ConsumerInfo {
+                name: value("name")?.text()?.to_owned(),
+                pending: value("pending")?.number()?,
+                idle_ms: value("idle")?.number()?,
+            })
+        })
+        .collect()
 }

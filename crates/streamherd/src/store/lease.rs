@@ -4,7 +4,7 @@ use super::hello::millis;
 use super::reply::Reply;
 use super::script::{ACQUIRE, Call, RENEW};
 use super::{Judged, Store, StoreError};
-use crate::id::{EntryId, Epoch, Lane, Token};
+use crate::id::{EntryId, Epoch, Token};
 
 /// What became of one entry that was to be acquired.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub(crate) enum Acquired {
     Gone,
     /// Its owner lives and holds the lock.
     Held,
+    /// This consumer is to take no new work.
+    Paused,
     Failed(StoreError),
 }
 
@@ -37,20 +39,13 @@ impl Store {
         ids: &[EntryId],
     ) -> Result<Judged<Vec<Acquired>>, StoreError> {
         let keys = &self.keys;
-        let mut call = Call::default()
-            .key(&keys.epoch)
-            .key(&keys.control)
-            .key(&keys.input)
-            .key(&keys.front)
+        let mut call = Call::on(keys)
             .arg(epoch.arg())
             .arg(self.consumer.as_str())
+            .arg(self.consumer.name())
             .number(millis(ttl));
         for id in ids {
-            let lane = match id.lane {
-                Lane::Input => "3",
-                Lane::Front => "4",
-            };
-            call = call.key(keys.lock(id)).arg(lane).arg(id.id.to_string());
+            call = call.key(keys.lock(id)).arg(id.to_string());
         }
         let value = self.connection.run(&ACQUIRE, call, self.timeout).await?;
         let reply = Reply::new(ACQUIRE.name, &value);
@@ -59,6 +54,7 @@ impl Store {
                 "ok" => Some(Acquired::Ok(Token(one.at(1)?.number()?))),
                 "gone" => Some(Acquired::Gone),
                 "held" => Some(Acquired::Held),
+                "paused" => Some(Acquired::Paused),
                 "nogroup" => None,
                 _ => Some(Acquired::Failed(failure(ACQUIRE.name, one)?)),
             })
@@ -73,19 +69,12 @@ impl Store {
         leases: &[(EntryId, Token)],
     ) -> Result<Judged<Vec<Renewed>>, StoreError> {
         let keys = &self.keys;
-        let mut call = Call::default()
-            .key(&keys.epoch)
-            .key(&keys.input)
-            .key(&keys.front)
+        let mut call = Call::on(keys)
             .arg(epoch.arg())
             .arg(self.consumer.as_str())
             .number(millis(ttl));
         for (id, token) in leases {
-            call = call
-                .key(keys.lock(id))
-                .arg(lane_after_epoch(id.lane))
-                .arg(id.id.to_string())
-                .arg(self.lock_value(*token));
+            call = call.key(keys.lock(id)).arg(id.to_string()).arg(self.lock_value(*token));
         }
         let value = self.connection.run(&RENEW, call, self.timeout).await?;
         outcomes(Reply::new(RENEW.name, &value), leases.len(), |one| {
@@ -103,14 +92,6 @@ impl Store {
     /// What a lock holds while a lease lives: whose it is and which of its acquisitions.
     pub(super) fn lock_value(&self, token: Token) -> String {
         format!("{}:{token}", self.consumer)
-    }
-}
-
-/// Lane arguments of the scripts whose KEYS begin with epoch, input, front.
-pub(super) const fn lane_after_epoch(lane: Lane) -> &'static str {
-    match lane {
-        Lane::Input => "2",
-        Lane::Front => "3",
     }
 }
 

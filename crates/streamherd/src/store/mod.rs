@@ -10,11 +10,14 @@ mod hello;
 mod inspect;
 mod lease;
 mod queue;
+mod registry;
 mod reply;
 mod requeue;
 mod rights;
 mod script;
 mod settle;
+mod submit;
+mod sweep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,13 +29,19 @@ pub(crate) use doctor::{Answer, Facts, KeyFact, LaneFact, Place, Refusal, Servic
 pub use error::StoreError;
 pub(crate) use events::{Heard, LockExpired, Subscription};
 pub(crate) use hello::{Hello, HelloRefusal};
-pub(crate) use lease::{Acquired, Renewed};
-pub(crate) use queue::RawEntry;
-pub(crate) use requeue::{Gate, Listing, Looked, RequeueLimits, Requeued};
 #[cfg(test)]
-pub(crate) use rights::channel_rule;
+pub(crate) use inspect::ConsumerInfo;
+pub(crate) use lease::{Acquired, Renewed};
+pub(crate) use queue::{RawEntry, Taken};
+pub(crate) use registry::{Reaped, Registry};
+pub(crate) use requeue::{Gate, Listing, Looked, RequeueLimits, Requeued};
 pub use rights::{Need, Right, Role};
+#[cfg(test)]
+pub(crate) use rights::{channel_rule, key_rule};
 pub(crate) use settle::{Operation, SettleLimits, SettleOutcome, SettleStep};
+pub use submit::Submitted;
+pub(crate) use submit::{PromoteOutcome, When};
+pub(crate) use sweep::{Stranded, Swept};
 
 use crate::id::{ConsumerId, Epoch};
 use crate::keys::Keys;

@@ -8,7 +8,7 @@ use super::hello::millis;
 use super::reply::Reply;
 use super::script::{Call, READ};
 use super::{Judged, Store, StoreError};
-use crate::entry::{Fields, INPUT_FIELD};
+use crate::entry::Fields;
 use crate::id::{EntryId, Epoch, Lane, StreamId};
 use crate::keys::GROUP;
 
@@ -19,6 +19,14 @@ pub(crate) struct RawEntry {
     pub(crate) fields: Fields,
 }
 
+/// What a read came to.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    Entries(Vec<RawEntry>),
+    /// This consumer is to take no new work.
+    Paused,
+}
+
 /// How long after its BLOCK a read may still answer; generous, as some 7.2 servers restart the timer.
 const READ_SLACK: Duration = Duration::from_secs(1);
 
@@ -26,36 +34,26 @@ const READ_SLACK: Duration = Duration::from_secs(1);
 const TAKE_BYTES: u64 = 256 * 1024;
 
 impl Store {
-    /// Adds one entry to the input stream.
-    pub(crate) async fn submit(&self, input: String) -> Result<StreamId, StoreError> {
-        let client = self.connection.client.with_options(&options(self.timeout));
-        let fields = vec![(INPUT_FIELD, input)];
-        let added = client.xadd::<Value, _, _, _, _>(self.keys.input.as_str(), false, None::<()>, "*", fields);
-        let value = self.connection.timed("submit", added).await?;
-        Reply::new("submit", &value).stream_id()
-    }
-
     /// Takes what waits, at most `count` entries, the front lane before the other, into this consumer's pending entries
     /// list.
-    pub(crate) async fn take(&self, epoch: &Epoch, count: usize) -> Result<Judged<Vec<RawEntry>>, StoreError> {
-        let call = Call::default()
-            .key(&self.keys.epoch)
-            .key(&self.keys.front)
-            .key(&self.keys.input)
+    pub(crate) async fn take(&self, epoch: &Epoch, count: usize) -> Result<Judged<Taken>, StoreError> {
+        let call = Call::on(&self.keys)
             .arg(epoch.arg())
             .arg(self.consumer.as_str())
+            .arg(self.consumer.name())
             .number(count as u64)
             .number(TAKE_BYTES);
         let value = self.connection.run(&READ, call, self.timeout).await?;
         let reply = Reply::new(READ.name, &value);
         match reply.outcome()? {
             "ok" => {}
+            "paused" => return Ok(Judged::Ok(Taken::Paused)),
             "epoch" => return Ok(Judged::EpochChanged),
             _ => return Err(reply.unexpected("an outcome of read")),
         }
         let mut entries = raw_entries(Lane::Front, reply.at(1)?)?;
         entries.extend(raw_entries(Lane::Input, reply.at(2)?)?);
-        Ok(Judged::Ok(entries))
+        Ok(Judged::Ok(Taken::Entries(entries)))
     }
 
     /// Waits for one entry in each of the lanes, and returns when there is one in any.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::hello::millis;
-use super::lease::{failure, lane_after_epoch, outcomes};
+use super::lease::{failure, outcomes};
 use super::reply::Reply;
 use super::script::{Call, LIST, LOOK, REQUEUE};
 use super::{Judged, RawEntry, Store, StoreError};
@@ -35,6 +35,8 @@ pub(crate) enum Requeued {
 pub(crate) struct RequeueLimits {
     pub(crate) min_idle: Duration,
     pub(crate) max_abandonments: u32,
+    /// Zero: never.
+    pub(crate) forgive_after: Duration,
     pub(crate) dlq_max_len: u64,
 }
 
@@ -85,31 +87,22 @@ impl Store {
         ids: &[EntryId],
     ) -> Result<Judged<Vec<Requeued>>, StoreError> {
         let keys = &self.keys;
-        let mut call = Call::default()
-            .key(&keys.epoch)
-            .key(&keys.input)
-            .key(&keys.front)
-            .key(&keys.dlq)
+        let mut call = Call::on(keys)
             .arg(epoch.arg())
             .number(millis(limits.min_idle))
             .number(limits.max_abandonments.into())
+            .number(millis(limits.forgive_after))
             .number(limits.dlq_max_len)
             .number(MAX_FIELDS as u64)
             .number(MAX_ENTRY_BYTES as u64);
         for id in ids {
-            call = call
-                .key(keys.lock(id))
-                .arg(lane_after_epoch(id.lane))
-                .arg(id.id.to_string());
+            call = call.key(keys.lock(id)).arg(id.to_string());
         }
         let value = self.connection.run(&REQUEUE, call, self.timeout).await?;
         outcomes(Reply::new(REQUEUE.name, &value), ids.len(), |one| {
             Ok(Some(match one.outcome()? {
                 "requeued" => Requeued::Ok {
-                    new: EntryId {
-                        lane: Lane::Front,
-                        id: one.at(1)?.stream_id()?,
-                    },
+                    new: one.at(1)?.parsed()?,
                     idle: Duration::from_millis(one.at(2)?.number()?),
                 },
                 "dead" => Requeued::DeadLettered {
@@ -139,17 +132,15 @@ impl Store {
         batch: usize,
     ) -> Result<Judged<Listing>, StoreError> {
         let keys = &self.keys;
-        let call = Call::default()
-            .key(&keys.epoch)
-            .key(&keys.scan)
-            .key(keys.stream(lane))
+        let call = Call::on(keys)
             .arg(epoch.arg())
             .arg(self.consumer.as_str())
+            .arg(lane.as_str())
             .number(millis(gate.keep).max(1))
             .arg(cursor.unwrap_or("-"))
             .number(millis(min_idle))
             .number(batch as u64)
-            .arg(keys.lane_lock_prefix(lane))
+            .arg(keys.lock_prefix())
             .arg(if gate.respect { "1" } else { "0" });
         let value = self.connection.run(&LIST, call, self.timeout).await?;
         let reply = Reply::new(LIST.name, &value);
@@ -196,16 +187,9 @@ impl Store {
     /// Looks at entries whose locks were reported as expired. Changes nothing.
     pub(crate) async fn look(&self, epoch: &Epoch, ids: &[EntryId]) -> Result<Judged<Vec<Looked>>, StoreError> {
         let keys = &self.keys;
-        let mut call = Call::default()
-            .key(&keys.epoch)
-            .key(&keys.input)
-            .key(&keys.front)
-            .arg(epoch.arg());
+        let mut call = Call::on(keys).arg(epoch.arg());
         for id in ids {
-            call = call
-                .key(keys.lock(id))
-                .arg(lane_after_epoch(id.lane))
-                .arg(id.id.to_string());
+            call = call.key(keys.lock(id)).arg(id.to_string());
         }
         let value = self.connection.run(&LOOK, call, self.timeout).await?;
         let mut id = ids.iter();

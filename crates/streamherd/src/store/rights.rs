@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::keys::{GROUP, Keys, literal};
+use crate::keys::{GROUP, Keys};
 
 /// What a login is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
@@ -45,18 +45,10 @@ impl Role {
         }
     }
 
-    /// The pattern of the keys that it uses, in the form of an ACL rule.
-    pub(crate) fn key_rule(self, keys: &Keys) -> String {
-        match self {
-            Self::Worker | Self::Operator => format!("~{}", keys.pattern()),
-            Self::Producer => format!("~{}", literal(&keys.input)),
-        }
-    }
-
     /// The rules of the smallest login for this role: `resetkeys ~… resetchannels &… -@all +…`.
     pub(crate) fn rules(self, keys: &Keys, database: u8, which: impl Fn(Need) -> bool) -> Vec<String> {
         let rights: Vec<Right> = self.rights().filter(|right| which(right.need)).collect();
-        let mut rules = vec!["resetkeys".to_owned(), self.key_rule(keys), "resetchannels".to_owned()];
+        let mut rules = vec!["resetkeys".to_owned(), key_rule(keys), "resetchannels".to_owned()];
         if rights.iter().any(Right::is_subscription) {
             rules.push(channel_rule(keys, database));
         }
@@ -70,6 +62,11 @@ impl std::fmt::Display for Role {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// The keys of a service: every script is given all of them, whoever runs it.
+pub(crate) fn key_rule(keys: &Keys) -> String {
+    format!("~{}", keys.pattern())
 }
 
 /// The channel of the expired locks. A subscription to a pattern needs this very pattern: a wider one doesn't allow it.
@@ -147,33 +144,42 @@ const SUBSCRIBE: &str = "(a connection of its own)";
 /// Every command that the scripts and the library send, who sends it, and how to find out that it is allowed: Redis looks
 /// at the rights after the number of arguments and before everything else, so a call that can't succeed, or one on a
 /// key that doesn't exist (`$nothing`), tells. A probe must change nothing, whatever the data are.
+/// A command that can't but succeed (HSETNX, INCR) has no such probe; a script that needs one does with two others.
 #[rustfmt::skip]
 static TABLE: &[Right] = &[
-    required(W | O,     "EVALSHA", "0000000000000000000000000000000000000000 0"),
-    required(W | O,     "EVAL", "return(1) 0"),
+    required(W | P | O, "EVALSHA", "0000000000000000000000000000000000000000 0"),
+    required(W | P | O, "EVAL", "return(1) 0"),
     required(W | P,     "XADD", "$input NOMKSTREAM 0-0 f v"),
     required(W,         "XREADGROUP", "GROUP $group nobody STREAMS $nothing >"),
-    required(W | O,     "XPENDING", "$nothing $group"),
-    required(W,         "XRANGE", "$nothing - +"),
+    required(W | P | O, "XPENDING", "$nothing $group"),
+    required(W | P,     "XRANGE", "$nothing - +"),
     required(W,         "XACK", "$nothing $group 0-0"),
     required(W,         "XDEL", "$nothing 0-0"),
     required(W | O,     "XLEN", "$nothing"),
     required(W,         "XGROUP|CREATE", "$nothing $group 0"),
     required(W,         "XGROUP|DELCONSUMER", "$nothing $group nobody"),
-    required(O,         "XINFO|CONSUMERS", "$nothing $group"),
+    required(W | O,     "XINFO|CONSUMERS", "$nothing $group"),
+    required(W,         "XINFO|GROUPS", "$nothing"),
     required(W,         "GET", "$nothing"),
     required(W,         "SET", "$nothing v XX"),
     required(W,         "DEL", "$nothing"),
     required(W,         "PEXPIRE", "$nothing 1"),
     required(W,         "PTTL", "$nothing"),
-    required(W,         "HGET", "$nothing f"),
+    required(W | P,     "HGET", "$nothing f"),
     required(W,         "HMGET", "$nothing f"),
-    required(W,         "HSET", "$nothing f v f"),
-    required(W,         "HDEL", "$nothing f"),
+    required(W | P,     "HSET", "$nothing f v f"),
+    required(W | P,     "HDEL", "$nothing f"),
+    required(W,         "HKEYS", "$nothing"),
+    required(W,         "HSCAN", "$nothing 0"),
+    required(W | P,     "ZADD", "$nothing XX 0 m"),
+    required(W | P,     "ZREM", "$nothing m"),
+    required(W | P,     "ZSCORE", "$nothing m"),
+    required(W,         "ZRANGEBYSCORE", "$nothing 0 0"),
+    required(O,         "ZCARD", "$nothing"),
     required(W,         "TYPE", "$nothing"),
-    required(W,         "TIME", ""),
+    required(W | P,     "TIME", ""),
     required(W,         "PING", ""),
-    useful(W,           "SCRIPT|LOAD", "return(1)", "the first call of each script carries its text"),
+    useful(W | P | O,   "SCRIPT|LOAD", "return(1)", "the first call of each script carries its text"),
     useful(W,           "CONFIG|GET", "notify-keyspace-events", "wrong settings of the server are not noticed"),
     useful(W,           "CLIENT|UNBLOCK", "0", "a shutdown waits up to two seconds for a blocked read"),
     useful(W,           "PSUBSCRIBE", SUBSCRIBE, "orphans are found by the scan alone, a little later"),
@@ -219,7 +225,7 @@ mod tests {
     use crate::keys::Service;
 
     /// Scripts that others than workers run.
-    const SCRIPTS: [(&str, Role); 1] = [("status", Role::Operator)];
+    const SCRIPTS: [(&str, Role); 2] = [("status", Role::Operator), ("submit", Role::Producer)];
 
     /// Commands with subcommands, which the ACL names together.
     const CONTAINERS: [&str; 9] = [

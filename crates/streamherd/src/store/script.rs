@@ -6,9 +6,10 @@ use fred::types::Value;
 
 use super::connection::Connection;
 use super::error::StoreError;
+use crate::keys::Keys;
 
-/// A script is sent as a comment with its name (so that a slow log and a proxy can tell which it is), the shared part,
-/// and its own text.
+/// A script is sent as a comment with its name (so that a slow log and a proxy can tell which it is), the shared
+/// parts, and its own text.
 pub(super) struct Script {
     pub(super) name: &'static str,
     text: &'static str,
@@ -22,7 +23,7 @@ macro_rules! scripts {
             text: include_str!(concat!("lua/", $name, ".lua")),
             loaded: LazyLock::new(|| compose(&$constant)),
         };)*
-        static ALL: &[&Script] = &[$(&$constant),*];
+        pub(super) static ALL: &[&Script] = &[$(&$constant),*];
     };
 }
 
@@ -35,15 +36,24 @@ scripts! {
     REQUEUE = "requeue";
     LIST = "list";
     LOOK = "look";
+    SUBMIT = "submit";
+    PROMOTE = "promote";
+    REGISTER = "register";
+    CONSUMERS = "consumers";
+    PAUSE = "pause";
+    REAP = "reap";
+    SWEEP = "sweep";
+    SWEEP_LIVE = "sweep_live";
     DEREGISTER = "deregister";
     STATUS = "status";
 }
 
 fn compose(script: &Script) -> (String, String) {
     let body = format!(
-        "-- streamherd:{}\n{}{}",
+        "-- streamherd:{}\n{}{}{}",
         script.name,
         include_str!("lua/lib.lua"),
+        include_str!("lua/live.lua"),
         script.text
     );
     let digest = fred::util::sha1_hash(&body);
@@ -51,13 +61,20 @@ fn compose(script: &Script) -> (String, String) {
 }
 
 /// KEYS and ARGV of a call.
-#[derive(Default)]
 pub(super) struct Call {
     keys: Vec<Value>,
     args: Vec<Value>,
 }
 
 impl Call {
+    /// A call on a partition. Every script is given all of its keys, in the order in which `lib.lua` names them.
+    pub(super) fn on(keys: &Keys) -> Self {
+        Self {
+            keys: keys.all().into_iter().map(Value::from).collect(),
+            args: Vec::new(),
+        }
+    }
+
     pub(super) fn key(mut self, key: impl Into<Value>) -> Self {
         self.keys.push(key.into());
         self
@@ -83,10 +100,10 @@ impl Call {
 }
 
 impl Connection {
-    /// Loads all scripts, so that the calls that follow carry only digests. A user who may not load them still works:
+    /// Loads scripts, so that the calls that follow carry only digests. A user who may not load them still works:
     /// the first call of each then carries its text.
-    pub(super) async fn load_scripts(&self, timeout: std::time::Duration) -> Result<(), StoreError> {
-        for script in ALL {
+    pub(super) async fn load(&self, scripts: &[&Script], timeout: std::time::Duration) -> Result<(), StoreError> {
+        for script in scripts {
             let args = vec!["LOAD".into(), script.loaded.0.as_str().into()];
             match self.command("script_load", "SCRIPT", args, timeout).await {
                 Err(e) if e.is_denied() => return Ok(()),

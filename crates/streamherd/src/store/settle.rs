@@ -5,7 +5,7 @@ use super::script::{Call, DEREGISTER, SETTLE};
 use super::{Judged, Store, StoreError};
 use crate::dead_letter::DeadLetterReason;
 use crate::entry::{MAX_ENTRY_BYTES, MAX_FIELDS};
-use crate::id::{EntryId, Epoch, Lane, Token};
+use crate::id::{EntryId, Epoch, Reference, Token};
 
 /// How a lease ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,13 +40,16 @@ impl Operation {
 pub(crate) struct SettleStep {
     pub(crate) id: EntryId,
     pub(crate) token: Option<Token>,
+    /// The data stream's name, if it is known and the entry takes part in coalescing.
+    pub(crate) coalesced: Option<String>,
     pub(crate) operation: Operation,
 }
 
 /// What became of one settlement.
 #[derive(Debug)]
 pub(crate) enum SettleOutcome {
-    Ok,
+    /// With where the entry waits now, unless it is finished.
+    Ok(Option<Reference>),
     DeadLettered {
         reason: DeadLetterReason,
         trimmed: u64,
@@ -69,6 +72,9 @@ pub(crate) struct SettleLimits {
     pub(crate) dlq_max_len: u64,
 }
 
+/// Ten years; sums of it and a time stay exact in Lua.
+const LONGEST_DELAY_MS: u64 = 10 * 365 * 24 * 3600 * 1000;
+
 /// Longer error texts are cut: a dead letter is a record, not a log.
 const MAX_ERROR_BYTES: usize = 4096;
 
@@ -82,12 +88,7 @@ impl Store {
         steps: &[SettleStep],
     ) -> Result<Judged<Vec<SettleOutcome>>, StoreError> {
         let keys = &self.keys;
-        let mut call = Call::default()
-            .key(&keys.epoch)
-            .key(&keys.consumers)
-            .key(&keys.input)
-            .key(&keys.front)
-            .key(&keys.dlq)
+        let mut call = Call::on(keys)
             .arg(epoch.arg())
             .arg(self.consumer.as_str())
             .number(number)
@@ -96,28 +97,26 @@ impl Store {
             .number(MAX_FIELDS as u64)
             .number(MAX_ENTRY_BYTES as u64);
         for step in steps {
-            let lane = match step.id.lane {
-                Lane::Input => "3",
-                Lane::Front => "4",
-            };
-            let (reason, error) = match &step.operation {
-                Operation::Retry { error, .. } => ("", error.as_str()),
-                Operation::DeadLetter { reason, error } => (reason.as_str(), error.as_str()),
-                Operation::Done | Operation::Release => ("", ""),
+            let (reason, error, delay) = match &step.operation {
+                // A wait below a millisecond is one, not none.
+                Operation::Retry { error, delay } => ("", error.as_str(), delay.as_micros().div_ceil(1_000)),
+                Operation::DeadLetter { reason, error } => (reason.as_str(), error.as_str(), 0),
+                Operation::Done | Operation::Release => ("", "", 0),
             };
             call = call
                 .key(keys.lock(&step.id))
                 .arg(step.operation.name())
-                .arg(lane)
-                .arg(step.id.id.to_string())
+                .arg(step.id.to_string())
                 .arg(step.token.map(|t| self.lock_value(t)).unwrap_or_default())
+                .arg(step.coalesced.as_deref().unwrap_or_default())
                 .arg(reason)
-                .arg(cut(error, MAX_ERROR_BYTES));
+                .arg(cut(error, MAX_ERROR_BYTES))
+                .number(u64::try_from(delay).unwrap_or(u64::MAX).min(LONGEST_DELAY_MS));
         }
         let value = self.connection.run(&SETTLE, call, self.timeout).await?;
         super::lease::outcomes(Reply::new(SETTLE.name, &value), steps.len(), |one| {
             Ok(Some(match one.outcome()? {
-                "ok" => SettleOutcome::Ok,
+                "ok" => SettleOutcome::Ok(one.at(1).ok().map(Reply::parsed).transpose()?),
                 "dead" => SettleOutcome::DeadLettered {
                     reason: one.at(2)?.parsed()?,
                     trimmed: one.at(3)?.number()?,
@@ -133,11 +132,7 @@ impl Store {
 
     /// Removes this consumer from the groups if nothing is pending under its name.
     pub(crate) async fn deregister(&self) -> Result<u64, StoreError> {
-        let call = Call::default()
-            .key(&self.keys.consumers)
-            .key(&self.keys.input)
-            .key(&self.keys.front)
-            .arg(self.consumer.as_str());
+        let call = Call::on(&self.keys).arg(self.consumer.as_str());
         let value = self.connection.run(&DEREGISTER, call, self.timeout).await?;
         Reply::new(DEREGISTER.name, &value).at(1)?.number()
     }

@@ -5,7 +5,9 @@ use super::words::{shell, shell_word};
 use super::{Verdict, judge};
 use crate::id::StreamId;
 use crate::keys::{Keys, Service};
-use crate::store::{Answer, Clock, Facts, KeyFact, LaneFact, Need, Place, Refusal, Role, ServiceFacts, channel_rule};
+use crate::store::{
+    Answer, Clock, Facts, KeyFact, LaneFact, Need, Place, Refusal, Role, ServiceFacts, channel_rule, key_rule,
+};
 
 const NOW: u64 = 1_795_000_000_000_000;
 const MIN_IDLE: Duration = Duration::from_millis(6_500);
@@ -45,7 +47,7 @@ fn healthy() -> Facts {
             user: "app".to_owned(),
             service: "orders".to_owned(),
             role,
-            key_rule: role.key_rule(&keys),
+            key_rule: key_rule(&keys),
             channel_rule: channel_rule(&keys, 0),
             smallest: role.rules(&keys, 0, |need| need == Need::Required),
         },
@@ -78,7 +80,7 @@ fn healthy() -> Facts {
             keys: vec![
                 key(&keys.input, "stream", "stream"),
                 key(&keys.front, "stream", "stream"),
-                key(&keys.epoch, "string", "string"),
+                key(&keys.input.replace("input", "epoch"), "string", "string"),
             ],
             lanes: vec![
                 LaneFact {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Reader, Slots};
+use super::{Reader, Reserved};
 use crate::id::{EntryId, Lane};
 use crate::store::{Operation, StoreError};
 
@@ -14,7 +14,7 @@ impl Reader {
     /// reply was lost. It asks on the read connection, behind any read that is still on its way there, and between two
     /// reads, so that it can't overtake one. (A read on its way over a connection that was replaced it can overtake; what
     /// that one assigns is found by the next audit, or by a scan.)
-    pub(super) async fn audit(&mut self, slots: &mut Slots) -> Result<(), StoreError> {
+    pub(super) async fn audit(&mut self, slots: &mut Reserved) -> Result<(), StoreError> {
         let mut found = Vec::new();
         for id in self.unknown().await? {
             let room = found.len() < slots.len();

@@ -6,12 +6,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::handle::WeakHandle;
-use super::{Complaints, Core};
+use super::{Complaints, Core, Slot};
 use crate::backoff::Backoff;
 use crate::clock::Moment;
 use crate::dead_letter::DeadLetterReason;
@@ -20,7 +19,7 @@ use crate::id::Lane;
 use crate::lease::Lease;
 use crate::lock::Held;
 use crate::notification::Notification;
-use crate::store::{Acquired, Endpoint, Judged, Operation, RawEntry, Store, StoreError};
+use crate::store::{Acquired, Endpoint, Judged, Operation, RawEntry, Store, StoreError, Taken};
 
 /// A server that stops while a read is blocked is not noticed by the client library, so a connection that times out
 /// twice is replaced.
@@ -28,6 +27,8 @@ const TIMEOUTS_BEFORE_A_NEW_CONNECTION: u32 = 2;
 
 /// How long work handed out before waits at most for a worker whose only free slot waits for new work.
 const ONE_SLOT_WAIT: Duration = Duration::from_millis(200);
+/// How long a paused worker waits before it asks again.
+const PAUSED_LOOK: Duration = Duration::from_millis(500);
 const KNOCK: Duration = Duration::from_millis(20);
 /// Between two requests to unblock where they are refused or not answered.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -45,7 +46,7 @@ pub(crate) struct Reader {
     complaints: Complaints,
 }
 
-type Slots = VecDeque<OwnedSemaphorePermit>;
+type Reserved = VecDeque<Slot>;
 
 impl Reader {
     pub(crate) const fn new(core: Arc<Core>, endpoint: Endpoint, store: Store, alive: WeakHandle, now: Moment) -> Self {
@@ -71,7 +72,10 @@ impl Reader {
             let slots = tokio::select! {
                 biased;
                 () = self.leaving() => break,
-                slots = self.reserve() => slots,
+                slots = async {
+                    self.unless_paused().await;
+                    self.reserve().await
+                } => slots,
             };
             let Some(slots) = slots else { break };
             if reconnects.happened() {
@@ -99,20 +103,25 @@ impl Reader {
         self.store.connection.close(Duration::from_millis(200)).await;
     }
 
+    /// Waits while this worker is paused, and looks again now and then: whoever takes a pause back doesn't know who waits.
+    async fn unless_paused(&self) {
+        if self.core.pause.is_set() {
+            let _ = tokio::time::timeout(PAUSED_LOOK, self.core.pause.over()).await;
+        }
+    }
+
     /// At least one free slot, and as many more as are free, up to a batch.
-    async fn reserve(&self) -> Option<Slots> {
+    async fn reserve(&self) -> Option<Reserved> {
         let slots = &self.core.slots;
-        let mut reserved = Slots::from([Arc::clone(slots).acquire_owned().await.ok()?]);
+        let mut reserved = Reserved::from([slots.take().await?]);
         while reserved.len() < self.core.settings.read_batch {
-            let Ok(one) = Arc::clone(slots).try_acquire_owned() else {
-                break;
-            };
+            let Some(one) = slots.try_take() else { break };
             reserved.push_back(one);
         }
         Some(reserved)
     }
 
-    async fn round(&mut self, mut slots: Slots) -> Result<(), StoreError> {
+    async fn round(&mut self, mut slots: Reserved) -> Result<(), StoreError> {
         let health = self.core.settings.health_interval;
         if self.audit_due || (!health.is_zero() && self.audited.elapsed() >= health) {
             self.core.hello(&self.store).await?;
@@ -137,8 +146,16 @@ impl Reader {
     async fn read(&mut self, free: usize) -> Result<Vec<RawEntry>, StoreError> {
         let (epoch, _) = self.core.session.current();
         match self.store.take(&epoch, free).await? {
-            Judged::Ok(entries) if entries.is_empty() => {}
-            Judged::Ok(entries) => return Ok(entries),
+            Judged::Ok(Taken::Paused) => {
+                self.core.paused(true);
+                return Ok(Vec::new());
+            }
+            Judged::Ok(Taken::Entries(entries)) => {
+                self.core.paused(false);
+                if !entries.is_empty() {
+                    return Ok(entries);
+                }
+            }
             Judged::EpochChanged => {
                 self.audit_due = true;
                 self.core.hello(&self.store).await?;
@@ -187,9 +204,10 @@ impl Reader {
     }
 
     /// Makes leases of what was read. What fails stays pending under this name, and the next audit looks again.
-    async fn admit(&mut self, entries: Vec<RawEntry>, slots: &mut Slots) -> Result<(), StoreError> {
+    async fn admit(&mut self, entries: Vec<RawEntry>, slots: &mut Reserved) -> Result<(), StoreError> {
         let core = &self.core;
         let leaving = core.closing.is_cancelled() || core.outbox.is_closed();
+        slots.truncate(entries.len());
         let mut readable = Vec::new();
         for raw in entries {
             core.metrics.read(raw.id.lane);
@@ -198,11 +216,9 @@ impl Reader {
                 // same token, and nobody would renew the first.
                 continue;
             }
-            if leaving {
-                core.hand_back(raw.id, None, Operation::Release, None);
-                continue;
-            }
-            let Some(slot) = slots.pop_front() else {
+            // A slot may be reserved that is not there any more.
+            let slot = slots.pop_front().filter(|_| !leaving && !core.slots.exceeded());
+            let Some(slot) = slot else {
                 core.hand_back(raw.id, None, Operation::Release, None);
                 continue;
             };
@@ -259,6 +275,10 @@ impl Reader {
                 }
                 // Re-queued while this worker stood still between its read and its lock: somebody else's now.
                 Acquired::Gone => {}
+                Acquired::Paused => {
+                    core.paused(true);
+                    core.hand_back(entry.id, None, Operation::Release, None);
+                }
                 // Its owner lives. If it dies, its lock expires and the scan finds the entry.
                 Acquired::Held => {}
                 Acquired::Failed(e) => {
@@ -268,7 +288,7 @@ impl Reader {
                 }
             }
         }
-        core.metrics.slots_free(core.slots.available_permits());
+        core.metrics.slots_free(core.slots.free());
         failed.map_or(Ok(()), Err)
     }
 

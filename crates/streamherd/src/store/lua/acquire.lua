@@ -1,15 +1,18 @@
--- KEYS  epoch control input front, then a lock per entry
--- ARGV  epoch, consumer, ttl ms, then lane (3 or 4, its index in KEYS) and stream id per entry
+-- KEYS  those of the partition, then a lock per entry
+-- ARGV  epoch, consumer, its name, ttl ms, then the entries
 -- Between the read and this, a stalled worker may have lost an entry to a peer; only what is still pending for it
 -- becomes a lease. "Already my value" makes a call whose reply was lost repeatable.
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'epoch'} end
-local consumer, ttl = ARGV[2], ARGV[3]
+if redis.call('GET', EPOCH) ~= ARGV[1] then return {'epoch'} end
+local consumer, ttl = ARGV[2], ARGV[4]
 local mine = consumer .. ':'
-local token = tonumber(redis.call('HGET', KEYS[2], 'token')) or 0
+-- Asked here once more: a read that was blocked when the pause came has taken an entry after it.
+local pause = paused(consumer, ARGV[3])
+local token = tonumber(redis.call('HGET', CONTROL, 'token')) or 0
 local drawn = false
 local now = now_us()
 
-local function acquire(lock, stream, id)
+local function acquire(lock, ref)
+  local stream, id = place(ref)
   local p = pending(stream, id)
   if not p or p[2] ~= consumer then return {'gone'} end
   local held = lock_value(lock)
@@ -18,6 +21,7 @@ local function acquire(lock, stream, id)
     return {'ok', string.sub(held, #mine + 1)}
   end
   if alive(lock) then return {'held'} end
+  if pause then return {'paused'} end
   token = math.max(token + 1, now)
   drawn = true
   redis.call('SET', lock, mine .. whole(token), 'PX', ttl)
@@ -25,9 +29,8 @@ local function acquire(lock, stream, id)
 end
 
 local result = {'ok'}
-for i = 5, #KEYS do
-  local at = 4 + (i - 5) * 2
-  result[#result + 1] = outcome(acquire, KEYS[i], KEYS[tonumber(ARGV[at])], ARGV[at + 1])
+for i = LOCKS + 1, #KEYS do
+  result[#result + 1] = outcome(acquire, KEYS[i], ARGV[4 + i - LOCKS])
 end
-if drawn then redis.call('HSET', KEYS[2], 'token', whole(token)) end
+if drawn then redis.call('HSET', CONTROL, 'token', whole(token)) end
 return result

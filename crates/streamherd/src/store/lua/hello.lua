@@ -1,8 +1,8 @@
--- KEYS  input front epoch control dlq consumers scan, and a lock that can't exist
+-- KEYS  those of the partition, and a lock that can't exist
 -- ARGV  a fresh epoch, lock_ttl ms, min_idle ms (0: does not scan)
 -- Makes the group and the epoch where either is missing. Whoever creates the group writes a fresh epoch in the same
 -- step: a group without one would let workers go on with leases that the new group knows nothing of.
-local expected = {'stream', 'stream', 'string', 'hash', 'stream', 'hash', 'string'}
+local expected = {'string', 'hash', 'stream', 'stream', 'stream', 'zset', 'hash', 'hash', 'hash', 'string'}
 for i, wanted in ipairs(expected) do
   local key = KEYS[i]
   local found = redis.call('TYPE', key).ok
@@ -13,9 +13,9 @@ end
 
 -- A user who may add but not acknowledge would multiply every orphan. So what the other scripts need is tried here on
 -- things that don't exist, and whoever lacks a right does not start.
-local nothing = KEYS[8]
-redis.call('XACK', KEYS[1], GROUP, '0-0')
-redis.call('XDEL', KEYS[1], '0-0')
+local nothing = KEYS[LOCKS + 1]
+redis.call('XACK', INPUT, GROUP, '0-0')
+redis.call('XDEL', INPUT, '0-0')
 redis.call('DEL', nothing)
 redis.call('PEXPIRE', nothing, 1)
 redis.call('PTTL', nothing)
@@ -26,11 +26,17 @@ local pends = redis.pcall('XPENDING', nothing, GROUP)
 if not string.find(pends.err or '', 'NOGROUP', 1, true) then return pends end
 redis.call('SET', nothing, '', 'XX')
 redis.call('XADD', nothing, 'NOMKSTREAM', '*', 'f', 'v')
+redis.call('ZADD', nothing, 'XX', 0, 'm')
+redis.call('ZREM', nothing, 'm')
+redis.call('ZSCORE', nothing, 'm')
+redis.call('ZRANGEBYSCORE', nothing, 0, 0)
+redis.call('HGET', nothing, 'f')
+redis.call('HDEL', nothing, 'f')
 
 -- The fleet's largest lock_ttl, forgotten when no worker that uses it has said hello for a while.
-local now = math.floor(now_us() / 1000)
+local now = now_ms()
 local ttl, min_idle = tonumber(ARGV[2]), tonumber(ARGV[3])
-local stored = redis.call('HMGET', KEYS[4], 'lock_ttl', 'lock_ttl_until')
+local stored = redis.call('HMGET', CONTROL, 'lock_ttl', 'lock_ttl_until')
 local largest = tonumber(stored[1]) or 0
 if (tonumber(stored[2]) or 0) < now then largest = 0 end
 if min_idle > 0 and largest > min_idle then
@@ -38,20 +44,20 @@ if min_idle > 0 and largest > min_idle then
 end
 
 local created = false
-for i = 1, 2 do
-  local r = redis.pcall('XGROUP', 'CREATE', KEYS[i], GROUP, '0', 'MKSTREAM')
+for _, stream in ipairs({INPUT, FRONT}) do
+  local r = redis.pcall('XGROUP', 'CREATE', stream, GROUP, '0', 'MKSTREAM')
   if not r.err then
     created = true
   elseif not string.find(r.err, 'BUSYGROUP', 1, true) then
     return r
   end
 end
-local epoch = redis.call('GET', KEYS[3])
+local epoch = redis.call('GET', EPOCH)
 if created or not epoch then
   epoch = ARGV[1]
-  redis.call('SET', KEYS[3], epoch)
+  redis.call('SET', EPOCH, epoch)
 end
 if ttl >= largest then
-  redis.call('HSET', KEYS[4], 'lock_ttl', ttl, 'lock_ttl_until', whole(now + math.max(600000, 10 * ttl)))
+  redis.call('HSET', CONTROL, 'lock_ttl', ttl, 'lock_ttl_until', whole(now + math.max(600000, 10 * ttl)))
 end
 return {'ok', epoch}

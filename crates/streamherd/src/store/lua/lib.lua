@@ -1,7 +1,21 @@
 -- What all scripts share; each is sent as its name, this text and its own.
 -- Every batch script keeps the order guard, read, write the new, acknowledge the old: a script that raises keeps what
 -- it wrote so far, so whatever goes wrong in between leaves the old entry pending and nothing lost.
+-- All keys of a partition, the same in every script; locks follow them where a script has to do with some.
+local EPOCH, CONTROL, INPUT, FRONT, DLQ, DELAYED, BODIES, LIVE, CONSUMERS, SCAN = unpack(KEYS, 1, 10)
+local LOCKS = 10
 local GROUP = 'workers'
+
+-- The stream and the stream id behind an entry's text form.
+local function place(ref)
+  local id = string.match(ref, '^front:(.+)$')
+  if id then return FRONT, id end
+  return INPUT, ref
+end
+
+local function ref_in(stream, id)
+  return stream == FRONT and 'front:' .. id or id
+end
 
 local function now_us()
   local t = redis.call('TIME')
@@ -10,6 +24,10 @@ end
 
 local function whole(n)
   return string.format('%.0f', n)
+end
+
+local function now_ms()
+  return math.floor(now_us() / 1000)
 end
 
 -- A lock without a time to live would hold its entry for ever, so it counts as absent; one of another type counts by
@@ -42,6 +60,14 @@ local function is_mine(lock, value, stream, id, consumer)
   end
   local p = pending(stream, id)
   return p ~= nil and p[2] == consumer
+end
+
+-- Whether the service, this consumer, or all consumers of its name are to take no new work.
+local function paused(consumer, name)
+  for _, pause in ipairs(redis.call('HMGET', CONTROL, 'paused', 'paused:' .. consumer, 'paused:' .. name)) do
+    if pause then return true end
+  end
+  return false
 end
 
 -- The flat list of fields and values, or nil where the body is gone.
@@ -107,6 +133,13 @@ local function counted(fields, id, failed, abandoned)
   return names, values, failures, abandonments
 end
 
+-- The abandonments so far taken back.
+local function forgive(fields)
+  local left = counter(fields, '_retry_count') - counter(fields, '_sh_abandonments')
+  local names = {'_retry_count', '_sh_abandonments'}
+  return with(fields, names, {_retry_count = tostring(math.max(left, 0)), _sh_abandonments = '0'})
+end
+
 -- Lua can't pass more than about 3,990 fields to a command, so an entry above the limits travels in one field. What a
 -- re-queue adds doesn't count against an entry that was within the limits when it was submitted.
 local function fits(fields, max_fields, max_bytes)
@@ -117,22 +150,22 @@ local function fits(fields, max_fields, max_bytes)
 end
 
 -- Adds a dead letter and says so: {'dead', its id, reason, how many older ones were trimmed for it}.
-local function bury(dlq, max_len, fields, names, values, fit, letter)
+local function bury(max_len, fields, names, values, fit, letter)
   for name, value in pairs(letter) do
     names[#names + 1] = name
     values[name] = value
   end
   names[#names + 1] = '_sh_at'
-  values._sh_at = whole(now_us() / 1000)
+  values._sh_at = whole(now_ms())
   local record = with(fit and fields or {'_sh_packed', cmsgpack.pack(fields)}, names, values)
-  local before = redis.call('XLEN', dlq)
+  local before = redis.call('XLEN', DLQ)
   local id
   if max_len > 0 then
-    id = redis.call('XADD', dlq, 'MAXLEN', '~', max_len, '*', unpack(record))
+    id = redis.call('XADD', DLQ, 'MAXLEN', '~', max_len, '*', unpack(record))
   else
-    id = redis.call('XADD', dlq, '*', unpack(record))
+    id = redis.call('XADD', DLQ, '*', unpack(record))
   end
-  return {'dead', id, letter._sh_reason, before + 1 - redis.call('XLEN', dlq)}
+  return {'dead', id, letter._sh_reason, before + 1 - redis.call('XLEN', DLQ)}
 end
 
 local function finish(stream, id, lock)
@@ -141,18 +174,20 @@ local function finish(stream, id, lock)
   redis.call('DEL', lock)
 end
 
--- The body of an entry that is to be put somewhere else; or nil and the outcome: gone, and what is left tidied away, or
--- enough moved for one call.
-local budget = 4 * 1024 * 1024
-local function body_to_move(stream, id, lock)
-  if budget <= 0 then return nil, {'later'} end
-  local fields = body(stream, id)
-  if not fields then
-    finish(stream, id, lock)
-    return nil, {'vanished'}
+-- Takes a consumer's name out of both groups and out of the registry, unless something is pending under it. Returns how
+-- much is. DELCONSUMER destroys pending entries, so it runs only in the step that saw there are none; a consumer that is
+-- alive after all is made again by its next read.
+local function remove_consumer(consumer)
+  local left = 0
+  for _, stream in ipairs({INPUT, FRONT}) do
+    local p = redis.pcall('XPENDING', stream, GROUP, '-', '+', 1, consumer)
+    if not p.err then left = left + #p end
   end
-  budget = budget - size(fields)
-  return fields
+  if left > 0 then return left end
+  for _, stream in ipairs({INPUT, FRONT}) do redis.pcall('XGROUP', 'DELCONSUMER', stream, GROUP, consumer) end
+  redis.call('HDEL', CONSUMERS, consumer, consumer .. ':last')
+  redis.call('HDEL', CONTROL, 'paused:' .. consumer)
+  return 0
 end
 
 -- Redis 7 raises tables, Redis 6.2 strings.

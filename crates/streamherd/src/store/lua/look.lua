@@ -1,10 +1,11 @@
--- KEYS  epoch input front, then a lock per entry
--- ARGV  epoch, then lane (2 or 3) and stream id per entry
+-- KEYS  those of the partition, then a lock per entry
+-- ARGV  epoch, then the entries
 -- What an expiry notification is worth: the entry, if it is still pending and its lock still absent.
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'epoch'} end
+if redis.call('GET', EPOCH) ~= ARGV[1] then return {'epoch'} end
 
-local function look(lock, stream, id)
+local function look(lock, ref)
   if alive(lock) then return {'alive'} end
+  local stream, id = place(ref)
   local p = pending(stream, id)
   if not p then return {'gone'} end
   local fields = body(stream, id)
@@ -13,8 +14,7 @@ local function look(lock, stream, id)
 end
 
 local result = {'ok'}
-for i = 4, #KEYS do
-  local at = 2 + (i - 4) * 2
-  result[#result + 1] = outcome(look, KEYS[i], KEYS[tonumber(ARGV[at])], ARGV[at + 1])
+for i = LOCKS + 1, #KEYS do
+  result[#result + 1] = outcome(look, KEYS[i], ARGV[1 + i - LOCKS])
 end
 return result

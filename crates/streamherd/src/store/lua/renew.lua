@@ -1,14 +1,15 @@
--- KEYS  epoch input front, then a lock per lease
--- ARGV  epoch, consumer, ttl ms, then lane (2 or 3), stream id and lock value per lease
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'epoch'} end
+-- KEYS  those of the partition, then a lock per lease
+-- ARGV  epoch, consumer, ttl ms, then entry and lock value per lease
+if redis.call('GET', EPOCH) ~= ARGV[1] then return {'epoch'} end
 local consumer, ttl = ARGV[2], ARGV[3]
 
-local function renew(lock, stream, id, value)
+local function renew(lock, ref, value)
   if lock_value(lock) == value then
     redis.call('PEXPIRE', lock, ttl)
     return 'kept'
   end
   if alive(lock) then return 'lost' end
+  local stream, id = place(ref)
   local p = pending(stream, id)
   if not p then return 'gone' end
   if p[2] ~= consumer then return 'lost' end
@@ -17,8 +18,8 @@ local function renew(lock, stream, id, value)
 end
 
 local result = {'ok'}
-for i = 4, #KEYS do
-  local at = 4 + (i - 4) * 3
-  result[#result + 1] = outcome(renew, KEYS[i], KEYS[tonumber(ARGV[at])], ARGV[at + 1], ARGV[at + 2])
+for i = LOCKS + 1, #KEYS do
+  local at = 4 + (i - LOCKS - 1) * 2
+  result[#result + 1] = outcome(renew, KEYS[i], ARGV[at], ARGV[at + 1])
 end
 return result

@@ -1,0 +1,105 @@
+//! Queues delayed entries when they are due: on every worker, also where scanning is off.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::backoff::jittered;
+use crate::runtime::{Complaints, Core};
+use crate::store::{Judged, PromoteOutcome, StoreError};
+
+/// Entries per script call: about 2 ms of Redis.
+const PER_CALL: usize = 100;
+
+pub(crate) struct Promoter {
+    core: Arc<Core>,
+    stop: CancellationToken,
+}
+
+impl Promoter {
+    pub(crate) const fn new(core: Arc<Core>, stop: CancellationToken) -> Self {
+        Self { core, stop }
+    }
+
+    /// Looks at once, then at each scan interval, and whenever something is due that this process knows of.
+    pub(crate) async fn run(self) {
+        let recovery = &self.core.settings.recovery;
+        let interval = if recovery.scan_interval.is_zero() {
+            Duration::from_secs(1)
+        } else {
+            recovery.scan_interval
+        };
+        let mut complaints = Complaints::new();
+        loop {
+            let span = tracing::debug_span!("promote", service = %self.core.settings.service);
+            let promoted = tokio::select! {
+                () = self.stop.cancelled() => return,
+                promoted = self.promote().instrument(span) => promoted,
+            };
+            match promoted {
+                Ok(next) => {
+                    complaints.settled("delayed entries are queued again");
+                    self.core.due.known(next);
+                }
+                Err(e) => complaints.about(&e, "delayed entries can't be queued; trying again"),
+            }
+            // Never later than the interval, as most of what is delayed was delayed by others.
+            let tick = jittered(
+                interval.mul_f64(1.0 - recovery.jitter),
+                recovery.jitter,
+                &mut rand::rng(),
+            );
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(tick) => {}
+                () = self.core.due.arrives() => {}
+            }
+        }
+    }
+
+    /// Queues all that is due, and says how long until there is more.
+    async fn promote(&self) -> Result<Option<Duration>, StoreError> {
+        let core = &self.core;
+        let mut failed = 0;
+        loop {
+            let (epoch, _) = core.session.current();
+            let limit = core.settings.recovery.dlq_max_len;
+            let promoted = match core.store.promote(&epoch, PER_CALL, failed, limit).await? {
+                Judged::Ok(promoted) => promoted,
+                Judged::EpochChanged => {
+                    core.hello(&core.store).await?;
+                    return Ok(None);
+                }
+            };
+            let (seen, mut queued) = (promoted.outcomes.len(), 0);
+            for outcome in promoted.outcomes {
+                match outcome {
+                    PromoteOutcome::Ok(id) => {
+                        queued += 1;
+                        tracing::debug!(entry = %id, "a delayed entry was due");
+                    }
+                    PromoteOutcome::DeadLettered { id, reason, trimmed } => core.dead_lettered(id, reason, trimmed),
+                    PromoteOutcome::Vanished => {
+                        core.metrics.vanished();
+                        tracing::warn!(
+                            service = %core.settings.service,
+                            "a delayed entry had no body: another program deleted it"
+                        );
+                    }
+                    PromoteOutcome::Later => {}
+                    PromoteOutcome::Failed(e) => {
+                        // Stepped over, so that it doesn't keep others from their turn.
+                        failed += 1;
+                        tracing::warn!(error = %e, "a delayed entry could not be queued; trying again");
+                    }
+                }
+            }
+            core.metrics.promoted(queued);
+            if seen < PER_CALL {
+                return Ok(promoted.next);
+            }
+        }
+    }
+}

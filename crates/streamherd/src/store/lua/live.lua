@@ -1,0 +1,163 @@
+-- Follows lib.lua in every script: entries that wait, and data streams that are wanted again while they exist.
+
+-- T:live[name] = {reference, fields and due time of the run that is wanted after this one}: a data stream that
+-- is queued, delayed or held exists once, and a submit that comes meanwhile is one more run, or none where the run that
+-- waits will do. An entry takes part if its field _sh_live holds its name; raw XADDs by others don't.
+local function live_of(name)
+  local packed = redis.call('HGET', LIVE, name)
+  if not packed then return nil end
+  local ok, live = pcall(cmsgpack.unpack, packed)
+  if ok and type(live) == 'table' and type(live[1]) == 'string' then return live end
+end
+
+local function set_live(name, ref, wanted, due)
+  redis.call('HSET', LIVE, name, cmsgpack.pack(wanted and {ref, wanted, due} or {ref}))
+end
+
+-- Puts fields where they wait: in a stream at once, or until they are due. Returns the reference.
+local function put(fields, stream, due)
+  local now = now_ms()
+  if due <= now then return ref_in(stream, redis.call('XADD', stream, '*', unpack(fields))) end
+  -- Beyond any sequence number that a stream gives within a millisecond, as both stand in _sh_origin.
+  local drawn = (tonumber(redis.call('HGET', CONTROL, 'delayed')) or 1000000000) + 1
+  redis.call('HSET', CONTROL, 'delayed', whole(drawn))
+  local id = whole(now) .. '-' .. whole(drawn)
+  fields = with(fields, {'_sh_origin', '_sh_first_seen'}, {
+    _sh_origin = field(fields, '_sh_origin') or id,
+    _sh_first_seen = field(fields, '_sh_first_seen') or whole(now),
+  })
+  redis.call('HSET', BODIES, id, cmsgpack.pack({stream == FRONT and 'front' or 'input', fields}))
+  redis.call('ZADD', DELAYED, whole(due), id)
+  return 'delayed:' .. id
+end
+
+-- The stream a delayed entry goes to and its fields; nil where another program has spoilt or removed them.
+local function delayed_body(id)
+  local packed = redis.call('HGET', BODIES, id)
+  if not packed then return nil end
+  local ok, stored = pcall(cmsgpack.unpack, packed)
+  if ok and type(stored) == 'table' and type(stored[2]) == 'table' and #stored[2] > 0 then
+    return stored[1] == 'front' and FRONT or INPUT, stored[2]
+  end
+end
+
+local function forget_delayed(id)
+  redis.call('ZREM', DELAYED, id)
+  redis.call('HDEL', BODIES, id)
+end
+
+-- Queues a delayed entry. Returns its reference.
+local function promoted(id, stream, fields)
+  local ref = put(fields, stream, 0)
+  forget_delayed(id)
+  return ref
+end
+
+-- Has a delayed entry wait no longer than until `due`. Returns its reference.
+local function due_at(ref, due)
+  local id = string.match(ref, '^delayed:(.+)$')
+  if due > now_ms() then
+    redis.call('ZADD', DELAYED, 'XX', whole(due), id)
+    return ref
+  end
+  return promoted(id, delayed_body(id))
+end
+
+-- What a live reference stands for: its fields, 'held', 'queued' or 'delayed', and when it is due. Nil where it stands for
+-- nothing any more, whoever removed that: a stale reference never keeps a name from being queued.
+local function referent(name, ref)
+  local delayed = string.match(ref, '^delayed:(.+)$')
+  if delayed then
+    local due = redis.call('ZSCORE', DELAYED, delayed)
+    local _, fields = delayed_body(delayed)
+    if due and fields then return fields, 'delayed', tonumber(due) end
+    return nil
+  end
+  local stream, id = place(ref)
+  local fields = body(stream, id)
+  if not fields or field(fields, '_sh_live') ~= name then return nil end
+  -- Without a group nothing was ever handed out.
+  local held, record = pcall(pending, stream, id)
+  return fields, held and record and 'held' or 'queued', 0
+end
+
+-- A stream waits until `due` (0: queued) and is wanted again, and was already wanted at `older_due` with info that this wish
+-- replaces. Returns when it is due now, and what is wanted after that, and when: a run that has yet to begin serves every
+-- wish for the same info that is not for a later time; of delayed wishes the earliest counts.
+local function merge(fields, due, wanted, wanted_due, older_due)
+  older_due = older_due or math.huge
+  local same = field(wanted, 'lbs-input') == field(fields, 'lbs-input')
+  if due > 0 then
+    due = math.min(due, wanted_due)
+    if same then return due end
+  elseif same then
+    local now = now_ms()
+    if wanted_due <= now then wanted_due = math.huge end
+    if older_due <= now then older_due = math.huge end
+    if wanted_due == math.huge and older_due == math.huge then return due end
+  end
+  return due, wanted, math.min(wanted_due, older_due)
+end
+
+-- Queues what was handed out before and takes its reference along, with what is wanted after it.
+local function put_back(fields, ref, due)
+  local name = field(fields, '_sh_live')
+  local live = name and live_of(name)
+  if not live or live[1] ~= ref then return put(fields, FRONT, due) end
+  local wanted, wanted_due
+  if live[2] then due, wanted, wanted_due = merge(fields, due, live[2], live[3]) end
+  local new = put(fields, FRONT, due)
+  set_live(name, new, wanted, wanted_due)
+  return new
+end
+
+-- Queues a stream that is not queued, delayed or held yet, or notes that it is wanted again: {'new' or 'coalesced',
+-- reference}.
+local function want(name, fields, due)
+  local live = live_of(name)
+  local older_due = live and live[2] and live[3] or math.huge
+  local first, state, first_due
+  if live then first, state, first_due = referent(name, live[1]) end
+  if not first then
+    local ref = put(fields, INPUT, math.min(due, older_due))
+    set_live(name, ref)
+    return {'new', ref}
+  end
+  local ref = live[1]
+  if state == 'held' then
+    set_live(name, ref, fields, math.min(due, older_due))
+    return {'coalesced', ref}
+  end
+  local wanted, wanted_due
+  first_due, wanted, wanted_due = merge(first, first_due, fields, due, older_due)
+  if state == 'delayed' then ref = due_at(ref, first_due) end
+  set_live(name, ref, wanted, wanted_due)
+  return {'coalesced', ref}
+end
+
+-- The entry is at its end, and the run that was wanted after it is queued, with counters of its own.
+local function ended(name, ref)
+  if not name or name == '' then return end
+  local live = live_of(name)
+  if not live or live[1] ~= ref then return end
+  if live[2] then
+    set_live(name, put(live[2], INPUT, live[3]))
+  else
+    redis.call('HDEL', LIVE, name)
+  end
+end
+
+-- The body of an entry that is to be put somewhere else; or nil and the outcome: gone, and what is left tidied away, or
+-- enough moved for one call.
+local budget = 4 * 1024 * 1024
+local function body_to_move(stream, id, lock, name)
+  if budget <= 0 then return nil, {'later'} end
+  local fields = body(stream, id)
+  if not fields then
+    ended(name, ref_in(stream, id))
+    finish(stream, id, lock)
+    return nil, {'vanished'}
+  end
+  budget = budget - size(fields)
+  return fields
+end

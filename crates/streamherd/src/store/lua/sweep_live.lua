@@ -1,0 +1,28 @@
+-- KEYS  those of the partition
+-- ARGV  epoch, most names
+-- References to what another program has removed: where the name was wanted again it is queued, else it is forgotten.
+-- Goes on where the last call ended, whoever made that.
+if redis.call('GET', EPOCH) ~= ARGV[1] then return {'epoch'} end
+local start = now_us()
+local cursor = redis.call('HGET', CONTROL, 'live_cursor') or '0'
+local page = redis.call('HSCAN', LIVE, cursor, 'COUNT', ARGV[2])
+
+local function mend(name)
+  local live = live_of(name)
+  if live and referent(name, live[1]) then return {'ok'} end
+  if live and live[2] then
+    set_live(name, put(live[2], INPUT, live[3]))
+    return {'requeued'}
+  end
+  redis.call('HDEL', LIVE, name)
+  return {'forgotten'}
+end
+
+local requeued, forgotten = 0, 0
+for i = 1, #page[2], 2 do
+  local answer = outcome(mend, page[2][i])[1]
+  if answer == 'requeued' then requeued = requeued + 1 end
+  if answer == 'forgotten' then forgotten = forgotten + 1 end
+end
+redis.call('HSET', CONTROL, 'live_cursor', page[1])
+return {'ok', page[1] == '0' and 1 or 0, requeued, forgotten, whole(now_us() - start)}

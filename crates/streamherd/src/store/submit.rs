@@ -1,0 +1,155 @@
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fred::interfaces::{ClientLike as _, StreamsInterface};
+use fred::types::Value;
+
+use super::connection::options;
+use super::hello::millis;
+use super::reply::Reply;
+use super::script::{Call, PROMOTE, SUBMIT};
+use super::{Judged, Store, StoreError};
+use crate::dead_letter::DeadLetterReason;
+use crate::entry::INPUT_FIELD;
+use crate::id::{EntryId, Epoch, Lane, Reference};
+
+/// When a submitted stream is to be handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    Now,
+    /// After this time, by the clock of Redis.
+    After(Duration),
+    /// At this time, compared with the clock of Redis.
+    At(SystemTime),
+}
+
+/// What became of a submit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Submitted {
+    /// It is on the queue as this.
+    New(Reference),
+    /// The data stream was queued, delayed or held already, as this, and will be worked on once more if it has to be.
+    Coalesced(Reference),
+}
+
+impl Submitted {
+    /// Where the data stream waits or is held, whichever submit put it there.
+    #[must_use]
+    pub const fn reference(&self) -> Reference {
+        match *self {
+            Self::New(reference) | Self::Coalesced(reference) => reference,
+        }
+    }
+}
+
+/// What became of due entries.
+#[derive(Debug)]
+pub(crate) struct Promoted {
+    pub(crate) outcomes: Vec<PromoteOutcome>,
+    /// How long until the next entry is due; [`None`] where there is none.
+    pub(crate) next: Option<Duration>,
+}
+
+#[derive(Debug)]
+pub(crate) enum PromoteOutcome {
+    Ok(EntryId),
+    /// Its body was unreadable.
+    DeadLettered {
+        id: String,
+        reason: DeadLetterReason,
+        trimmed: u64,
+    },
+    Vanished,
+    Later,
+    Failed(StoreError),
+}
+
+impl Store {
+    /// Puts one stream on the queue. With a name to coalesce by, this may be repeated.
+    pub(crate) async fn submit(
+        &self,
+        input: String,
+        when: When,
+        coalesce: Option<&str>,
+    ) -> Result<Submitted, StoreError> {
+        if when == When::Now && coalesce.is_none() {
+            return self.add(input).await;
+        }
+        let (word, ms) = match when {
+            When::Now => ("now", 0),
+            When::After(delay) => ("after", millis(delay)),
+            When::At(time) => ("at", time.duration_since(UNIX_EPOCH).map_or(0, millis_rounded_up)),
+        };
+        let call = Call::on(&self.keys)
+            .arg(word)
+            .number(ms)
+            .arg(coalesce.unwrap_or_default())
+            .arg(INPUT_FIELD)
+            .arg(input);
+        let value = self.connection.run(&SUBMIT, call, self.timeout).await?;
+        let reply = Reply::new(SUBMIT.name, &value);
+        let reference = reply.at(1)?.parsed()?;
+        match reply.outcome()? {
+            "new" => Ok(Submitted::New(reference)),
+            "coalesced" => Ok(Submitted::Coalesced(reference)),
+            _ => Err(reply.unexpected("an outcome of submit")),
+        }
+    }
+
+    /// Adds one entry to the input stream, as any Redis client could.
+    async fn add(&self, input: String) -> Result<Submitted, StoreError> {
+        let client = self.connection.client.with_options(&options(self.timeout));
+        let fields = vec![(INPUT_FIELD, input)];
+        let added = client.xadd::<Value, _, _, _, _>(self.keys.input.as_str(), false, None::<()>, "*", fields);
+        let value = self.connection.timed("submit", added).await?;
+        let id = Reply::new("submit", &value).stream_id()?;
+        Ok(Submitted::New(Reference::Queued(EntryId { lane: Lane::Input, id })))
+    }
+
+    /// Queues delayed entries that are due, past the first `skip` of them.
+    pub(crate) async fn promote(
+        &self,
+        epoch: &Epoch,
+        most: usize,
+        skip: usize,
+        dlq_max_len: u64,
+    ) -> Result<Judged<Promoted>, StoreError> {
+        let call = Call::on(&self.keys)
+            .arg(epoch.arg())
+            .number(most as u64)
+            .number(skip as u64)
+            .number(dlq_max_len);
+        let value = self.connection.run(&PROMOTE, call, self.timeout).await?;
+        let reply = Reply::new(PROMOTE.name, &value);
+        match reply.outcome()? {
+            "ok" => {}
+            "epoch" => return Ok(Judged::EpochChanged),
+            _ => return Err(reply.unexpected("an outcome of promote")),
+        }
+        let items = reply.list()?;
+        let entries = items.len().saturating_sub(2);
+        let outcomes = items.clone().skip(1).take(entries).map(|item| {
+            let one = item.at(1)?;
+            Ok(match one.outcome()? {
+                "ok" => PromoteOutcome::Ok(one.at(1)?.parsed()?),
+                "dead" => PromoteOutcome::DeadLettered {
+                    id: item.at(0)?.text()?.to_owned(),
+                    reason: one.at(2)?.parsed()?,
+                    trimmed: one.at(3)?.number()?,
+                },
+                "vanished" => PromoteOutcome::Vanished,
+                "later" => PromoteOutcome::Later,
+                _ => PromoteOutcome::Failed(super::lease::failure(PROMOTE.name, one)?),
+            })
+        });
+        Ok(Judged::Ok(Promoted {
+            outcomes: outcomes.collect::<Result<_, StoreError>>()?,
+            // Below zero: never.
+            next: reply.at(entries + 1)?.number().ok().map(Duration::from_millis),
+        }))
+    }
+}
+
+/// Never early.
+fn millis_rounded_up(span: Duration) -> u64 {
+    millis(span + Duration::from_nanos(999_999))
+}

@@ -1,0 +1,164 @@
+//! Retries that wait, and schedules: never early, soon after, once.
+
+use std::time::{Duration, SystemTime};
+
+use streamherd::{Recovery, Reference, RetryAfter, Settled, Submitted};
+use streamherd_testkit::{Server, eventually};
+use streamherd_tests::{SOON, Truth, Worker, builder, field, recovery, submit};
+
+/// Redis's own clock, in milliseconds.
+fn now_ms(truth: &mut Truth) -> u64 {
+    let time = truth.cmd("TIME").strings();
+    let part = |n: usize| time[n].parse::<u64>().unwrap();
+    part(0) * 1000 + part(1) / 1000
+}
+
+#[tokio::test]
+async fn a_retry_waits_as_long_as_it_was_told_and_comes_back_with_its_count() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let mut worker = Worker::start(&server.url()).await;
+    submit(&server.url(), ["a"]).await;
+    let lease = worker.added().await;
+    let before = now_ms(&mut truth);
+    let retry = RetryAfter::after(Duration::from_millis(700)).because("not yet");
+    assert_eq!(lease.retry(retry).await.unwrap(), Settled::Delayed);
+    assert_eq!((truth.length(), truth.pending_count(), truth.locks().len()), (0, 0, 0));
+    assert_eq!(truth.cmd("ZCARD T:delayed").int(), 1);
+
+    let lease = worker.added().await;
+    assert!(now_ms(&mut truth) >= before + 700);
+    assert_eq!((lease.stream(), lease.failures(), lease.attempt()), ("a", 1, 1));
+    lease.done().await.unwrap();
+    assert!(truth.is_clean());
+}
+
+#[tokio::test]
+async fn a_worker_that_knows_of_a_due_time_does_not_wait_for_its_next_scan() {
+    let server = Server::start();
+    let mut worker = Worker::with(builder(&server.url()).recovery(Recovery {
+        scan_interval: Duration::from_secs(600),
+        ..recovery()
+    }))
+    .await;
+    submit(&server.url(), ["a"]).await;
+    let retry = RetryAfter::after(Duration::from_millis(300));
+    worker.added().await.retry(retry).await.unwrap();
+    // Within SOON, of the ten minutes.
+    worker.added().await.done().await.unwrap();
+}
+
+#[tokio::test]
+async fn delayed_work_is_promoted_by_workers_that_do_not_scan() {
+    let server = Server::start();
+    let producer = builder(&server.url()).connect_producer().await.unwrap();
+    let delay = Duration::from_millis(100);
+    producer.schedule_after("a", &1, delay).await.unwrap();
+    let mut worker = Worker::with(builder(&server.url()).recovery(Recovery {
+        scan_interval: Duration::ZERO,
+        ..recovery()
+    }))
+    .await;
+    worker.added().await.done().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_schedule_is_kept_to_the_clock_of_redis_and_one_of_the_past_is_now() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let producer = builder(&server.url()).connect_producer().await.unwrap();
+    let at = SystemTime::now() + Duration::from_millis(800);
+    let at_ms = u64::try_from(at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis()).unwrap();
+    let later = producer.schedule("later", &1, at).await.unwrap();
+    let Submitted::New(Reference::Delayed(id)) = later else {
+        panic!("{later:?}")
+    };
+    let past = producer.schedule("past", &2, SystemTime::UNIX_EPOCH).await.unwrap();
+    assert!(matches!(past, Submitted::New(Reference::Queued(_))), "{past:?}");
+
+    let mut worker = Worker::start(&server.url()).await;
+    let first = worker.added().await;
+    assert_eq!(first.stream(), "past");
+    first.done().await.unwrap();
+    let second = worker.added().await;
+    assert!(now_ms(&mut truth) >= at_ms);
+    assert_eq!((second.stream(), second.attempt()), ("later", 0));
+    assert_eq!(second.original_id(), id, "as it was submitted");
+    second.done().await.unwrap();
+    assert!(truth.is_clean());
+}
+
+#[tokio::test]
+async fn the_last_failure_does_not_wait_for_its_dead_letter() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let mut worker = Worker::with(builder(&server.url()).recovery(Recovery {
+        max_failures: 1,
+        ..recovery()
+    }))
+    .await;
+    submit(&server.url(), ["a"]).await;
+    let retry = RetryAfter::after(Duration::from_secs(600)).because("no");
+    let settled = worker.added().await.retry(retry).await.unwrap();
+    assert!(matches!(settled, Settled::DeadLettered { .. }), "{settled:?}");
+    assert_eq!(truth.dead_letters().len(), 1);
+    assert!(truth.is_clean());
+}
+
+#[tokio::test]
+async fn fields_that_are_no_text_survive_a_delay() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let mut worker = Worker::start(&server.url()).await;
+    let add = "redis.call('XADD', KEYS[1], '*', 'bin', string.char(255, 0, 1), 'lbs-input', ARGV[1])";
+    let input = Truth::key("input");
+    let body = r#"{"DataStreamName":"a","Info":null}"#;
+    truth.call(&["EVAL", add, "1", &input, body]).ok();
+    let retry = RetryAfter::after(Duration::from_millis(50));
+    worker.added().await.retry(retry).await.unwrap();
+    let lease = worker.added().await;
+    let kept = "local f = redis.call('XRANGE', KEYS[1], '-', '+')[1][2] \
+                for i = 1, #f, 2 do if f[i] == 'bin' then return f[i + 1] == string.char(255, 0, 1) and 1 or 0 end end";
+    assert_eq!(truth.call(&["EVAL", kept, "1", &Truth::key("front")]).int(), 1);
+    lease.done().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_delayed_entry_whose_body_is_spoilt_or_gone_does_not_stop_the_others() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let producer = builder(&server.url()).connect_producer().await.unwrap();
+    truth.cmd("ZADD T:delayed 1 1-1 2 1-2").ok();
+    truth.cmd("HSET T:delayed:body 1-2 garbage").ok();
+    producer
+        .schedule_after("a", &1, Duration::from_millis(1))
+        .await
+        .unwrap();
+    let mut worker = Worker::start(&server.url()).await;
+    worker.added().await.done().await.unwrap();
+    truth.becomes_clean().await;
+    let dead = truth.dead_letters();
+    assert_eq!(dead.len(), 1);
+    assert_eq!(field(&dead[0], "_sh_reason"), "unparseable");
+}
+
+#[tokio::test]
+async fn a_submit_of_a_delayed_stream_makes_it_due_now() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let producer = builder(&server.url()).connect_producer().await.unwrap();
+    let mut worker = Worker::start(&server.url()).await;
+    producer.submit("a", &1).await.unwrap();
+    let retry = RetryAfter::after(Duration::from_secs(600));
+    worker.added().await.retry(retry).await.unwrap();
+    let again = producer.submit("a", &1).await.unwrap();
+    assert!(matches!(again, Submitted::Coalesced(Reference::Queued(_))), "{again:?}");
+    let lease = worker.added().await;
+    assert_eq!((lease.stream(), lease.failures()), ("a", 1));
+    lease.done().await.unwrap();
+    eventually(SOON, "nothing is left", || {
+        let clean = truth.is_clean();
+        async move { clean.then_some(()) }
+    })
+    .await;
+}

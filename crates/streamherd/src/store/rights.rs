@@ -147,6 +147,7 @@ const SUBSCRIBE: &str = "(a connection of its own)";
 /// Every command that the scripts and the library send, who sends it, and how to find out that it is allowed: Redis looks
 /// at the rights after the number of arguments and before everything else, so a call that can't succeed, or one on a
 /// key that doesn't exist (`$nothing`), tells. A probe must change nothing, whatever the data are.
+/// A command that can't but succeed (HSETNX, INCR) has no such probe; a script that needs one does with two others.
 #[rustfmt::skip]
 static TABLE: &[Right] = &[
     required(W | O,     "EVALSHA", "0000000000000000000000000000000000000000 0"),

@@ -5,6 +5,8 @@ mod conservation;
 mod crashes;
 mod data_loss;
 mod delayed;
+mod doctor;
+mod doctor_logins;
 mod foreign_hands;
 mod handover;
 mod heartbeat;

@@ -1,65 +1,185 @@
 //! The rights that docs/OPERATIONS.md names are enough, and a worker without them does not start.
 
-use streamherd::RetryAfter;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use streamherd::error::ConnectError;
+use streamherd::{Need, Recovery, RetryAfter, Right, Role};
 use streamherd_testkit::Server;
-use streamherd_tests::{MIN_IDLE, Truth, Worker, builder, submit};
+use streamherd_tests::{MIN_IDLE, SCAN, Truth, Worker, builder, recovery, submit};
 
-const WORKER: &str = "EVALSHA EVAL SCRIPT|LOAD XREADGROUP XPENDING XRANGE XACK XDEL XADD XLEN XGROUP GET SET DEL PEXPIRE \
-                      PTTL HGET HMGET HSET HDEL HKEYS HSCAN ZADD ZREM ZSCORE ZRANGEBYSCORE XINFO TYPE TIME PING";
-
-const PRODUCER: &str = "EVALSHA EVAL SCRIPT|LOAD XADD XRANGE XPENDING HGET HSET HDEL ZADD ZREM ZSCORE TIME";
-
-/// A user of the service's keys with these commands, and the URL to log in with.
-fn user(server: &Server, truth: &mut Truth, name: &str, commands: &str) -> String {
-    let mut words = vec!["ACL".to_owned(), "SETUSER".to_owned(), name.to_owned()];
-    words.extend(["reset", "on", ">secret", "~{orders:0}:*"].map(str::to_owned));
-    words.extend(
-        commands
-            .split_whitespace()
-            .map(|command| format!("+{}", command.to_lowercase())),
-    );
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+/// A user with these rules, and the URL to log in with.
+fn user(server: &Server, truth: &mut Truth, name: &str, rules: &[String]) -> String {
+    let mut words = vec!["ACL", "SETUSER", name, "reset", "on", ">secret"];
+    words.extend(rules.iter().map(String::as_str));
     truth.call(&words).ok();
     format!("redis://{name}:secret@127.0.0.1:{}", server.port())
 }
 
-#[tokio::test]
-async fn the_rights_in_the_documentation_are_enough_to_work_recover_and_leave() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    let url = user(&server, &mut truth, "worker", WORKER);
-    let mut worker = Worker::start(&url).await;
-    submit(&user(&server, &mut truth, "producer", PRODUCER), ["a", "b", "c"]).await;
-    for lease in worker.added_many(3).await {
-        match lease.stream() {
-            "a" => lease.done().await.map(drop).unwrap(),
-            "b" => lease.retry(RetryAfter::now()).await.map(drop).unwrap(),
-            _ => lease.dead_letter("no").await.map(drop).unwrap(),
+/// A user with what the table has for a role.
+async fn login(server: &Server, truth: &mut Truth, role: Role, wanted: impl Fn(&Right) -> bool) -> String {
+    let admin = builder(&server.url()).connect_admin().await.unwrap();
+    let mut rules = admin.acl_rules(role);
+    admin.close().await;
+    for right in role.rights().filter(|right| !wanted(right)) {
+        rules.retain(|rule| *rule != right.rule());
+        if right.command == "PSUBSCRIBE" {
+            rules.retain(|rule| !rule.starts_with('&'));
         }
     }
-    worker.added().await.done().await.unwrap();
+    user(server, truth, role.as_str(), &rules)
+}
 
-    // An orphan, for the scan.
-    let slots: Vec<_> = (0..64).map(|n| format!("busy-{n}")).collect();
-    submit(&server.url(), &slots).await;
-    let busy = worker.added_many(64).await;
-    submit(&server.url(), ["orphan"]).await;
-    truth.cmd("XREADGROUP GROUP workers ghost STREAMS T:input >").ok();
-    worker.listen_for(MIN_IDLE).await;
+/// Everything that a worker, a producer and an operator do, over these logins.
+async fn main_path(truth: &mut Truth, worker: &str, producer: &str, operator: &str, hears: bool) {
+    if hears {
+        claim_on_a_notification(truth, worker, producer).await;
+    }
+    submit(producer, ["a", "b", "c", "d", "e"]).await;
+    let mut work = Worker::with(builder(worker).recovery(Recovery {
+        sweep_interval: SCAN,
+        ..recovery()
+    }))
+    .await;
+    for lease in work.added_many(5).await {
+        match lease.stream() {
+            "a" => drop(lease.done().await.unwrap()),
+            "b" => drop(lease.retry(RetryAfter::now()).await.unwrap()),
+            "c" => drop(lease.dead_letter("no").await.unwrap()),
+            "d" => drop(lease.release().await.unwrap()),
+            _ => drop(lease),
+        }
+    }
+    for lease in work.added_many(3).await {
+        lease.done().await.unwrap();
+    }
+
+    // Delays, runs that are wanted again, a pause, and what a sweep finds.
+    let outside = builder(producer).connect_producer().await.unwrap();
+    for producer in [&outside, &work.client.producer()] {
+        producer.submit("again", &1).await.unwrap();
+        let first = work.added().await;
+        producer.submit("again", &2).await.unwrap();
+        first.done().await.unwrap();
+        producer
+            .schedule_after("again", &3, Duration::from_millis(50))
+            .await
+            .unwrap();
+        work.added()
+            .await
+            .retry(RetryAfter::after(Duration::from_millis(50)))
+            .await
+            .unwrap();
+        while !truth.is_clean() || truth.cmd("ZCARD T:delayed").int() > 0 {
+            work.added().await.done().await.unwrap();
+        }
+    }
+    outside.close().await;
+    assert!(work.client.pause().await.unwrap());
+    assert!(work.client.resume().await.unwrap());
+    submit(producer, ["stranded"]).await;
+    let stranded = work.added().await;
+    truth.cmd(&format!("XACK T:input workers {}", stranded.id())).ok();
+    truth.cmd(&format!("DEL T:lock:{}", stranded.id())).ok();
+    drop(stranded);
+    work.added().await.done().await.unwrap();
+
+    // Two orphans for the scan: one that was read only, and one whose lock expires.
+    submit(producer, (0..64).map(|n| format!("busy-{n}"))).await;
+    let busy = work.added_many(64).await;
+    submit(producer, ["orphan-1", "orphan-2"]).await;
+    let id = truth.abandon();
+    truth.cmd(&format!("SET T:lock:{id} ghost:1 PX 300")).ok();
+    truth.abandon();
+    work.listen_for(MIN_IDLE).await;
     for lease in busy {
         lease.done().await.unwrap();
     }
-    let orphan = worker.added().await;
-    assert_eq!((orphan.stream(), orphan.abandonments()), ("orphan", 1));
-    orphan.done().await.unwrap();
-    assert_eq!(worker.client.shutdown(MIN_IDLE).await.abandoned, 0);
-    assert!(truth.is_clean());
+    for orphan in work.added_many(2).await {
+        assert_eq!((&orphan.stream()[..6], orphan.abandonments()), ("orphan", 1));
+        orphan.done().await.unwrap();
+    }
+    // One that its holder doesn't finish.
+    submit(producer, ["late"]).await;
+    let late = work.added().await;
+    let report = work.client.shutdown(Duration::ZERO).await;
+    assert!(report.abandoned == 0 && report.released > 0, "{report:?}");
+    drop(late);
 
-    let admin = user(&server, &mut truth, "admin", "EVALSHA EVAL XLEN XPENDING XINFO ZCARD");
-    let admin = builder(&admin).connect_admin().await.unwrap();
-    assert_eq!(admin.status().await.unwrap().dead_letters, 1);
+    let admin = builder(operator).connect_admin().await.unwrap();
+    let status = admin.status().await.unwrap();
+    assert_eq!((status.dead_letters, status.requeued, status.pending), (1, 1, 0));
     admin.close().await;
+}
+
+/// Without a scan, so that nothing but the notification can tell of the orphan.
+async fn claim_on_a_notification(truth: &mut Truth, worker: &str, producer: &str) {
+    truth.make_groups();
+    submit(producer, ["orphan"]).await;
+    let id = truth.abandon();
+    truth.cmd(&format!("SET T:lock:{id} ghost:1")).ok();
+    let mut work = Worker::with(builder(worker).recovery(Recovery {
+        scan_interval: Duration::ZERO,
+        ..recovery()
+    }))
+    .await;
+    truth.expire(&id);
+    let orphan = work.expired().await;
+    work.client.claim(&orphan).await.unwrap();
+    work.added().await.done().await.unwrap();
+    work.client.shutdown(MIN_IDLE).await;
+    assert!(truth.is_clean());
+}
+
+/// What the server refused to these users: commands by name, keys and channels by what they are.
+fn refused(truth: &mut Truth) -> BTreeSet<(String, String)> {
+    let log = truth.cmd("ACL LOG 128").array();
+    let value = |row: &[(String, String)], name: &str| row.iter().find(|(key, _)| key == name).unwrap().1.clone();
+    log.iter()
+        .map(|row| row.pairs())
+        .map(|row| (value(&row, "username"), value(&row, "object")))
+        .collect()
+}
+
+#[tokio::test]
+async fn nothing_is_refused_to_logins_with_the_rights_in_the_documentation() {
+    let server = Server::builder().arg("--notify-keyspace-events", "Kx").start();
+    let mut truth = Truth::of(&server);
+    let all = |_: &Right| true;
+    let worker = login(&server, &mut truth, Role::Worker, all).await;
+    let producer = login(&server, &mut truth, Role::Producer, all).await;
+    let operator = login(&server, &mut truth, Role::Operator, all).await;
+    main_path(&mut truth, &worker, &producer, &operator, true).await;
+    assert_eq!(
+        refused(&mut truth),
+        BTreeSet::new(),
+        "the table of store/rights.rs lacks these"
+    );
+}
+
+#[tokio::test]
+async fn the_required_rights_in_the_documentation_are_enough_to_work_recover_and_leave() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let required = |right: &Right| right.need == Need::Required;
+    let worker = login(&server, &mut truth, Role::Worker, required).await;
+    let producer = login(&server, &mut truth, Role::Producer, required).await;
+    let operator = login(&server, &mut truth, Role::Operator, required).await;
+    main_path(&mut truth, &worker, &producer, &operator, false).await;
+    let refused = refused(&mut truth);
+    assert!(!refused.is_empty(), "what is only useful is asked for all the same");
+    for (user, object) in refused {
+        let role = Role::ALL.into_iter().find(|role| role.as_str() == user).unwrap();
+        // Redis 6.2 logs a subcommand's command only.
+        let known = role.rights().filter(|right| right.need != Need::Required).any(|right| {
+            let command = right.command.to_lowercase();
+            command == object || command.split('|').next() == Some(object.as_str())
+        });
+        assert!(
+            known,
+            "{user} asked for {object}, which is not in the table of store/rights.rs"
+        );
+    }
 }
 
 #[tokio::test]
@@ -78,8 +198,7 @@ async fn a_worker_without_a_right_that_recovery_needs_does_not_start() {
         "PEXPIRE",
         "PTTL",
     ] {
-        let others: Vec<&str> = WORKER.split_whitespace().filter(|c| *c != command).collect();
-        let url = user(&server, &mut truth, "worker", &others.join(" "));
+        let url = login(&server, &mut truth, Role::Worker, |right| right.command != command).await;
         match builder(&url).connect().await {
             Err(ConnectError::Store(e)) => assert!(e.is_denied(), "{command}: {e}"),
             other => panic!("{command}: {other:?}"),

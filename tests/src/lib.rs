@@ -114,6 +114,26 @@ where
     assert!(failed.is_empty(), "{} rows failed: {failed:#?}", failed.len());
 }
 
+/// Runs a command as it would be pasted into a shell, with the tools that came with the redis-server of the tests.
+///
+/// # Panics
+/// If it fails, or Redis answers it with an error.
+pub fn shell(command: &str) {
+    let binary = Server::find_binary().expect("a redis-server");
+    let tools = binary.parent().map(|dir| dir.display().to_string()).unwrap_or_default();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let output = std::process::Command::new("sh")
+        .args(["-ec", command])
+        .env("PATH", format!("{tools}:{path}"))
+        .output()
+        .expect("a shell");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let refused = ["ERR", "NOPERM", "WRONGPASS", "0\n"]
+        .iter()
+        .any(|word| said.starts_with(word));
+    assert!(output.status.success() && !refused, "{command}: {output:?}");
+}
+
 /// A worker whose leases outlive a slow restart.
 pub fn patient(url: &str) -> Builder {
     let mut recovery = recovery();

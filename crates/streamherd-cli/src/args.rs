@@ -49,7 +49,7 @@ pub(crate) struct Global {
     )]
     pub(crate) url: String,
 
-    /// The service whose queue to use; worker, submit and status need it
+    /// The service whose queue to use; worker, submit, status and doctor need it
     #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_SERVICE", value_name = "NAME")]
     service: Option<String>,
 
@@ -89,6 +89,8 @@ pub(crate) enum Command {
     /// Show the queue, its consumers and its dead letters
     #[command(after_help = EXIT_CODES, override_usage = "streamherd status --service <NAME> [OPTIONS]")]
     Status,
+    /// Check the server, the login and the service's keys, and say what mends what is wrong
+    Doctor(DoctorArgs),
     /// Kill and freeze workers of a private Redis, and count what is lost
     Demo(DemoArgs),
 }
@@ -252,6 +254,45 @@ Exit codes:
   0  nothing was lost
   1  something was lost, or did not finish in time
   2  usage or start-up error: no redis-server";
+
+/// Check the server, the login and the service's keys. Each line says what was found; where something is wrong, what that
+/// means and the command that mends it follow. Changes nothing.
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_HELP, override_usage = "streamherd doctor --service <NAME> [OPTIONS]")]
+pub(crate) struct DoctorArgs {
+    /// What the login in --url is used for, and so which rights it must have
+    #[arg(long, value_enum, value_name = "ROLE", default_value_t = Login::Worker)]
+    pub(crate) role: Login,
+}
+
+const DOCTOR_HELP: &str = "\
+The commands are for a login that may do what they do: with a password, put it into REDISCLI_AUTH and add --user NAME to
+redis-cli. A setting that CONFIG SET changes is lost at the server's restart unless redis.conf has it too.
+
+Exit codes:
+  0  all is well, or there are only warnings
+  1  something breaks a guarantee, or nothing works
+  2  usage or start-up error: a setting, the connection, the password";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Login {
+    /// Takes streams and works on them
+    Worker,
+    /// Only submits
+    Producer,
+    /// Looks at the queue: status, doctor
+    Operator,
+}
+
+impl From<Login> for streamherd::Role {
+    fn from(login: Login) -> Self {
+        match login {
+            Login::Worker => Self::Worker,
+            Login::Producer => Self::Producer,
+            Login::Operator => Self::Operator,
+        }
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Events {

@@ -122,16 +122,24 @@ impl Keys {
 
     /// The pattern of the keyspace channels of this partition's locks.
     pub(crate) fn lock_channel_pattern(&self, database: u8) -> String {
-        let prefix: String = self
-            .lock_prefix
-            .chars()
-            .flat_map(|c| {
-                let escape = matches!(c, '*' | '?' | '[' | ']' | '\\' | '^').then_some('\\');
-                escape.into_iter().chain([c])
-            })
-            .collect();
-        format!("__keyspace@{database}__:{prefix}*")
+        format!("__keyspace@{database}__:{}*", literal(&self.lock_prefix))
     }
+
+    /// The pattern of this partition's keys.
+    pub(crate) fn pattern(&self) -> String {
+        let prefix = self.lock_prefix.strip_suffix("lock:").unwrap_or(&self.lock_prefix);
+        format!("{}*", literal(prefix))
+    }
+}
+
+/// The pattern that matches this text only.
+pub(crate) fn literal(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            let escape = matches!(c, '*' | '?' | '[' | ']' | '\\' | '^').then_some('\\');
+            escape.into_iter().chain([c])
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -168,6 +176,7 @@ mod tests {
             keys("a*[b]?\\").lock_channel_pattern(3),
             "__keyspace@3__:{a\\*\\[b\\]\\?\\\\:0}:lock:*"
         );
+        assert_eq!(keys("a*").pattern(), "{a\\*:0}:*");
     }
 
     #[test]

@@ -60,7 +60,7 @@ mod runtime;
 mod scanner;
 mod store;
 
-pub use admin::{Admin, ConsumerStatus, Status};
+pub use admin::{Admin, Check, ConsumerStatus, Diagnosis, Status, Verdict};
 pub use builder::Builder;
 pub use client::{Claimed, Client, Health};
 pub use config::{KeyspaceEvents, Recovery};
@@ -73,4 +73,4 @@ pub use lease::{Lease, RetryAfter, Settled};
 pub use notification::{DataLoss, Disowned, Notification, Notifications, Orphan};
 pub use producer::{Duplicates, Producer};
 pub use runtime::{ShutdownReport, TerminatedReason};
-pub use store::Submitted;
+pub use store::{Need, Right, Role, Submitted};

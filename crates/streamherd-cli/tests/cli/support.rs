@@ -43,6 +43,18 @@ pub(crate) fn run_with_stdin(command: &mut Command, input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// Runs what a command printed as a command to run.
+#[track_caller]
+pub(crate) fn shell(command: &str) {
+    let output = run(Command::new("sh").args(["-ec", command]));
+    let said = stdout(&output);
+    assert!(
+        output.status.success() && said.starts_with("OK"),
+        "{command}: {said}{}",
+        stderr(&output)
+    );
+}
+
 pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }

@@ -1,5 +1,7 @@
 //! Looking at a service from outside.
 
+mod doctor;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +12,19 @@ use crate::config::Settings;
 use crate::error::{ConnectError, StoreError};
 use crate::id::ConsumerId;
 use crate::keys::Keys;
-use crate::store::{Endpoint, Store};
+use crate::store::{Endpoint, Role, Store};
+
+#[cfg(test)]
+pub(crate) use doctor::shell_word;
+pub use doctor::{Check, Diagnosis, Verdict};
 
 /// Looks at a service without taking part in it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Admin {
     service: String,
     store: Store,
+    endpoint: Endpoint,
+    min_idle: Duration,
 }
 
 /// One consistent picture of a service.
@@ -53,7 +61,7 @@ pub struct ConsumerStatus {
 
 impl Admin {
     pub(crate) async fn open(settings: &Settings, endpoint: Endpoint) -> Result<Self, ConnectError> {
-        let connection = endpoint.open_first().await?;
+        let (connection, endpoint) = endpoint.open_to_look().await?;
         let store = Store::new(
             connection,
             Arc::new(Keys::new(&settings.service, 0)),
@@ -63,6 +71,8 @@ impl Admin {
         Ok(Self {
             service: settings.service.to_string(),
             store,
+            endpoint,
+            min_idle: settings.min_idle,
         })
     }
 
@@ -91,6 +101,33 @@ impl Admin {
             dead_letters: seen.dead_letters,
             consumers: consumers.into_values().collect(),
         })
+    }
+
+    /// Checks the server's version, settings and state, what this login may do as a worker, and the service's own keys.
+    /// Says of each what was found, what it means, and what mends it. Changes nothing.
+    ///
+    /// What the login may not look at is a [`Warning`](Verdict::Warning) that says so.
+    ///
+    /// # Errors
+    /// Redis did not answer.
+    pub async fn doctor(&self) -> Result<Diagnosis, StoreError> {
+        self.doctor_of(Role::Worker).await
+    }
+
+    /// [`doctor`](Self::doctor) for a login that is used for something else.
+    ///
+    /// # Errors
+    /// Redis did not answer.
+    pub async fn doctor_of(&self, role: Role) -> Result<Diagnosis, StoreError> {
+        let facts = self.store.examine(&self.endpoint, &self.service, role).await?;
+        Ok(doctor::judge(&facts, self.min_idle))
+    }
+
+    /// The ACL rules of a login for this role, on this service: the keys, the channels and the commands that are required
+    /// or useful. `ACL SETUSER name on >password` takes them as they are, each an argument of its own.
+    #[must_use]
+    pub fn acl_rules(&self, role: Role) -> Vec<String> {
+        self.store.acl_rules(&self.endpoint, role)
     }
 
     /// Ends the connection.

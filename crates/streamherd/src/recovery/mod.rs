@@ -97,7 +97,7 @@ pub(crate) async fn check_version(store: &Store) -> Result<(), ConnectError> {
         tracing::warn!("Redis does not tell its version to this user; 6.2 or newer is needed");
         return Ok(());
     };
-    if version(&found).is_some_and(|v| v < OLDEST) {
+    if is_too_old(&found) {
         return Err(ConnectError::TooOld { found });
     }
     Ok(())
@@ -113,6 +113,11 @@ pub(crate) async fn check_eviction(store: &Store) {
             "Redis may evict queued streams and locks when its memory is full; set maxmemory-policy noeviction"
         );
     }
+}
+
+/// Whether a server of this version lacks what streamherd is built on.
+pub(crate) fn is_too_old(found: &str) -> bool {
+    version(found).is_some_and(|v| v < OLDEST)
 }
 
 fn version(text: &str) -> Option<(u64, u64)> {

@@ -105,6 +105,33 @@ impl Endpoint {
         }
     }
 
+    /// The user that logs in; without one it is Redis's own.
+    pub(crate) fn user(&self) -> &str {
+        match self.config.username.as_deref() {
+            None | Some("") => "default",
+            Some(user) => user,
+        }
+    }
+
+    /// The command that talks to the same place, without a login.
+    pub(crate) fn redis_cli(&self) -> Vec<String> {
+        let mut words = vec!["redis-cli".to_owned()];
+        match &self.config.server {
+            ServerConfig::Centralized { server } => words.extend([
+                "-h".to_owned(),
+                server.host.to_string(),
+                "-p".to_owned(),
+                server.port.to_string(),
+            ]),
+            ServerConfig::Unix { path } => words.extend(["-s".to_owned(), path.display().to_string()]),
+            _ => {}
+        }
+        if self.database() != 0 {
+            words.extend(["-n".to_owned(), self.database().to_string()]);
+        }
+        words
+    }
+
     /// Connects for the first time, which decides between a wrong address, a refused login and a server that is away.
     ///
     /// # Errors
@@ -120,6 +147,23 @@ impl Endpoint {
                 ConnectError::Store(source)
             }
         })
+    }
+
+    /// Connects to a server that may be unwell, and says how: the client library says PING where it has no password, and a
+    /// server that can't write its snapshot refuses even that. A user without a password takes any.
+    ///
+    /// # Errors
+    /// As [`open_first`](Self::open_first).
+    pub(crate) async fn open_to_look(mut self) -> Result<(Connection, Self), ConnectError> {
+        let opened = match self.open_first().await {
+            Err(ConnectError::Store(e)) if e.says("MISCONF") && self.config.password.is_none() => {
+                self.config.username = Some(self.user().to_owned());
+                self.config.password = Some("none".to_owned());
+                self.open_first().await
+            }
+            other => other,
+        };
+        opened.map(|connection| (connection, self))
     }
 
     /// Connects. Its background task runs on the runtime of the caller.

@@ -68,7 +68,7 @@ impl Store {
 }
 
 /// Redis refuses this id.
-const NO_ENTRY: EntryId = EntryId {
+pub(super) const NO_ENTRY: EntryId = EntryId {
     lane: Lane::Input,
     id: StreamId { ms: 0, seq: 0 },
 };

@@ -3,6 +3,7 @@
 //! One file per capability; each turns a verb of the protocol into one script call and its reply into plain types.
 
 mod connection;
+mod doctor;
 mod error;
 mod events;
 mod hello;
@@ -12,6 +13,7 @@ mod queue;
 mod registry;
 mod reply;
 mod requeue;
+mod rights;
 mod script;
 mod settle;
 mod submit;
@@ -21,6 +23,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use connection::{Connection, Endpoint};
+#[cfg(test)]
+pub(crate) use doctor::Clock;
+pub(crate) use doctor::{Answer, Facts, KeyFact, LaneFact, Place, Refusal, ServiceFacts};
 pub use error::StoreError;
 pub(crate) use events::{Heard, LockExpired, Subscription};
 pub(crate) use hello::{Hello, HelloRefusal};
@@ -30,6 +35,9 @@ pub(crate) use lease::{Acquired, Renewed};
 pub(crate) use queue::{RawEntry, Taken};
 pub(crate) use registry::{Reaped, Registry};
 pub(crate) use requeue::{Gate, Listing, Looked, RequeueLimits, Requeued};
+pub use rights::{Need, Right, Role};
+#[cfg(test)]
+pub(crate) use rights::{channel_rule, key_rule};
 pub(crate) use settle::{Operation, SettleLimits, SettleOutcome, SettleStep};
 pub use submit::Submitted;
 pub(crate) use submit::{PromoteOutcome, When};

@@ -3,6 +3,7 @@
 -- A pause outlives whoever asked for it: it stands until it is taken back.
 local which = ARGV[2] == '' and 'paused' or 'paused:' .. ARGV[2]
 if ARGV[1] == '1' then
-  return {'ok', redis.call('HSETNX', CONTROL, which, whole(now_ms()))}
+  if redis.call('HGET', CONTROL, which) then return {'ok', 0} end
+  return {'ok', redis.call('HSET', CONTROL, which, whole(now_ms()))}
 end
 return {'ok', redis.call('HDEL', CONTROL, which)}

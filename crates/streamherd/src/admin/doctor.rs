@@ -1,0 +1,237 @@
+//! What the facts about a server mean for a service, and what mends it. No I/O, no clock.
+
+mod login;
+mod server;
+mod service;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::store::{Facts, Place, Refusal, Role};
+use words::shell;
+#[cfg(test)]
+pub(crate) use words::shell_word;
+
+/// What [`Admin::doctor`](crate::Admin::doctor) found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Diagnosis {
+    /// The service.
+    pub service: String,
+    /// What the login was judged as.
+    pub role: Role,
+    /// The worst of all checks.
+    pub verdict: Verdict,
+    /// Every check, always in the same order.
+    pub checks: Vec<Check>,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Check {
+    /// A word that stays the same from version to version.
+    pub name: &'static str,
+    /// How bad it is.
+    pub verdict: Verdict,
+    /// What was found.
+    pub found: String,
+    /// What that means for the service.
+    pub meaning: String,
+    /// What mends it: a shell command wherever one does.
+    pub mend: Option<String>,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// Something is slower, unnoticed or lost in a case that may be accepted; or it could not be looked at.
+    Warning,
+    /// A guarantee doesn't hold, or nothing works.
+    Failure,
+}
+
+impl Verdict {
+    /// The verdict as one word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+impl Diagnosis {
+    /// The check of that name.
+    #[must_use]
+    pub fn check(&self, name: &str) -> Option<&Check> {
+        self.checks.iter().find(|check| check.name == name)
+    }
+}
+
+/// `min_idle` is the one that workers with the settings at hand would use.
+pub(crate) fn judge(facts: &Facts, min_idle: Duration) -> Diagnosis {
+    let place = &facts.place;
+    let judge = Judge { facts, place };
+    let mut checks = vec![judge.server_version(), judge.topology()];
+    if let Some(service) = &facts.service {
+        checks.push(judge.rights(service));
+        checks.push(judge.optional_rights(service));
+        checks.push(judge.scripts(service));
+        checks.push(judge.writes(service));
+    }
+    checks.extend([
+        judge.eviction(),
+        judge.memory(),
+        judge.persistence(),
+        judge.notifications(),
+        judge.idle_timeout(),
+        judge.clock(),
+    ]);
+    if let Some(service) = &facts.service {
+        checks.push(judge.keys(service));
+        checks.push(judge.stream_ids(service));
+        checks.push(judge.group(service));
+        checks.push(judge.lock_ttl(service, min_idle));
+    }
+    Diagnosis {
+        service: place.service.clone(),
+        role: place.role,
+        verdict: checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Ok),
+        checks,
+    }
+}
+
+/// Nothing that a login could be given.
+const ASK_PROVIDER: &str = "look at the provider's settings for this server";
+
+struct Judge<'a> {
+    facts: &'a Facts,
+    place: &'a Place,
+}
+
+impl Judge<'_> {
+    /// A value that INFO tells, or else CONFIG.
+    fn value(&self, info: &str, config: &str) -> Option<&str> {
+        let told = self.facts.info.as_ref().ok().and_then(|values| values.get(info));
+        told.or_else(|| self.facts.config.as_ref().ok().and_then(|values| values.get(config)))
+            .map(String::as_str)
+    }
+
+    /// CONFIG did not tell.
+    fn unknown(&self, name: &'static str, matters: &str) -> Check {
+        match &self.facts.config {
+            Err(refusal) => self.not_checked(name, refusal, matters),
+            Ok(_) => warning(name, "the server does not tell", matters).mend(ASK_PROVIDER),
+        }
+    }
+
+    /// Neither INFO, which is easier to be allowed, nor CONFIG told.
+    fn untold(&self, name: &'static str, matters: &str) -> Check {
+        match &self.facts.info {
+            Err(refusal) => self.not_checked(name, refusal, matters),
+            Ok(_) => self.unknown(name, matters),
+        }
+    }
+
+    fn not_checked(&self, name: &'static str, refusal: &Refusal, matters: &str) -> Check {
+        let check = warning(
+            name,
+            format!("not checked: {} is refused ({})", refusal.command, refusal.text),
+            matters,
+        );
+        match &refusal.rule {
+            Some(_) if refusal.is_about_keys() => check.mend(self.setuser(std::slice::from_ref(&self.place.key_rule))),
+            Some(rule) if self.place.role.rights().any(|right| right.rule() == *rule) => {
+                check.mend(self.setuser(std::slice::from_ref(rule)))
+            }
+            // The role can do without, and should not be given more for a doctor's sake.
+            Some(_) => check.mend(format!(
+                "with an operator's login: {}",
+                shell(&[
+                    "streamherd",
+                    "--service",
+                    &self.place.service,
+                    "doctor",
+                    "--role",
+                    "operator"
+                ])
+            )),
+            None => check.mend(ASK_PROVIDER),
+        }
+    }
+
+    fn more_memory(&self) -> String {
+        let known = |name: &str| self.value(name, name).and_then(|value| value.parse::<u64>().ok());
+        let basis = known("maxmemory").max(known("used_memory")).unwrap_or(0);
+        let mb = (basis / 1_048_576 + 1) * 2;
+        self.config_set("maxmemory", &format!("{mb}mb"))
+    }
+
+    fn config_set(&self, name: &str, value: &str) -> String {
+        self.place.redis_cli(&["CONFIG", "SET", name, value])
+    }
+
+    fn setuser(&self, rules: &[String]) -> String {
+        let mut words = vec!["ACL", "SETUSER", self.place.user.as_str()];
+        words.extend(rules.iter().map(String::as_str));
+        self.place.redis_cli(&words)
+    }
+
+    /// To a name that is free, also for the second of two accidents.
+    fn put_aside(&self, key: &str) -> String {
+        let ms = self.facts.clock.as_ref().map_or(0, |clock| clock.server / 1_000);
+        self.place.redis_cli(&["RENAMENX", key, &format!("{key}.aside-{ms}")])
+    }
+}
+
+impl Place {
+    fn redis_cli(&self, words: &[&str]) -> String {
+        let all: Vec<&str> = self
+            .redis_cli
+            .iter()
+            .map(String::as_str)
+            .chain(words.iter().copied())
+            .collect();
+        shell(&all)
+    }
+}
+
+impl Check {
+    fn mend(mut self, how: impl Into<String>) -> Self {
+        self.mend = Some(how.into());
+        self
+    }
+}
+
+fn ok(name: &'static str, found: impl Into<String>, meaning: impl Into<String>) -> Check {
+    check(name, Verdict::Ok, found, meaning)
+}
+
+fn warning(name: &'static str, found: impl Into<String>, meaning: impl Into<String>) -> Check {
+    check(name, Verdict::Warning, found, meaning)
+}
+
+fn failure(name: &'static str, found: impl Into<String>, meaning: impl Into<String>) -> Check {
+    check(name, Verdict::Failure, found, meaning)
+}
+
+fn check(name: &'static str, verdict: Verdict, found: impl Into<String>, meaning: impl Into<String>) -> Check {
+    Check {
+        name,
+        verdict,
+        found: found.into(),
+        meaning: meaning.into(),
+        mend: None,
+    }
+}

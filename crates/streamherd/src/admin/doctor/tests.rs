@@ -1,0 +1,398 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::words::{shell, shell_word};
+use super::{Verdict, judge};
+use crate::id::StreamId;
+use crate::keys::{Keys, Service};
+use crate::store::{
+    Answer, Clock, Facts, KeyFact, LaneFact, Need, Place, Refusal, Role, ServiceFacts, channel_rule, key_rule,
+};
+
+const NOW: u64 = 1_795_000_000_000_000;
+const MIN_IDLE: Duration = Duration::from_millis(6_500);
+
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn refusal(command: &str, text: &str, rule: Option<&str>) -> Refusal {
+    Refusal {
+        rule: rule.map(str::to_owned),
+        command: command.to_owned(),
+        text: text.to_owned(),
+    }
+}
+
+/// A server on which everything is as it should be.
+fn healthy() -> Facts {
+    let keys = Keys::new(&Service::parse("orders").unwrap(), 0);
+    let role = Role::Worker;
+    let key = |key: &String, expected, found: &str| KeyFact {
+        key: key.clone(),
+        expected,
+        found: Ok(found.to_owned()),
+        allowed: true,
+        last_id: Ok(Some(StreamId {
+            ms: NOW / 1_000,
+            seq: 0,
+        })),
+    };
+    Facts {
+        place: Place {
+            redis_cli: ["redis-cli", "-h", "redis", "-p", "6379"].map(str::to_owned).to_vec(),
+            user: "app".to_owned(),
+            service: "orders".to_owned(),
+            role,
+            key_rule: key_rule(&keys),
+            channel_rule: channel_rule(&keys, 0),
+            smallest: role.rules(&keys, 0, |need| need == Need::Required),
+        },
+        info: Ok(map(&[
+            ("redis_version", "7.0.15"),
+            ("redis_mode", "standalone"),
+            ("role", "master"),
+            ("connected_slaves", "0"),
+            ("cluster_enabled", "0"),
+            ("maxmemory_policy", "noeviction"),
+            ("maxmemory", "0"),
+            ("used_memory", "1000000"),
+            ("aof_enabled", "1"),
+        ])),
+        config: Ok(map(&[
+            ("appendfsync", "everysec"),
+            ("save", ""),
+            ("notify-keyspace-events", "xK"),
+            ("timeout", "0"),
+        ])),
+        clock: Ok(Clock {
+            before: NOW,
+            server: NOW,
+            after: NOW,
+        }),
+        service: Some(ServiceFacts {
+            rights: role.rights().map(|right| (right, Answer::Allowed)).collect(),
+            script: Ok(()),
+            write: Ok("ERR The ID specified in XADD must be greater than 0-0".to_owned()),
+            keys: vec![
+                key(&keys.input, "stream", "stream"),
+                key(&keys.front, "stream", "stream"),
+                key(&keys.input.replace("input", "epoch"), "string", "string"),
+            ],
+            lanes: vec![
+                LaneFact {
+                    length: Ok(3),
+                    has_group: Ok(true),
+                };
+                2
+            ],
+            lock_ttl: Ok(Some((6_000, NOW / 1_000 + 1))),
+        }),
+    }
+}
+
+#[test]
+fn nothing_is_wrong_where_nothing_is() {
+    let diagnosis = judge(&healthy(), MIN_IDLE);
+    for check in &diagnosis.checks {
+        assert_eq!((check.verdict, &check.mend), (Verdict::Ok, &None), "{check:#?}");
+    }
+    assert_eq!(diagnosis.verdict, Verdict::Ok);
+}
+
+type Change = fn(&mut Facts);
+
+fn info(facts: &mut Facts, name: &str, value: &str) {
+    facts.info.as_mut().unwrap().insert(name.to_owned(), value.to_owned());
+}
+
+fn config(facts: &mut Facts, name: &str, value: &str) {
+    facts.config.as_mut().unwrap().insert(name.to_owned(), value.to_owned());
+}
+
+fn service(facts: &mut Facts) -> &mut ServiceFacts {
+    facts.service.as_mut().unwrap()
+}
+
+fn write(facts: &mut Facts, text: &str) {
+    service(facts).write = Ok(text.to_owned());
+}
+
+/// One change, the check that sees it, and a part of what it says mends it.
+const WRONG: &[(&str, Verdict, &str, Change)] = &[
+    ("server_version", Verdict::Failure, "install", |f| {
+        info(f, "redis_version", "6.0.16")
+    }),
+    ("server_version", Verdict::Failure, "install", |f| {
+        info(f, "redis_version", "5.0.0")
+    }),
+    ("topology", Verdict::Failure, "SENTINEL MASTERS", |f| {
+        info(f, "redis_mode", "sentinel")
+    }),
+    ("topology", Verdict::Failure, "without cluster-enabled", |f| {
+        info(f, "cluster_enabled", "1")
+    }),
+    ("topology", Verdict::Failure, "redis://m:1", |f| {
+        info(f, "role", "slave");
+        info(f, "master_host", "m");
+        info(f, "master_port", "1");
+    }),
+    ("topology", Verdict::Failure, "without cluster-enabled", |f| {
+        write(f, "MOVED 1 10.0.0.1:6379")
+    }),
+    (
+        "eviction",
+        Verdict::Failure,
+        "CONFIG SET maxmemory-policy noeviction",
+        |f| {
+            info(f, "maxmemory_policy", "volatile-ttl");
+        },
+    ),
+    (
+        "eviction",
+        Verdict::Failure,
+        "CONFIG SET maxmemory-policy noeviction",
+        |f| {
+            f.info = Ok(map(&[]));
+            config(f, "maxmemory-policy", "allkeys-lru");
+        },
+    ),
+    ("memory", Verdict::Warning, "CONFIG SET maxmemory 4mb", |f| {
+        info(f, "maxmemory", "1100000")
+    }),
+    ("memory", Verdict::Failure, "CONFIG SET maxmemory 2mb", |f| {
+        info(f, "maxmemory", "1000000")
+    }),
+    ("persistence", Verdict::Warning, "CONFIG SET appendonly yes", |f| {
+        info(f, "aof_enabled", "0")
+    }),
+    ("persistence", Verdict::Warning, "appendfsync everysec", |f| {
+        config(f, "appendfsync", "no")
+    }),
+    ("persistence", Verdict::Warning, "BGSAVE", |f| {
+        config(f, "save", "3600 1");
+        info(f, "rdb_last_bgsave_status", "err");
+    }),
+    ("persistence", Verdict::Warning, "BGREWRITEAOF", |f| {
+        info(f, "aof_last_bgrewrite_status", "err")
+    }),
+    ("notifications", Verdict::Warning, "notify-keyspace-events ExK", |f| {
+        config(f, "notify-keyspace-events", "Ex");
+    }),
+    ("idle_timeout", Verdict::Warning, "CONFIG SET timeout 0", |f| {
+        config(f, "timeout", "300")
+    }),
+    ("writes", Verdict::Failure, "CONFIG SET maxmemory", |f| {
+        write(f, "OOM command not allowed when used memory")
+    }),
+    ("writes", Verdict::Failure, "BGSAVE", |f| {
+        write(f, "MISCONF Redis is configured to save RDB snapshots")
+    }),
+    ("writes", Verdict::Failure, "disk", |f| {
+        write(f, "MISCONF Errors writing to the AOF file: No space left")
+    }),
+    ("writes", Verdict::Failure, "min-replicas-to-write 0", |f| {
+        write(f, "NOREPLICAS Not enough good replicas")
+    }),
+    ("writes", Verdict::Failure, "master", |f| {
+        write(f, "READONLY You can't write against a read only replica.")
+    }),
+    ("writes", Verdict::Failure, "ask again", |f| {
+        write(f, "LOADING Redis is loading the dataset in memory")
+    }),
+    ("scripts", Verdict::Failure, "ACL SETUSER app +eval +evalsha", |f| {
+        service(f).script = Err(refusal("EVAL", "NOPERM …", Some("+eval")));
+    }),
+    ("scripts", Verdict::Failure, "a server that runs scripts", |f| {
+        service(f).script = Err(refusal("EVAL", "ERR unknown command", None));
+    }),
+    ("rights", Verdict::Failure, "ACL SETUSER app +xack", |f| {
+        let rights = &mut service(f).rights;
+        rights.iter_mut().find(|(right, _)| right.command == "XACK").unwrap().1 = Answer::Denied;
+    }),
+    ("rights", Verdict::Failure, "ACL SETUSER app '~{orders:0}:*'", |f| {
+        service(f).keys[1].allowed = false
+    }),
+    ("rights", Verdict::Failure, "rename-command", |f| {
+        let rights = &mut service(f).rights;
+        rights.iter_mut().find(|(right, _)| right.command == "XACK").unwrap().1 = Answer::Missing;
+    }),
+    (
+        "optional_rights",
+        Verdict::Warning,
+        "+psubscribe '&__keyspace@0__:{orders:0}:lock:*'",
+        |f| {
+            let rights = &mut service(f).rights;
+            rights
+                .iter_mut()
+                .find(|(right, _)| right.command == "PSUBSCRIBE")
+                .unwrap()
+                .1 = Answer::Denied;
+        },
+    ),
+    ("clock", Verdict::Warning, "timedatectl", |f| {
+        f.clock.as_mut().unwrap().server += 501_000
+    }),
+    ("clock", Verdict::Warning, "timedatectl", |f| {
+        f.clock.as_mut().unwrap().server -= 501_000
+    }),
+    (
+        "keys",
+        Verdict::Failure,
+        "RENAMENX '{orders:0}:front' '{orders:0}:front.aside-1795000000000'",
+        |f| {
+            service(f).keys[1].found = Ok("hash".to_owned());
+        },
+    ),
+    ("stream_ids", Verdict::Failure, "RENAMENX '{orders:0}:input'", |f| {
+        service(f).keys[0].last_id = Ok(Some(StreamId {
+            ms: u64::MAX,
+            seq: u64::MAX - 5,
+        }));
+    }),
+    ("stream_ids", Verdict::Warning, "RENAMENX '{orders:0}:front'", |f| {
+        service(f).keys[1].last_id = Ok(Some(StreamId {
+            ms: NOW / 1_000 + 60_001,
+            seq: 0,
+        }));
+    }),
+    ("group", Verdict::Warning, "streamherd --service orders worker", |f| {
+        service(f).lanes[0].has_group = Ok(false);
+    }),
+    ("group", Verdict::Warning, "streamherd --service orders worker", |f| {
+        service(f).keys[2].found = Ok("none".to_owned());
+    }),
+    ("lock_ttl", Verdict::Warning, "--min-idle 10500ms", |f| {
+        service(f).lock_ttl = Ok(Some((10_000, NOW / 1_000 + 1)));
+    }),
+    ("optional_rights", Verdict::Warning, "provider's settings", |f| {
+        let rights = &mut service(f).rights;
+        rights
+            .iter_mut()
+            .find(|(right, _)| right.command == "CONFIG|GET")
+            .unwrap()
+            .1 = Answer::Missing;
+    }),
+    // What can't be looked at.
+    ("server_version", Verdict::Warning, "provider's settings", |f| {
+        f.info = Ok(map(&[]))
+    }),
+    ("idle_timeout", Verdict::Warning, "provider's settings", |f| {
+        f.config = Ok(map(&[]))
+    }),
+    ("server_version", Verdict::Warning, "ACL SETUSER app +info", |f| {
+        f.info = Err(refusal("INFO", "NOPERM …", Some("+info")));
+    }),
+    (
+        "notifications",
+        Verdict::Warning,
+        "ACL SETUSER app '+config|get'",
+        |f| {
+            f.config = Err(refusal("CONFIG|GET", "NOPERM …", Some("+config|get")));
+        },
+    ),
+    ("notifications", Verdict::Warning, "provider's settings", |f| {
+        f.config = Err(refusal("CONFIG|GET", "ERR unknown command 'CONFIG'", None));
+    }),
+    ("clock", Verdict::Warning, "ACL SETUSER app +time", |f| {
+        f.clock = Err(refusal("TIME", "NOPERM …", Some("+time")));
+    }),
+    ("stream_ids", Verdict::Warning, "doctor --role operator", |f| {
+        service(f).keys[0].last_id = Err(refusal("XINFO|STREAM", "NOPERM …", Some("+xinfo|stream")));
+    }),
+    ("stream_ids", Verdict::Warning, "ACL SETUSER app '~{orders:0}:*'", |f| {
+        let text = "NOPERM this user has no permissions to access one of the keys used as arguments";
+        service(f).keys[0].last_id = Err(refusal("XINFO|STREAM", text, Some("+xinfo|stream")));
+    }),
+];
+
+#[test]
+fn each_wrong_fact_is_told_with_what_mends_it() {
+    for (number, (name, verdict, mend, change)) in WRONG.iter().enumerate() {
+        let mut facts = healthy();
+        change(&mut facts);
+        let diagnosis = judge(&facts, MIN_IDLE);
+        let check = diagnosis.check(name).unwrap();
+        assert_eq!(check.verdict, *verdict, "row {number}: {check:#?}");
+        let said = check.mend.as_deref().unwrap_or_default();
+        assert!(said.contains(mend), "row {number}: {check:#?} lacks {mend:?}");
+        assert!(diagnosis.verdict >= *verdict, "row {number}");
+        assert!(!check.meaning.is_empty(), "row {number}");
+    }
+}
+
+#[test]
+fn each_wrong_fact_leaves_the_names_and_their_order_as_they_were() {
+    let names = |facts: &Facts| -> Vec<&str> { judge(facts, MIN_IDLE).checks.iter().map(|check| check.name).collect() };
+    let all = names(&healthy());
+    for (.., change) in WRONG {
+        let mut facts = healthy();
+        change(&mut facts);
+        assert_eq!(names(&facts), all);
+    }
+}
+
+#[test]
+fn what_is_only_just_right_is_right() {
+    let fine: &[Change] = &[
+        |f| info(f, "redis_version", "6.2.0"),
+        |f| info(f, "connected_slaves", "2"),
+        |f| info(f, "maxmemory", "1200000"),
+        |f| config(f, "notify-keyspace-events", "AKE"),
+        |f| f.clock.as_mut().unwrap().server += 500_000,
+        // The way there and back is no skew.
+        |f| f.clock.as_mut().unwrap().after += 5_000_000,
+        |f| {
+            service(f).keys[0].last_id = Ok(Some(StreamId {
+                ms: NOW / 1_000 + 60_000,
+                seq: 0,
+            }))
+        },
+        |f| service(f).keys[0].last_id = Ok(None),
+        |f| service(f).lock_ttl = Ok(Some((6_500, NOW / 1_000 + 1))),
+        // Nobody has said so for a while.
+        |f| service(f).lock_ttl = Ok(Some((60_000, NOW / 1_000 - 1))),
+        |f| service(f).lock_ttl = Ok(None),
+        |f| {
+            let service = service(f);
+            for key in &mut service.keys {
+                key.found = Ok("none".to_owned());
+            }
+            for lane in &mut service.lanes {
+                (lane.length, lane.has_group) = (Ok(0), Ok(false));
+            }
+        },
+    ];
+    for (number, change) in fine.iter().enumerate() {
+        let mut facts = healthy();
+        change(&mut facts);
+        let diagnosis = judge(&facts, MIN_IDLE);
+        assert_eq!(diagnosis.verdict, Verdict::Ok, "row {number}: {diagnosis:#?}");
+    }
+}
+
+#[test]
+fn a_valkey_is_called_by_its_own_name() {
+    let mut facts = healthy();
+    info(&mut facts, "redis_version", "7.2.4");
+    info(&mut facts, "valkey_version", "8.0.1");
+    let diagnosis = judge(&facts, MIN_IDLE);
+    assert_eq!(diagnosis.check("server_version").unwrap().found, "Valkey 8.0.1");
+}
+
+#[test]
+fn words_are_quoted_where_a_shell_would_read_more() {
+    assert_eq!(shell(&["redis-cli", "-p", "6379", "+xack"]), "redis-cli -p 6379 +xack");
+    assert_eq!(shell_word("~{orders:0}:*"), "'~{orders:0}:*'");
+    assert_eq!(shell_word("+xgroup|create"), "'+xgroup|create'");
+    assert_eq!(shell_word("it's"), r"'it'\''s'");
+    assert_eq!(shell_word(""), "''");
+    for word in [
+        "a b", "$(x)", "`x`", "a;b", "a&b", "#a", "a\\b", "\"", "(", "<", "!", "~",
+    ] {
+        assert!(shell_word(word).starts_with('\''), "{word}");
+    }
+}

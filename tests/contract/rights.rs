@@ -103,7 +103,9 @@ async fn main_path(truth: &mut Truth, worker: &str, producer: &str, operator: &s
     submit(producer, ["late"]).await;
     let late = work.added().await;
     let report = work.client.shutdown(Duration::ZERO).await;
-    assert!(report.abandoned == 0 && report.released > 0, "{report:?}");
+    assert_eq!(report.abandoned, 0);
+    // Who may not unblock its read may be given it once more by that, and hands it back again.
+    assert!(report.released == 1 || !hears, "{report:?}");
     drop(late);
 
     let admin = builder(operator).connect_admin().await.unwrap();

@@ -157,6 +157,8 @@ async fn open(
     })
 }
 
+/// A blocked read ends as soon as it is unblocked, where that is allowed.
+const READER_ENDS: Duration = Duration::from_millis(100);
 const GOODBYE: Duration = Duration::from_millis(200);
 
 struct Supervisor {
@@ -182,12 +184,16 @@ impl Supervisor {
         // 1. No new work: the reader ends, and hands back what its last read brought.
         core.closing.cancel();
         self.background.cancel();
-        let reader = self.reader.take();
+        let mut reader = self.reader.take();
 
         // 2. Meanwhile what is in work may finish.
         let _ = tokio::time::timeout_at(deadline, core.leases.emptied()).await;
 
-        // 3. What is left goes to the others, now: its locks are deleted, not left to expire.
+        // 3. What is left goes to the others, now: its locks are deleted, not left to expire. A reader that is still blocked
+        // would be the first to be given it, only to hand it back once more; so it is waited for, though not for long.
+        if reader.is_some() {
+            let _ = tokio::time::timeout(READER_ENDS, ended(&mut reader)).await;
+        }
         core.disown_all();
         let last_call = Instant::now() + LAST_CALL;
         end_reader(reader, last_call).await;

@@ -136,6 +136,8 @@ pub enum DisownedReason {
     DataLoss,
     /// This client was shut down before the lease was finished.
     Shutdown,
+    /// It was held for longer than [`Lease::hold_at_most`](crate::Lease::hold_at_most) allows. Counted as a failure.
+    HeldTooLong,
 }
 
 impl DisownedReason {
@@ -147,6 +149,7 @@ impl DisownedReason {
             Self::TakenOver => "taken_over",
             Self::DataLoss => "data_loss",
             Self::Shutdown => "shutdown",
+            Self::HeldTooLong => "held_too_long",
         }
     }
 }
@@ -158,6 +161,7 @@ impl fmt::Display for DisownedReason {
             Self::TakenOver => "another worker has taken it over",
             Self::DataLoss => "Redis lost the data that proves it",
             Self::Shutdown => "this client was shut down",
+            Self::HeldTooLong => "it was held longer than allowed",
         })
     }
 }

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Moment;
 use crate::dead_letter::DeadLetterReason;
 use crate::entry::Entry;
-use crate::error::{DisownedReason, LeaseLost, SettleError};
+use crate::error::{LeaseLost, SettleError};
 use crate::id::{EntryId, StreamId, Token};
-use crate::lock::{Held, Settlement};
+use crate::lock::{Held, HoldLimit, Settlement};
 use crate::runtime::{Core, Handle};
 use crate::store::{Operation, SettleStep};
 
@@ -111,12 +111,7 @@ impl Lease {
     /// How long the lease is certain to live if no further heartbeat gets through. Zero when it is lost.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        let now = Moment::now();
-        if self.held.is_valid(now) {
-            now.until(self.held.deadline())
-        } else {
-            Duration::ZERO
-        }
+        self.held.remaining()
     }
 
     /// Whether the lease holds at this moment. Compares the clock at the call, so a process that was stopped or a machine
@@ -135,7 +130,21 @@ impl Lease {
         if self.is_valid() {
             return Ok(());
         }
-        Err(self.loss())
+        Err(self.core.loss(&self.held))
+    }
+
+    /// Ends the lease this long from now if it is not settled by then, although its heartbeats get through: for work
+    /// that may hang. It is lost then ([`HeldTooLong`](crate::error::DisownedReason::HeldTooLong)) and its stream goes back to the
+    /// queue as a failed attempt. Works also while the handler blocks its thread, or its whole runtime; in the latter
+    /// case the stream is taken over by another worker once the lock has expired, as from a dead one.
+    ///
+    /// Counted from each call, of which the last counts: work that proves its progress may call it again and again.
+    /// Default: no limit.
+    pub fn hold_at_most(&self, span: Duration) {
+        self.held.limit(Some(HoldLimit {
+            until: Moment::now() + span,
+            retry_after: Duration::ZERO,
+        }));
     }
 
     /// Fires when the lease is lost. It fires at the deadline at the latest, also while Redis can't be reached.
@@ -229,7 +238,7 @@ impl Lease {
             .in_scope(|| tracing::debug!(operation = operation.name(), "settling"));
         if self.held.begin_settling(Moment::now()).is_err() {
             self.core.metrics.settled_late(operation.name());
-            return Err(self.loss());
+            return Err(self.core.loss(&self.held));
         }
         self.core.metrics.held_for(self.held.since.elapsed());
         self.core.settle(Settlement {
@@ -247,16 +256,6 @@ impl Lease {
     /// Notes that the user receives it now; false if it is lost already, and then the user never hears of it.
     pub(crate) fn deliver(&self) -> bool {
         self.held.deliver(Moment::now())
-    }
-
-    /// Why the lease is lost; whoever notices first says so to everybody.
-    fn loss(&self) -> LeaseLost {
-        self.core.disown(&self.held, DisownedReason::DeadlinePassed);
-        let reason = match self.held.phase() {
-            crate::lock::Phase::Disowned(reason) => reason,
-            _ => DisownedReason::DeadlinePassed,
-        };
-        LeaseLost { id: self.id(), reason }
     }
 
     fn entry(&self) -> &Entry {

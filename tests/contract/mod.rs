@@ -5,6 +5,8 @@ mod conservation;
 mod crashes;
 mod data_loss;
 mod foreign_hands;
+mod handler_endings;
+mod handlers;
 mod heartbeat;
 mod lease_validity;
 mod limits;

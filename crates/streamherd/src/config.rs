@@ -253,7 +253,12 @@ pub(crate) fn default_consumer() -> String {
         .unwrap_or_else(|| crate::id::random_text(8))
 }
 
-fn within(setting: &'static str, value: Duration, low: Duration, high: Duration) -> Result<(), SettingError> {
+pub(crate) fn within(
+    setting: &'static str,
+    value: Duration,
+    low: Duration,
+    high: Duration,
+) -> Result<(), SettingError> {
     if (low..=high).contains(&value) {
         return Ok(());
     }
@@ -265,7 +270,7 @@ fn within(setting: &'static str, value: Duration, low: Duration, high: Duration)
     ))
 }
 
-fn range<T: Copy + PartialOrd + std::fmt::Display>(
+pub(crate) fn range<T: Copy + PartialOrd + std::fmt::Display>(
     setting: &'static str,
     value: T,
     low: T,

@@ -7,6 +7,7 @@ use std::time::Duration;
 pub use crate::entry::InvalidEntry;
 use crate::id::EntryId;
 pub use crate::store::StoreError;
+pub use crate::worker::RunError;
 
 /// A setting that breaks a rule. Nothing was started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,7 +137,8 @@ pub enum DisownedReason {
     DataLoss,
     /// This client was shut down before the lease was finished.
     Shutdown,
-    /// It was held for longer than [`Lease::hold_at_most`](crate::Lease::hold_at_most) allows. Counted as a failure.
+    /// It was held for longer than [`Worker::max_hold`](crate::Worker::max_hold) or
+    /// [`Lease::hold_at_most`](crate::Lease::hold_at_most) allow. Counted as a failure.
     HeldTooLong,
 }
 

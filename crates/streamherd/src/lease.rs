@@ -253,6 +253,21 @@ impl Lease {
         Ok(())
     }
 
+    /// [`release`](Self::release) without waiting for the outcome; nothing if it is lost.
+    pub(crate) fn hand_back(mut self) {
+        let Some((permit, _alive)) = self.open.take() else {
+            return;
+        };
+        if self.is_valid() {
+            let _ = self.submit(Operation::Release, Some(permit), None);
+        }
+    }
+
+    /// What a [`Job`](crate::Job) looks at.
+    pub(crate) fn parts(&self) -> (&Arc<Held>, &Arc<Core>) {
+        (&self.held, &self.core)
+    }
+
     /// Notes that the user receives it now; false if it is lost already, and then the user never hears of it.
     pub(crate) fn deliver(&self) -> bool {
         self.held.deliver(Moment::now())

@@ -6,6 +6,8 @@ mod crashes;
 mod data_loss;
 mod foreign_hands;
 mod handler_endings;
+#[cfg(feature = "tower")]
+mod handler_services;
 mod handlers;
 mod heartbeat;
 mod lease_validity;

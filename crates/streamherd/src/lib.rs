@@ -30,6 +30,9 @@
 //! [`Worker`] calls the handler and settles each lease by what it returns. Who wants every step in their own hands reads
 //! the [`Notifications`] instead, and settles each [`Lease`].
 //!
+//! # Features
+//!
+//! `tower` (off by default): `Worker::run_service` takes a `tower::Service` as the handler.
 #![cfg_attr(
     not(test),
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)

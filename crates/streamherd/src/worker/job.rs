@@ -51,6 +51,12 @@ impl Job {
         }));
     }
 
+    /// What is waited for from here on is not the handler's time.
+    #[cfg(feature = "tower")]
+    pub(super) fn stop_clock(&self) {
+        self.held.limit(None);
+    }
+
     /// The data stream's name.
     #[must_use]
     pub fn stream(&self) -> &str {

@@ -12,6 +12,8 @@ mod handler;
 mod job;
 mod report;
 mod retry;
+#[cfg(feature = "tower")]
+mod tower;
 
 use std::fmt;
 use std::future::pending;

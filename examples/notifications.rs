@@ -1,6 +1,6 @@
-//! A worker with a clean shutdown: works on streams, claims orphans, hands over at Ctrl-C.
+//! A worker without the handler runtime: sees each notification, holds the leases, and settles them itself.
 //!
-//! Run:  `cargo run --example worker` (a second one in another terminal shares the work),
+//! Run:  `cargo run --example notifications` (a second one in another terminal shares the work),
 //!       then `cargo run --example producer`.
 //! Poke: stop one worker with Ctrl-C, and what it can't finish within two seconds is at the other at once; kill it with
 //!       `kill -9`, and it is there after the lock's six seconds. Stop one with Ctrl-Z for ten seconds, and see what it is

@@ -131,10 +131,13 @@ fn a_handler_that_blocks_its_whole_runtime_loses_its_stream_to_a_peer_after_max_
         let blocker = Arc::clone(&let_go.0);
         let blocked = threads.spawn(move || {
             runtime().block_on(async {
+                let begun = Arc::new(tokio::sync::Notify::new());
+                let begins = Arc::clone(&begun);
                 let handler = move |job: Job| {
-                    let (diary, let_go) = (diary.clone(), Arc::clone(&blocker));
+                    let (diary, let_go, begins) = (diary.clone(), Arc::clone(&blocker), Arc::clone(&begins));
                     async move {
                         diary.note("began");
+                        begins.notify_one();
                         block_until(&let_go);
                         assert!(!job.is_valid(), "it was told the truth");
                         Ok::<(), BoxError>(())
@@ -145,7 +148,8 @@ fn a_handler_that_blocks_its_whole_runtime_loses_its_stream_to_a_peer_after_max_
                 })
                 .await;
                 submit(&url, ["blocks"]).await;
-                // It hears of the end once it is let go.
+                // This goes on when the handler lets go of the only thread.
+                begun.notified().await;
                 worker.stop();
                 worker.ended().await
             })
@@ -162,7 +166,7 @@ fn a_handler_that_blocks_its_whole_runtime_loses_its_stream_to_a_peer_after_max_
             lease.done().await.unwrap();
         });
         let report = blocked.join().unwrap();
-        assert_eq!((report.done, report.lost), (0, 1));
+        assert_eq!((report.done, report.lost, report.panicked), (0, 1, 0));
     });
     assert!(Truth::of(&server).is_clean());
 }

@@ -6,6 +6,7 @@ mod crashes;
 mod data_loss;
 mod foreign_hands;
 mod handler_endings;
+mod handler_running;
 #[cfg(feature = "tower")]
 mod handler_services;
 mod handlers;

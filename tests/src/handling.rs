@@ -156,11 +156,12 @@ impl Drop for Note {
 impl Reading {
     /// Waits for a note that has not been asked for yet, and says when it was written.
     pub async fn reads(&mut self, what: &str) -> Instant {
+        let end = tokio::time::Instant::now() + SOON;
         loop {
             if let Some(at) = self.read.iter().position(|(note, _)| note == what) {
                 return self.read.remove(at).1;
             }
-            match tokio::time::timeout(SOON, self.notes.recv()).await {
+            match tokio::time::timeout_at(end, self.notes.recv()).await {
                 Ok(Some(note)) => self.read.push(note),
                 Ok(None) => panic!("nobody can note {what:?} any more; there is {:?}", self.read),
                 Err(_) => panic!("{what:?} was not noted within {SOON:?}; there is {:?}", self.read),

@@ -134,12 +134,26 @@ impl Lease {
     }
 
     /// Ends the lease this long from now if it is not settled by then, although its heartbeats get through: for work
-    /// that may hang. It is lost then ([`HeldTooLong`](crate::error::DisownedReason::HeldTooLong)) and its stream goes back to the
-    /// queue as a failed attempt. Works also while the handler blocks its thread, or its whole runtime; in the latter
-    /// case the stream is taken over by another worker once the lock has expired, as from a dead one.
+    /// that may hang. It is lost then ([`HeldTooLong`](crate::error::DisownedReason::HeldTooLong)), and its stream goes
+    /// back to the queue as a failed attempt. Works also while the handler blocks its thread, or its whole runtime; in the
+    /// latter case the stream is taken over by another worker once the lock has expired, as from a dead one.
     ///
-    /// Counted from each call, of which the last counts: work that proves its progress may call it again and again.
-    /// Default: no limit.
+    /// Counted from the call; of several calls the last counts, so work may call it again with each progress it makes.
+    /// Zero ends the lease now. Default: no limit.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(lease: streamherd::Lease, chunks: Vec<String>) -> Result<(), streamherd::BoxError> {
+    /// # async fn copy(_: String) {}
+    /// for chunk in chunks {
+    ///     lease.hold_at_most(std::time::Duration::from_secs(60));
+    ///     copy(chunk).await; // each may take a minute, all together as long as they want
+    /// }
+    /// lease.done().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn hold_at_most(&self, span: Duration) {
         self.held.limit(Some(HoldLimit {
             until: Moment::now() + span,

@@ -79,6 +79,21 @@ where
 }
 
 /// What is to become of a stream that a handler has worked on.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use streamherd::{BoxError, Job, Outcome};
+///
+/// async fn handle(job: Job) -> Result<Outcome, BoxError> {
+///     Ok(match job.info::<u32>() {
+///         Err(e) => Outcome::dead_letter(format!("not a number: {e}")),
+///         Ok(0) => Outcome::retry_after(Duration::from_secs(60), "not ready yet"),
+///         Ok(_) => Outcome::Done,
+///     })
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Outcome {

@@ -19,6 +19,27 @@ use crate::runtime::Core;
 ///
 /// It can't end the lease: what the handler returns does. After that, a clone that is still around says that the lease
 /// holds until Redis has confirmed its end, and for a while longer; it is the handler's task to wait for its own tasks.
+///
+/// # Examples
+///
+/// ```
+/// use streamherd::{BoxError, Job};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Order {
+///     items: Vec<String>,
+/// }
+///
+/// async fn handle(job: Job) -> Result<(), BoxError> {
+///     let order: Order = job.info()?;
+///     for item in order.items {
+///         // Before each step that can't be undone; the token lets the target refuse what comes too late all the same.
+///         job.ensure_valid()?;
+///         println!("shipping {item} under token {}", job.token());
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Job {
     held: Arc<Held>,
@@ -145,6 +166,22 @@ impl Job {
 
     /// Fires when the handler has to end: when the lease is lost, and when the time for a shutdown is over. After
     /// [`Worker::grace`](crate::Worker::grace) the handler is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use streamherd::{BoxError, Job};
+    /// # async fn next_part() {}
+    /// async fn handle(job: Job) -> Result<(), BoxError> {
+    ///     loop {
+    ///         tokio::select! {
+    ///             () = next_part() => {}
+    ///             // Not a failure: the stream goes on elsewhere.
+    ///             () = job.stop().cancelled() => return Err("stopped".into()),
+    ///         }
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub const fn stop(&self) -> &CancellationToken {
         &self.stop

@@ -124,10 +124,17 @@ async fn a_service_that_is_not_ready_costs_a_stream_nothing() {
         clones: std::sync::Arc::default(),
         broken: true,
     };
-    let worker = Handling::start(builder(&server.url()), LONG, |w| w.run_service(service)).await;
+    // Shorter than the wait for the next try: that is not the handler's time either.
+    let worker = Handling::start(builder(&server.url()), LONG, |w| {
+        w.max_hold(Duration::from_millis(300)).run_service(service)
+    })
+    .await;
     truth.becomes_clean().await;
     let report = worker.end().await;
-    assert_eq!((report.done, report.released, report.retried), (1, 2, 0));
+    assert_eq!(
+        (report.done, report.released, report.retried, report.lost),
+        (1, 2, 0, 0)
+    );
     assert!(truth.dead_letters().is_empty());
 }
 

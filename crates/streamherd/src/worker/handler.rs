@@ -14,7 +14,8 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 /// [`Outcome`] and `E` any error type, a `String` or a `&str`. Implement it for a type of your own where the handler has
 /// state, or is to be named.
 ///
-/// The handler never settles the lease: what it returns does.
+/// The handler never settles the lease: what it returns does. (Panics can be caught only where they unwind, which is the
+/// default of cargo's profiles.)
 ///
 /// | the handler | the stream |
 /// |---|---|

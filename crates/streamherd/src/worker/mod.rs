@@ -65,7 +65,8 @@ pub use self::retry::RetryPolicy;
 /// A closure that shares something with all its calls:
 ///
 /// ```no_run
-/// # /// # use streamherd::{BoxError, Client, Job, Worker};
+/// # use std::sync::Arc;
+/// # use streamherd::{BoxError, Client, Job, Worker};
 /// # struct Database;
 /// # impl Database { async fn book(&self, _: &str, _: u64) -> Result<(), std::io::Error> { Ok(()) } }
 /// # async fn example(client: Client, notifications: streamherd::Notifications) -> Result<(), BoxError> {

@@ -19,8 +19,8 @@ impl Worker {
     /// so put it under a `Buffer`.
     ///
     /// A service that fails to become ready has not seen the stream: it is handed back after a second, counting nothing.
-    /// An error of a call counts as a failure; with `LoadShed`, map its `Overloaded` to
-    /// [`Outcome::Release`] if that is not meant to lead to the dead-letter stream.
+    /// An error of a call counts as a failure, also `Overloaded` of a `LoadShed`: map that to [`Outcome::Release`] to
+    /// shed to other workers, or leave `LoadShed` out to have streams wait here.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -76,9 +76,7 @@ where
         // A clone that was ready must be called or dropped: one that others had made ready would take their permit.
         let mut service = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         job.stop_clock();
-        let ready = poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into);
-        job.start_clock();
-        if let Err(e) = ready {
+        if let Err(e) = poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into) {
             tracing::warn!(
                 error = with_sources(&*e),
                 "the service is not ready, and a stream goes back"
@@ -89,6 +87,7 @@ where
             }
             return Ok(Outcome::Release);
         }
+        job.start_clock();
         service.call(job).await.map(Into::into).map_err(Into::into)
     }
 }

@@ -1,60 +1,67 @@
-//! A worker with a clean shutdown: works on streams, claims orphans, hands over at Ctrl-C.
+//! A worker with a handler: retries with backoff, dead letters, and a clean shutdown.
 //!
 //! Run:  `cargo run --example worker` (a second one in another terminal shares the work),
 //!       then `cargo run --example producer`.
-//! Poke: stop one worker with Ctrl-C, and what it can't finish within two seconds is at the other at once; kill it with
-//!       `kill -9`, and it is there after the lock's six seconds. Stop one with Ctrl-Z for ten seconds, and see what it is
-//!       told on `fg`.
+//! Poke: stop one worker with Ctrl-C, and what it can't finish within two seconds is at the other soon after; kill it with
+//!       `kill -9`, and it is there after the lock's six seconds. Stop one with Ctrl-Z for ten seconds, and see what its
+//!       handlers are told on `fg`. Submit what it can't read: `streamherd submit nonsense`, and see it in
+//!       `redis-cli XRANGE '{orders:0}:dlq' - +`.
 
 use std::time::Duration;
 
-use streamherd::{Client, Lease, Notification, RetryAfter};
+use serde::Deserialize;
+use streamherd::{BoxError, Client, Job, Outcome, RetryPolicy, Worker};
+
+#[derive(Deserialize)]
+struct Session {
+    user: usize,
+    plan: String,
+}
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), BoxError> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let (client, mut notifications) = Client::builder("orders")
+    let (client, notifications) = Client::builder("orders")
         .url(std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned()))
         .max_in_flight(8)
         .connect()
         .await?;
     println!("{} is ready, process {}", client.consumer(), std::process::id());
 
-    let at_ctrl_c = client.clone();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            let report = at_ctrl_c.shutdown(Duration::from_secs(2)).await;
-            println!("settled {}, handed over {}", report.done, report.released);
-        }
-    });
-
-    while let Some(notification) = notifications.recv().await {
-        match notification {
-            Notification::StreamAdded(lease) => drop(tokio::spawn(work(lease))),
-            Notification::StreamExpired(orphan) => match client.claim(&orphan).await {
-                Ok(_) => println!("claimed {} from {}", orphan.stream(), orphan.owner()),
-                // Somebody else was faster, or its owner is back.
-                Err(e) => println!("left {}: {e}", orphan.stream()),
-            },
-            Notification::StreamDisowned(lost) => println!("lost {}: {}", lost.stream, lost.reason),
-            Notification::Terminated(reason) => println!("ended: {reason}"),
-            _ => {}
-        }
-    }
+    let report = Worker::new(client, notifications)
+        .retry(RetryPolicy {
+            longest: Duration::from_secs(60),
+            ..RetryPolicy::default()
+        })
+        // A handler that takes longer hangs.
+        .max_hold(Duration::from_secs(600))
+        .grace(Duration::from_secs(1))
+        .shutdown_on(tokio::signal::ctrl_c(), Duration::from_secs(2))
+        .run(work)
+        .await?;
+    println!("done {}, handed over {}", report.done, report.released);
     Ok(())
 }
 
-async fn work(lease: Lease) {
-    let name = lease.stream().to_owned();
-    println!("{name}: attempt {}, token {}", lease.attempt(), lease.token());
-    let outcome = tokio::select! {
-        // Work that takes seconds. A lease lasts as long as the work does.
-        () = tokio::time::sleep(Duration::from_secs(10)) => lease.done().await,
-        // Somebody else has the stream, or will have it: stop at once.
-        () = lease.lost().cancelled() => lease.retry(RetryAfter::now()).await,
+async fn work(job: Job) -> Result<Outcome, BoxError> {
+    let name = job.stream();
+    let Ok(session) = job.info::<Session>() else {
+        return Ok(Outcome::dead_letter("the info is not a session"));
     };
-    match outcome {
-        Ok(settled) => println!("{name}: {settled:?}"),
-        Err(e) => println!("{name}: {e}"),
+    println!(
+        "{name}: attempt {}, user {} on {}",
+        job.attempt(),
+        session.user,
+        session.plan
+    );
+    tokio::select! {
+        // Work that takes seconds. A lease lasts as long as the work does.
+        () = tokio::time::sleep(Duration::from_secs(10)) => {}
+        // The lease is lost, or the worker shuts down: tidy up, and leave the stream to the next.
+        () = job.stop().cancelled() => return Err("stopped half-way".into()),
     }
+    // Before what can't be undone. A target that refuses older tokens is safe even between this line and the next.
+    job.ensure_valid()?;
+    println!("{name}: written under token {}", job.token());
+    Ok(Outcome::Done)
 }

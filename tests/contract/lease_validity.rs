@@ -132,3 +132,36 @@ async fn guarantee_3_no_settlement_changes_anything_once_a_peer_has_requeued_the
     }
     assert!(truth.is_clean());
 }
+
+#[tokio::test]
+async fn a_lease_ends_at_the_limit_that_its_holder_set_last() {
+    const LIMIT: Duration = Duration::from_millis(1_500);
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    queue(&server, &names("s", 1));
+    let mut worker = Worker::start(&server.url()).await;
+    let lease = worker.added().await;
+    // Three times what the first call allows.
+    for _ in 0..6 {
+        lease.hold_at_most(LIMIT);
+        assert!(lease.is_valid() && lease.remaining() <= LIMIT);
+        worker.listen_for(LIMIT / 2).await;
+    }
+    lease.hold_at_most(Duration::ZERO);
+    assert!(!lease.is_valid() && lease.remaining().is_zero(), "at the call");
+    let lost = lease.ensure_valid().unwrap_err();
+    assert_eq!(lost.reason, DisownedReason::HeldTooLong);
+    assert!(lease.lost().is_cancelled());
+    assert_eq!(worker.disowned().await.reason, DisownedReason::HeldTooLong);
+    lease.hold_at_most(LIMIT);
+    assert!(!lease.is_valid(), "disowned is final");
+    let outcome = lease.done().await;
+    assert!(
+        matches!(&outcome, Err(SettleError::Disowned(lost)) if lost.reason == DisownedReason::HeldTooLong),
+        "{outcome:?}"
+    );
+    let again = worker.added().await;
+    assert_eq!((again.failures(), again.abandonments()), (1, 0), "a counted failure");
+    again.done().await.unwrap();
+    assert!(truth.is_clean());
+}

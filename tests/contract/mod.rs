@@ -8,6 +8,11 @@ mod delayed;
 mod doctor;
 mod doctor_logins;
 mod foreign_hands;
+mod handler_endings;
+mod handler_running;
+#[cfg(feature = "tower")]
+mod handler_services;
+mod handlers;
 mod handover;
 mod heartbeat;
 mod lease_validity;

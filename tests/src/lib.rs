@@ -1,11 +1,13 @@
 //! What the contract tests share: a service on a real server, workers on it, and a view of the truth in Redis.
 
+mod handling;
 mod process;
 mod truth;
 mod worker;
 
 use std::time::Duration;
 
+pub use handling::{Census, Counted, Diary, Handling, Note, Reading};
 pub use process::{WorkerProcess, hold};
 pub use truth::{Pending, Truth, field};
 pub use worker::Worker;

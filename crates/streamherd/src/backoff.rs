@@ -41,7 +41,7 @@ pub(crate) fn jittered(span: Duration, fraction: f64, rng: &mut impl Rng) -> Dur
     between(span.mul_f64(1.0 - fraction), span.mul_f64(1.0 + fraction), rng)
 }
 
-fn between(low: Duration, high: Duration, rng: &mut impl Rng) -> Duration {
+pub(crate) fn between(low: Duration, high: Duration, rng: &mut impl Rng) -> Duration {
     if low >= high {
         return low;
     }

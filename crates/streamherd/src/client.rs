@@ -40,6 +40,15 @@ impl Client {
         }
     }
 
+    pub(crate) const fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// [`shutdown`](Self::shutdown) without waiting for its end.
+    pub(crate) fn begin_shutdown(&self, deadline: Duration) {
+        self.shutdown.ask(deadline);
+    }
+
     /// This client's name in the consumer group.
     #[must_use]
     pub fn consumer(&self) -> &ConsumerId {

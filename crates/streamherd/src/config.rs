@@ -290,7 +290,12 @@ pub(crate) fn host_name() -> Option<String> {
     rustix::system::uname().nodename().to_str().ok().map(str::to_owned)
 }
 
-fn within(setting: &'static str, value: Duration, low: Duration, high: Duration) -> Result<(), SettingError> {
+pub(crate) fn within(
+    setting: &'static str,
+    value: Duration,
+    low: Duration,
+    high: Duration,
+) -> Result<(), SettingError> {
     if (low..=high).contains(&value) {
         return Ok(());
     }
@@ -302,7 +307,7 @@ fn within(setting: &'static str, value: Duration, low: Duration, high: Duration)
     ))
 }
 
-fn range<T: Copy + PartialOrd + std::fmt::Display>(
+pub(crate) fn range<T: Copy + PartialOrd + std::fmt::Display>(
     setting: &'static str,
     value: T,
     low: T,

@@ -7,6 +7,7 @@ use std::time::Duration;
 pub use crate::entry::InvalidEntry;
 use crate::id::EntryId;
 pub use crate::store::StoreError;
+pub use crate::worker::RunError;
 
 /// A setting that breaks a rule. Nothing was started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +137,9 @@ pub enum DisownedReason {
     DataLoss,
     /// This client was shut down before the lease was finished.
     Shutdown,
+    /// It was held for longer than [`Worker::max_hold`](crate::Worker::max_hold) or
+    /// [`Lease::hold_at_most`](crate::Lease::hold_at_most) allow. Counted as a failure.
+    HeldTooLong,
 }
 
 impl DisownedReason {
@@ -147,6 +151,7 @@ impl DisownedReason {
             Self::TakenOver => "taken_over",
             Self::DataLoss => "data_loss",
             Self::Shutdown => "shutdown",
+            Self::HeldTooLong => "held_too_long",
         }
     }
 }
@@ -158,6 +163,7 @@ impl fmt::Display for DisownedReason {
             Self::TakenOver => "another worker has taken it over",
             Self::DataLoss => "Redis lost the data that proves it",
             Self::Shutdown => "this client was shut down",
+            Self::HeldTooLong => "it was held longer than allowed",
         })
     }
 }

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Moment;
 use crate::dead_letter::DeadLetterReason;
 use crate::entry::Entry;
-use crate::error::{DisownedReason, LeaseLost, SettleError};
+use crate::error::{LeaseLost, SettleError};
 use crate::id::{EntryId, StreamId, Token};
-use crate::lock::{Held, Settlement};
+use crate::lock::{Held, HoldLimit, Settlement};
 use crate::runtime::{Core, Handle, Slot};
 use crate::store::{Operation, SettleStep};
 
@@ -111,12 +111,7 @@ impl Lease {
     /// How long the lease is certain to live if no further heartbeat gets through. Zero when it is lost.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        let now = Moment::now();
-        if self.held.is_valid(now) {
-            now.until(self.held.deadline())
-        } else {
-            Duration::ZERO
-        }
+        self.held.remaining()
     }
 
     /// Whether the lease holds at this moment. Compares the clock at the call, so a process that was stopped or a machine
@@ -135,7 +130,35 @@ impl Lease {
         if self.is_valid() {
             return Ok(());
         }
-        Err(self.loss())
+        Err(self.core.loss(&self.held))
+    }
+
+    /// Ends the lease this long from now if it is not settled by then, although its heartbeats get through: for work
+    /// that may hang. It is lost then ([`HeldTooLong`](crate::error::DisownedReason::HeldTooLong)), and its stream goes
+    /// back to the queue as a failed attempt. Works also while the handler blocks its thread, or its whole runtime; in the
+    /// latter case the stream is taken over by another worker once the lock has expired, as from a dead one.
+    ///
+    /// Counted from the call; of several calls the last counts, so work may call it again with each progress it makes.
+    /// Zero ends the lease now. Default: no limit.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(lease: streamherd::Lease, chunks: Vec<String>) -> Result<(), streamherd::BoxError> {
+    /// # async fn copy(_: String) {}
+    /// for chunk in chunks {
+    ///     lease.hold_at_most(std::time::Duration::from_secs(60));
+    ///     copy(chunk).await; // each may take a minute, all together as long as they want
+    /// }
+    /// lease.done().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn hold_at_most(&self, span: Duration) {
+        self.held.limit(Some(HoldLimit {
+            until: Moment::now() + span,
+            retry_after: Duration::ZERO,
+        }));
     }
 
     /// Fires when the lease is lost. It fires at the deadline at the latest, also while Redis can't be reached.
@@ -230,7 +253,7 @@ impl Lease {
             .in_scope(|| tracing::debug!(operation = operation.name(), "settling"));
         if self.held.begin_settling(Moment::now()).is_err() {
             self.core.metrics.settled_late(operation.name());
-            return Err(self.loss());
+            return Err(self.core.loss(&self.held));
         }
         self.core.metrics.held_for(self.held.since.elapsed());
         self.core.settle(Settlement {
@@ -246,19 +269,24 @@ impl Lease {
         Ok(())
     }
 
+    /// [`release`](Self::release) without waiting for the outcome; nothing if it is lost.
+    pub(crate) fn hand_back(mut self) {
+        let Some((permit, _alive)) = self.open.take() else {
+            return;
+        };
+        if self.is_valid() {
+            let _ = self.submit(Operation::Release, Some(permit), None);
+        }
+    }
+
+    /// What a [`Job`](crate::Job) looks at.
+    pub(crate) fn parts(&self) -> (&Arc<Held>, &Arc<Core>) {
+        (&self.held, &self.core)
+    }
+
     /// Notes that the user receives it now; false if it is lost already, and then the user never hears of it.
     pub(crate) fn deliver(&self) -> bool {
         self.held.deliver(Moment::now())
-    }
-
-    /// Why the lease is lost; whoever notices first says so to everybody.
-    fn loss(&self) -> LeaseLost {
-        self.core.disown(&self.held, DisownedReason::DeadlinePassed);
-        let reason = match self.held.phase() {
-            crate::lock::Phase::Disowned(reason) => reason,
-            _ => DisownedReason::DeadlinePassed,
-        };
-        LeaseLost { id: self.id(), reason }
     }
 
     fn entry(&self) -> &Entry {

@@ -5,33 +5,34 @@
 //! within seconds, once, with nothing lost.
 //!
 //! ```no_run
-//! use streamherd::{Client, Notification};
+//! use std::time::Duration;
+//! use streamherd::{BoxError, Client, Job, Worker};
 //!
-//! # async fn work(stream: &str) -> Result<(), std::io::Error> { Ok(()) }
+//! async fn handle(job: Job) -> Result<(), BoxError> {
+//!     println!("working on {} under token {}", job.stream(), job.token());
+//!     Ok(())
+//! }
+//!
 //! #[tokio::main]
-//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let (client, mut notifications) = Client::builder("orders")
+//! async fn main() -> Result<(), BoxError> {
+//!     let (client, notifications) = Client::builder("orders")
 //!         .url("redis://127.0.0.1:6379")
 //!         .connect()
 //!         .await?;
-//!     while let Some(notification) = notifications.recv().await {
-//!         match notification {
-//!             Notification::StreamAdded(lease) => {
-//!                 tokio::spawn(async move {
-//!                     match work(lease.stream()).await {
-//!                         Ok(()) => lease.done().await,
-//!                         Err(e) => lease.retry(streamherd::RetryAfter::now().because(e)).await,
-//!                     }
-//!                 });
-//!             }
-//!             Notification::StreamExpired(orphan) => drop(client.claim(&orphan).await),
-//!             Notification::StreamDisowned(lost) => eprintln!("lost {}: {}", lost.stream, lost.reason),
-//!             _ => {}
-//!         }
-//!     }
+//!     Worker::new(client, notifications)
+//!         .shutdown_on(tokio::signal::ctrl_c(), Duration::from_secs(10))
+//!         .run(handle)
+//!         .await?;
 //!     Ok(())
 //! }
 //! ```
+//!
+//! [`Worker`] calls the handler and settles each lease by what it returns. Who wants every step in their own hands reads
+//! the [`Notifications`] instead, and settles each [`Lease`].
+//!
+//! # Features
+//!
+//! `tower` (off by default): `Worker::run_service` takes a `tower::Service` as the handler.
 #![cfg_attr(
     not(test),
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
@@ -59,6 +60,7 @@ mod registry;
 mod runtime;
 mod scanner;
 mod store;
+mod worker;
 
 pub use admin::{Admin, Check, ConsumerStatus, Diagnosis, Status, Verdict};
 pub use builder::Builder;
@@ -74,3 +76,4 @@ pub use notification::{DataLoss, Disowned, Notification, Notifications, Orphan};
 pub use producer::{Duplicates, Producer};
 pub use runtime::{ShutdownReport, TerminatedReason};
 pub use store::{Need, Right, Role, Submitted};
+pub use worker::{BoxError, Handler, Job, Outcome, RetryPolicy, Worker, WorkerReport};

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::metrics::{SharedString, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use ::metrics::{
+    Gauge, SharedString, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 use crate::dead_letter::DeadLetterReason;
 use crate::error::DisownedReason;
@@ -171,12 +173,38 @@ impl Metrics {
         count!(self, "streamherd_hints_dropped_total", "where" => "channel").increment(1);
     }
 
+    /// A handler has begun; it has ended when the result is dropped.
+    pub(crate) fn handler_runs(&self) -> Running {
+        let running = gauge!("streamherd_handlers_running", "service" => self.service.clone());
+        running.increment(1.0);
+        Running(running)
+    }
+
+    pub(crate) fn handled(&self, outcome: &'static str, took: Duration) {
+        count!(self, "streamherd_handled_total", "outcome" => outcome).increment(1);
+        histogram!("streamherd_handler_seconds", "service" => self.service.clone(), "outcome" => outcome)
+            .record(took.as_secs_f64());
+    }
+
+    pub(crate) fn handler_panicked(&self) {
+        count!(self, "streamherd_handler_panics_total").increment(1);
+    }
+
     pub(crate) fn leases_held(&self, leases: usize) {
         gauge!("streamherd_leases_held", "service" => self.service.clone()).set(leases as f64);
     }
 
     pub(crate) fn slots_free(&self, slots: usize) {
         gauge!("streamherd_slots_free", "service" => self.service.clone()).set(slots as f64);
+    }
+}
+
+/// A handler that runs.
+pub(crate) struct Running(Gauge);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
     }
 }
 
@@ -261,6 +289,18 @@ pub(crate) fn describe() {
         "streamherd_hints_dropped_total",
         "Notifications dropped, by where; the scan finds the same orphans"
     );
+    describe_counter!(
+        "streamherd_handled_total",
+        "Handlers that ended, by outcome: done, retry, dead_letter, release, error, panic, stopped (at a shutdown), lost \
+         (with the lease)"
+    );
+    describe_histogram!(
+        "streamherd_handler_seconds",
+        Unit::Seconds,
+        "Time a handler ran, by outcome"
+    );
+    describe_counter!("streamherd_handler_panics_total", "Handlers that panicked");
+    describe_gauge!("streamherd_handlers_running", "Handlers that run");
     describe_gauge!("streamherd_leases_held", "Streams held, settling or being handed back");
     describe_gauge!("streamherd_slots_free", "Streams this worker could take in addition");
 }

@@ -8,4 +8,4 @@ mod table;
 
 pub(crate) use renewal::Heartbeat;
 pub(crate) use settlement::{LAST_CALL, Settlement, Settler};
-pub(crate) use table::{Held, Leases, Phase};
+pub(crate) use table::{Held, HoldLimit, Leases, Phase};

@@ -223,7 +223,10 @@ async fn renew_chunk(core: &Arc<Core>, store: &Store, chunk: &[Arc<Held>]) -> Re
     failed.map_or(Ok(()), Err)
 }
 
-/// Ends every lease at its deadline, whatever the renewals are waiting for.
+/// Ends every lease at its deadline or hold limit, whatever the renewals are waiting for.
+///
+/// On this thread, so that a handler that blocks the user's whole runtime is ended too: then the settler can't say so to
+/// Redis, but nobody renews the lock any more, and a peer has the stream when it has expired.
 async fn deadlines(core: &Arc<Core>) {
     // A new lease has more than a heartbeat ahead of it, so looking this often misses none. Shorter than a heartbeat
     // because these sleeps stand still with a suspended machine and the deadlines do not.
@@ -235,11 +238,10 @@ async fn deadlines(core: &Arc<Core>) {
             if held.phase() != Phase::Held {
                 continue;
             }
-            let left = now.until(held.deadline());
-            if left.is_zero() {
-                core.disown(&held, DisownedReason::DeadlinePassed);
+            if let Some(reason) = held.overdue(now) {
+                core.disown(&held, reason);
             } else {
-                wait = wait.min(left);
+                wait = wait.min(now.until(held.end()));
             }
         }
         tokio::time::sleep(wait.max(Duration::from_millis(1))).await;

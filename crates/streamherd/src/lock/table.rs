@@ -1,5 +1,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,15 @@ struct State {
     renewed: Moment,
     /// Whether the user has received it.
     delivered: bool,
+    limit: Option<HoldLimit>,
+}
+
+/// When a lease ends although its heartbeats get through: a handler that hangs must not keep its stream for ever.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HoldLimit {
+    pub(crate) until: Moment,
+    /// How long the stream waits then before it is handed out again.
+    pub(crate) retry_after: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +65,7 @@ impl Held {
                 deadline,
                 renewed,
                 delivered: false,
+                limit: None,
             }),
         }
     }
@@ -71,19 +82,50 @@ impl Held {
         self.state().deadline
     }
 
+    /// When the lease ends if nothing happens: at its deadline, or at its hold limit if that is sooner.
+    pub(crate) fn end(&self) -> Moment {
+        let state = self.state();
+        state
+            .limit
+            .map_or(state.deadline, |limit| limit.until.min(state.deadline))
+    }
+
+    /// Sets or lifts the hold limit; the last call counts.
+    pub(crate) fn limit(&self, limit: Option<HoldLimit>) {
+        self.state().limit = limit;
+    }
+
+    /// What the user of a lease that was held too long has agreed to.
+    pub(crate) fn retry_after(&self) -> Duration {
+        self.state().limit.map_or(Duration::ZERO, |limit| limit.retry_after)
+    }
+
+    /// Why the lease has to end by now, if it has to and nobody has noticed yet.
+    pub(crate) fn overdue(&self, now: Moment) -> Option<DisownedReason> {
+        self.state().overdue(now)
+    }
+
     pub(crate) fn renewed(&self) -> Moment {
         self.state().renewed
     }
 
     pub(crate) fn is_valid(&self, now: Moment) -> bool {
-        let state = self.state();
-        !matches!(state.phase, Phase::Disowned(_)) && now < state.deadline
+        self.state().is_valid(now)
+    }
+
+    pub(crate) fn remaining(&self) -> Duration {
+        let now = Moment::now();
+        if self.is_valid(now) {
+            now.until(self.end())
+        } else {
+            Duration::ZERO
+        }
     }
 
     /// Gives a valid lease to the user.
     pub(crate) fn deliver(&self, now: Moment) -> bool {
         let mut state = self.state();
-        state.delivered = !matches!(state.phase, Phase::Disowned(_)) && now < state.deadline;
+        state.delivered = state.is_valid(now);
         state.delivered
     }
 
@@ -103,17 +145,17 @@ impl Held {
     /// From here on only Redis decides what became of the lease.
     ///
     /// # Errors
-    /// The lease is lost; also when its deadline has passed and nobody has noticed yet.
+    /// The lease is lost; also when its deadline or its hold limit has passed and nobody has noticed yet.
     pub(crate) fn begin_settling(&self, now: Moment) -> Result<(), DisownedReason> {
         let mut state = self.state();
-        match state.phase {
-            Phase::Disowned(reason) => Err(reason),
-            _ if now >= state.deadline => Err(DisownedReason::DeadlinePassed),
-            _ => {
-                state.phase = Phase::Settling;
-                Ok(())
-            }
+        if let Phase::Disowned(reason) = state.phase {
+            return Err(reason);
         }
+        if let Some(reason) = state.overdue(now) {
+            return Err(reason);
+        }
+        state.phase = Phase::Settling;
+        Ok(())
     }
 
     /// Ends the lease from outside; true for the one call that did it.
@@ -130,6 +172,21 @@ impl Held {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_valid(&self, now: Moment) -> bool {
+        !matches!(self.phase, Phase::Disowned(_)) && self.overdue(now).is_none()
+    }
+
+    /// The hold limit is the handler's: once that has ended, its settlement may take as long as Redis does.
+    fn overdue(&self, now: Moment) -> Option<DisownedReason> {
+        if now >= self.deadline {
+            return Some(DisownedReason::DeadlinePassed);
+        }
+        let held_too_long = self.phase == Phase::Held && self.limit.is_some_and(|limit| now >= limit.until);
+        held_too_long.then_some(DisownedReason::HeldTooLong)
     }
 }
 
@@ -208,8 +265,6 @@ impl Leases {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::entry::{INPUT_FIELD, encode};
 
@@ -248,6 +303,40 @@ mod tests {
         held.extend(at(500), at(9_000));
         assert!(!held.is_valid(at(1)));
         assert_eq!(held.begin_settling(at(1)), Err(DisownedReason::TakenOver));
+    }
+
+    #[test]
+    fn a_lease_is_invalid_from_its_hold_limit_on_however_often_it_is_renewed() {
+        let held = held();
+        let limit = |ms| {
+            held.limit(Some(HoldLimit {
+                until: at(ms),
+                retry_after: Duration::from_secs(1),
+            }));
+        };
+        limit(500);
+        held.extend(at(400), at(1_400));
+        assert!(held.is_valid(at(499)));
+        assert_eq!(held.end(), at(500));
+        assert!(!held.is_valid(at(500)));
+        assert_eq!(held.begin_settling(at(500)), Err(DisownedReason::HeldTooLong));
+        limit(600);
+        assert!(held.is_valid(at(500)), "the last limit counts");
+        held.limit(None);
+        assert_eq!(held.end(), at(1_400));
+        assert!(held.is_valid(at(1_399)));
+    }
+
+    #[test]
+    fn a_settlement_may_outlast_the_hold_limit() {
+        let held = held();
+        held.limit(Some(HoldLimit {
+            until: at(500),
+            retry_after: Duration::ZERO,
+        }));
+        held.begin_settling(at(499)).unwrap();
+        assert!(held.is_valid(at(999)), "it is renewed until Redis has answered");
+        assert!(!held.is_valid(at(1_000)));
     }
 
     #[test]

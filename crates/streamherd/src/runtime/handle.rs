@@ -54,12 +54,16 @@ impl Shutdown {
     }
 
     /// The first request's deadline counts.
-    pub(crate) async fn request(&self, deadline: Duration) -> ShutdownReport {
+    pub(crate) fn ask(&self, deadline: Duration) {
         self.request.send_if_modified(|asked| {
             let first = asked.is_none();
             asked.get_or_insert(deadline);
             first
         });
+    }
+
+    pub(crate) async fn request(&self, deadline: Duration) -> ShutdownReport {
+        self.ask(deadline);
         let mut report = self.report.clone();
         let report = report.wait_for(Option::is_some).await.map(|r| *r);
         // The supervisor is gone only with the runtime it ran on, and everything else with it.

@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Moment;
 use crate::config::Settings;
 use crate::dead_letter::DeadLetterReason;
-use crate::error::DisownedReason;
+use crate::error::{DisownedReason, LeaseLost};
 use crate::id::{ConsumerId, EntryId, Token};
 use crate::keys::Keys;
-use crate::lock::{Held, Leases, Settlement};
+use crate::lock::{Held, Leases, Phase, Settlement};
 use crate::metrics::Metrics;
 use crate::notification::{Disowned, Notification, Outbox};
 use crate::recovery::Session;
@@ -111,8 +111,28 @@ impl Core {
                     Operation::Release,
                 ));
             }
+            // The handler's failure, and counted as one, or a stream that hangs every handler would go round for ever.
+            DisownedReason::HeldTooLong => {
+                let operation = Operation::Retry {
+                    delay: held.retry_after(),
+                    error: "held longer than max_hold".to_owned(),
+                };
+                let name = held.entry.coalesced_name();
+                self.settle(Settlement::unattended(held.id(), Some(held.token), name, operation));
+            }
         }
         true
+    }
+
+    /// Why a lease is lost; whoever notices first says so to everybody.
+    pub(crate) fn loss(&self, held: &Arc<Held>) -> LeaseLost {
+        let unnoticed = held.overdue(Moment::now());
+        self.disown(held, unnoticed.unwrap_or(DisownedReason::DeadlinePassed));
+        let reason = match held.phase() {
+            Phase::Disowned(reason) => reason,
+            _ => DisownedReason::DeadlinePassed,
+        };
+        LeaseLost { id: held.id(), reason }
     }
 
     /// Hands back every lease that is still held at a shutdown.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use streamherd::{BoxError, Job};
 use streamherd_testkit::{Server, eventually};
-use streamherd_tests::{Census, Diary, Handling, SOON, TTL, Truth, builder, field, names, queue, recovery, submit};
+use streamherd_tests::{
+    Census, Diary, Handling, SOON, TTL, Truth, field, names, patient, patient_recovery, queue, submit,
+};
 use tower::{Service, ServiceBuilder, service_fn};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -31,8 +33,8 @@ async fn a_service_s_concurrency_limit_holds_and_what_waits_for_it_keeps_its_lea
                 Ok(())
             }
         }));
-    // The last waits for three rounds of the others: longer than its lock would live, and longer than it may be held.
-    let worker = Handling::start(builder(&server.url()).max_in_flight(8), LONG, |w| {
+    // The last waits for three rounds of the others: longer than it may be held.
+    let worker = Handling::start(patient(&server.url()).max_in_flight(8), LONG, |w| {
         w.max_hold(TTL).run_service(service)
     })
     .await;
@@ -52,7 +54,7 @@ async fn a_service_s_timeout_drops_the_call_and_counts_a_failure() {
     let server = Server::start();
     let mut truth = Truth::of(&server);
     submit(&server.url(), ["slow", "quick"]).await;
-    let mut recovery = recovery();
+    let mut recovery = patient_recovery();
     recovery.max_failures = 1;
     let (diary, mut reading) = Diary::open();
     let service = ServiceBuilder::new()
@@ -67,7 +69,7 @@ async fn a_service_s_timeout_drops_the_call_and_counts_a_failure() {
                 Ok::<(), BoxError>(())
             }
         }));
-    let worker = Handling::start(builder(&server.url()).recovery(recovery), LONG, |w| {
+    let worker = Handling::start(patient(&server.url()).recovery(recovery), LONG, |w| {
         w.run_service(service)
     })
     .await;
@@ -125,7 +127,7 @@ async fn a_service_that_is_not_ready_costs_a_stream_nothing() {
         broken: true,
     };
     // Shorter than the wait for the next try: that is not the handler's time either.
-    let worker = Handling::start(builder(&server.url()), LONG, |w| {
+    let worker = Handling::start(patient(&server.url()), LONG, |w| {
         w.max_hold(Duration::from_millis(300)).run_service(service)
     })
     .await;
@@ -144,7 +146,7 @@ async fn a_service_s_response_is_an_outcome() {
     let mut truth = Truth::of(&server);
     submit(&server.url(), ["s"]).await;
     let service = service_fn(|_: Job| async { Ok::<_, Infallible>(streamherd::Outcome::dead_letter("unwanted")) });
-    let worker = Handling::start(builder(&server.url()), LONG, |w| w.run_service(service)).await;
+    let worker = Handling::start(patient(&server.url()), LONG, |w| w.run_service(service)).await;
     truth.becomes_clean().await;
     assert_eq!(field(&truth.dead_letters()[0], "_sh_error"), "unwanted");
     assert_eq!(worker.end().await.dead_lettered, 1);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use streamherd::{BoxError, Handler, Job, Outcome, RetryPolicy};
 use streamherd_testkit::Server;
-use streamherd_tests::{Diary, Handling, Truth, builder, field, names, queue, recovery, submit};
+use streamherd_tests::{Diary, Handling, Truth, field, names, patient, patient_recovery, queue, submit};
 
 /// What handlers have at a shutdown in tests that are not about it.
 const LONG: Duration = Duration::from_secs(20);
@@ -39,7 +39,7 @@ async fn a_handler_that_returns_ok_has_finished_its_stream() {
             Ok::<_, BoxError>(())
         }
     };
-    let worker = Handling::start(builder(&server.url()), LONG, |w| w.run(handler)).await;
+    let worker = Handling::start(patient(&server.url()), LONG, |w| w.run(handler)).await;
     for name in names("s", 20) {
         reading
             .reads(&format!("{name} of {{\"of\":\"{name}\"}} try 0 fail 0"))
@@ -59,7 +59,7 @@ async fn a_handler_s_error_is_counted_and_kept_with_its_sources_in_the_dead_lett
     let server = Server::start();
     let mut truth = Truth::of(&server);
     submit(&server.url(), ["broken"]).await;
-    let mut recovery = recovery();
+    let mut recovery = patient_recovery();
     recovery.max_failures = 3;
     let (diary, mut reading) = Diary::open();
     let handler = move |job: Job| {
@@ -69,7 +69,7 @@ async fn a_handler_s_error_is_counted_and_kept_with_its_sources_in_the_dead_lett
             Err::<(), _>(Broken(job.attempt(), std::io::Error::other("disk full")))
         }
     };
-    let worker = Handling::start(builder(&server.url()).recovery(recovery), LONG, |w| {
+    let worker = Handling::start(patient(&server.url()).recovery(recovery), LONG, |w| {
         w.retry(AT_ONCE).run(handler)
     })
     .await;
@@ -129,7 +129,7 @@ async fn every_outcome_is_carried_out() {
     let mut truth = Truth::of(&server);
     submit(&server.url(), ["done", "dead", "retry", "later", "release"]).await;
     let (diary, mut reading) = Diary::open();
-    let worker = Handling::start(builder(&server.url()), LONG, |w| w.retry(AT_ONCE).run(AsNamed(diary))).await;
+    let worker = Handling::start(patient(&server.url()), LONG, |w| w.retry(AT_ONCE).run(AsNamed(diary))).await;
     let seen = [
         "done 0/0",
         "dead 0/0",
@@ -181,7 +181,7 @@ async fn a_poison_handler_ends_in_the_dlq_after_exactly_its_attempts_while_1000_
             panic!("attempt {attempt} hit a mine")
         }
     };
-    let worker = Handling::start(builder(&server.url()).max_in_flight(16), LONG, |w| {
+    let worker = Handling::start(patient(&server.url()).max_in_flight(16), LONG, |w| {
         w.retry(AT_ONCE).run(handler)
     })
     .await;
@@ -229,7 +229,7 @@ async fn a_panic_anywhere_in_a_handler_is_a_failure_and_no_more() {
 
     let server = Server::start();
     let mut truth = Truth::of(&server);
-    let mut recovery = recovery();
+    let mut recovery = patient_recovery();
     recovery.max_failures = 1;
     let handler = |job: Job| {
         assert_ne!(job.stream(), "call", "in the call");
@@ -246,7 +246,7 @@ async fn a_panic_anywhere_in_a_handler_is_a_failure_and_no_more() {
             Ok(())
         }
     };
-    let worker = Handling::start(builder(&server.url()).recovery(recovery), LONG, |w| {
+    let worker = Handling::start(patient(&server.url()).recovery(recovery), LONG, |w| {
         w.concurrency(1).run(handler)
     })
     .await;

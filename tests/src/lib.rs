@@ -136,14 +136,21 @@ pub fn shell(command: &str) {
     assert!(output.status.success() && !refused, "{command}: {output:?}");
 }
 
-/// A worker whose leases outlive a slow restart.
+/// A worker whose leases outlive a slow restart, and a machine that stands still for a while.
 pub fn patient(url: &str) -> Builder {
-    let mut recovery = recovery();
-    recovery.min_idle = Some(Duration::from_millis(6_500));
     builder(url)
         .lock_ttl(Duration::from_secs(6))
         .heartbeat(Duration::from_millis(300))
-        .recovery(recovery)
+        .recovery(patient_recovery())
+}
+
+/// The recovery settings of a patient worker.
+#[must_use]
+pub fn patient_recovery() -> Recovery {
+    Recovery {
+        min_idle: Some(Duration::from_millis(6_500)),
+        ..recovery()
+    }
 }
 
 /// What a client can't tell apart.

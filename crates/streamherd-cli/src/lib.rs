@@ -9,6 +9,7 @@
 mod args;
 mod demo;
 mod failure;
+mod human;
 mod output;
 mod status;
 mod submit;

@@ -1,7 +1,7 @@
 //! The rights that docs/OPERATIONS.md names are enough, and a worker without them does not start.
 
-use streamherd::RetryAfter;
 use streamherd::error::ConnectError;
+use streamherd::{PauseTarget, RequeueOutcome, RetryAfter};
 use streamherd_testkit::Server;
 use streamherd_tests::{MIN_IDLE, Truth, Worker, builder, submit};
 
@@ -9,6 +9,9 @@ const WORKER: &str = "EVALSHA EVAL SCRIPT|LOAD XREADGROUP XPENDING XRANGE XACK X
                       PTTL HGET HMGET HSET HDEL HKEYS HSCAN ZADD ZREM ZSCORE ZRANGEBYSCORE XINFO TYPE TIME PING";
 
 const PRODUCER: &str = "EVALSHA EVAL SCRIPT|LOAD XADD XRANGE XPENDING HGET HSET HDEL ZADD ZREM ZSCORE TIME";
+
+const OPERATOR: &str = "EVALSHA EVAL XADD XRANGE XPENDING XACK XDEL XLEN XINFO GET DEL PTTL TYPE EXISTS HGET HKEYS HSET HSETNX \
+                        HDEL ZREM ZSCORE ZCARD ZRANGEBYSCORE ZREVRANGE TIME";
 
 /// A user of the service's keys with these commands, and the URL to log in with.
 fn user(server: &Server, truth: &mut Truth, name: &str, commands: &str) -> String {
@@ -56,10 +59,36 @@ async fn the_rights_in_the_documentation_are_enough_to_work_recover_and_leave() 
     assert_eq!(worker.client.shutdown(MIN_IDLE).await.abandoned, 0);
     assert!(truth.is_clean());
 
-    let admin = user(&server, &mut truth, "admin", "EVALSHA EVAL XLEN XPENDING XINFO ZCARD");
+    let admin = user(&server, &mut truth, "admin", OPERATOR);
     let admin = builder(&admin).connect_admin().await.unwrap();
     assert_eq!(admin.status().await.unwrap().dead_letters, 1);
+    submit(&server.url(), ["left"]).await;
+    truth.abandon();
+    assert_eq!(admin.leases(10).await.unwrap().len(), 1);
+    let requeued = admin.requeue("left", false).await.unwrap();
+    assert!(matches!(requeued, RequeueOutcome::Requeued { .. }), "{requeued:?}");
+    let missing = admin.requeue("missing", false).await.unwrap();
+    assert_eq!(missing, RequeueOutcome::NotFound { complete: true });
+    assert!(admin.pause(&PauseTarget::Service).await.unwrap());
+    assert!(admin.resume(&PauseTarget::Service).await.unwrap());
     admin.close().await;
+}
+
+#[tokio::test]
+async fn an_operator_who_may_add_and_not_take_away_doubles_nothing() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    truth.make_groups();
+    submit(&server.url(), ["a"]).await;
+    truth.abandon();
+    for command in ["XACK", "XDEL", "DEL", "ZREM", "HDEL"] {
+        let others: Vec<&str> = OPERATOR.split_whitespace().filter(|c| *c != command).collect();
+        let url = user(&server, &mut truth, "admin", &others.join(" "));
+        let admin = builder(&url).connect_admin().await.unwrap();
+        let refused = admin.requeue("a", false).await.unwrap_err();
+        assert!(refused.is_denied(), "{command}: {refused}");
+        assert_eq!((truth.length(), truth.pending_count()), (1, 1), "{command}");
+    }
 }
 
 #[tokio::test]

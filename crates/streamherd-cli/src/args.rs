@@ -8,6 +8,9 @@ use serde_json::value::RawValue;
 use streamherd::KeyspaceEvents;
 
 use crate::failure::{Failure, usage_error};
+use crate::pause::{self, PauseArgs};
+use crate::requeue::RequeueArgs;
+use crate::status::StatusArgs;
 
 /// Load-balanced consumers for Redis Streams.
 #[derive(Debug, Parser)]
@@ -49,7 +52,7 @@ pub(crate) struct Global {
     )]
     pub(crate) url: String,
 
-    /// The service whose queue to use; worker, submit and status need it
+    /// The service whose queue to use; all commands but demo need it
     #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_SERVICE", value_name = "NAME")]
     service: Option<String>,
 
@@ -86,9 +89,14 @@ pub(crate) enum Command {
     Worker(WorkerArgs),
     /// Put streams on the queue
     Submit(SubmitArgs),
-    /// Show the queue, its consumers and its dead letters
-    #[command(after_help = EXIT_CODES, override_usage = "streamherd status --service <NAME> [OPTIONS]")]
-    Status,
+    Status(StatusArgs),
+    Requeue(RequeueArgs),
+    /// Have the service, or consumers of it, take no new work
+    #[command(after_help = pause::HELP, override_usage = "streamherd pause --service <NAME> [OPTIONS]")]
+    Pause(PauseArgs),
+    /// Take a pause back
+    #[command(after_help = pause::HELP, override_usage = "streamherd resume --service <NAME> [OPTIONS]")]
+    Resume(PauseArgs),
     /// Kill and freeze workers of a private Redis, and count what is lost
     Demo(DemoArgs),
 }

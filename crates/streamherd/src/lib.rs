@@ -52,6 +52,7 @@ mod keys;
 mod lease;
 mod lock;
 mod metrics;
+mod name;
 mod notification;
 mod producer;
 mod recovery;
@@ -60,7 +61,10 @@ mod runtime;
 mod scanner;
 mod store;
 
-pub use admin::{Admin, ConsumerStatus, Status};
+pub use admin::{
+    Admin, ConsumerState, ConsumerStatus, LeaseState, LeaseStatus, Pause, PauseTarget, Registration, RequeueOutcome,
+    Status,
+};
 pub use builder::Builder;
 pub use client::{Claimed, Client, Health};
 pub use config::{KeyspaceEvents, Recovery};

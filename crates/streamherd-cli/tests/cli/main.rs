@@ -2,6 +2,7 @@
 
 mod demo;
 mod exec;
+mod operators;
 mod queue;
 mod support;
 mod usage;

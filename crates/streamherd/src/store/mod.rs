@@ -26,6 +26,7 @@ pub(crate) use events::{Heard, LockExpired, Subscription};
 pub(crate) use hello::{Hello, HelloRefusal};
 #[cfg(test)]
 pub(crate) use inspect::ConsumerInfo;
+pub(crate) use inspect::{Kicked, Name, Picture, Place, SeenLease};
 pub(crate) use lease::{Acquired, Renewed};
 pub(crate) use queue::{RawEntry, Taken};
 pub(crate) use registry::{Reaped, Registry};

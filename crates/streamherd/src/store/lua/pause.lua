@@ -1,8 +1,7 @@
 -- KEYS  those of the partition
--- ARGV  '1' to pause, '0' to resume; a consumer or a name of consumers, '' for the whole service
+-- ARGV  '1' to pause, '0' to resume; what, as the field that says so
 -- A pause outlives whoever asked for it: it stands until it is taken back.
-local which = ARGV[2] == '' and 'paused' or 'paused:' .. ARGV[2]
 if ARGV[1] == '1' then
-  return {'ok', redis.call('HSETNX', CONTROL, which, whole(now_ms()))}
+  return {'ok', redis.call('HSETNX', CONTROL, ARGV[2], whole(now_ms()))}
 end
-return {'ok', redis.call('HDEL', CONTROL, which)}
+return {'ok', redis.call('HDEL', CONTROL, ARGV[2])}

@@ -202,6 +202,30 @@ async fn what_another_program_has_stranded_spoilt_or_made_too_large_is_told_as_i
 }
 
 #[tokio::test]
+async fn a_search_has_an_end_and_says_whether_it_saw_everything() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let admin = admin(&server.url()).await;
+    truth.make_groups();
+    let mut all = names("s", 51_000);
+    all.insert(49_900, "in time".to_owned());
+    all.push("too late".to_owned());
+    queue(&server, &all);
+    let seen = admin.requeue("in time", false).await.unwrap();
+    assert!(matches!(seen, RequeueOutcome::AlreadyQueued { .. }), "{seen:?}");
+    let unseen = admin.requeue("too late", false).await.unwrap();
+    assert_eq!(unseen, RequeueOutcome::NotFound { complete: false });
+
+    // Where a name stands behind a large info, which takes a look at the whole body.
+    let late = format!(r#"{{"Info":"{}","DataStreamName":"late"}}"#, "x".repeat(20_000));
+    truth
+        .call(&["XADD", &Truth::key("front"), "*", "lbs-input", &late])
+        .ok();
+    let seen = admin.requeue("late", false).await.unwrap();
+    assert!(matches!(seen, RequeueOutcome::AlreadyQueued { .. }), "{seen:?}");
+}
+
+#[tokio::test]
 async fn of_rivals_that_force_a_requeue_one_moves_the_stream() {
     let server = Server::start();
     let mut truth = Truth::of(&server);

@@ -11,8 +11,12 @@ end
 for _, key in ipairs(redis.call('HKEYS', CONSUMERS)) do
   if not string.match(key, ':last$') then rows[#rows + 1] = {key, redis.call('HGET', CONSUMERS, key)} end
 end
+local used = 0
+for _, key in ipairs({EPOCH, INPUT, FRONT, DLQ, DELAYED}) do
+  if redis.call('TYPE', key).ok ~= 'none' then used = 1 end
+end
 local next_due = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
-local result = {'ok', whole(now_ms()), redis.call('EXISTS', EPOCH, INPUT, FRONT, DLQ, DELAYED), redis.call('XLEN', DLQ),
+local result = {'ok', whole(now_ms()), used, redis.call('XLEN', DLQ),
   redis.call('ZCARD', DELAYED), next_due and whole(tonumber(next_due)) or '', pauses, rows}
 for _, stream in ipairs({INPUT, FRONT}) do
   local group = group_of(stream)

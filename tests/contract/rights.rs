@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use streamherd::error::ConnectError;
-use streamherd::{Need, Recovery, RetryAfter, Right, Role};
+use streamherd::{Need, PauseTarget, Recovery, RequeueOutcome, RetryAfter, Right, Role};
 use streamherd_testkit::Server;
 use streamherd_tests::{MIN_IDLE, SCAN, Truth, Worker, builder, recovery, submit};
 
@@ -111,6 +111,17 @@ async fn main_path(truth: &mut Truth, worker: &str, producer: &str, operator: &s
     let admin = builder(operator).connect_admin().await.unwrap();
     let status = admin.status().await.unwrap();
     assert_eq!((status.dead_letters, status.requeued, status.pending), (1, 1, 0));
+    submit(producer, ["left"]).await;
+    truth
+        .cmd("XREADGROUP GROUP workers ghost STREAMS T:front T:input > >")
+        .ok();
+    assert_eq!(admin.leases(10).await.unwrap().len(), 2);
+    let requeued = admin.requeue("left", false).await.unwrap();
+    assert!(matches!(requeued, RequeueOutcome::Requeued { .. }), "{requeued:?}");
+    let missing = admin.requeue("missing", false).await.unwrap();
+    assert_eq!(missing, RequeueOutcome::NotFound { complete: true });
+    assert!(admin.pause(&PauseTarget::Service).await.unwrap());
+    assert!(admin.resume(&PauseTarget::Service).await.unwrap());
     admin.close().await;
 }
 
@@ -181,6 +192,23 @@ async fn the_required_rights_in_the_documentation_are_enough_to_work_recover_and
             known,
             "{user} asked for {object}, which is not in the table of store/rights.rs"
         );
+    }
+}
+
+#[tokio::test]
+async fn an_operator_who_may_add_and_not_take_away_doubles_nothing() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    truth.make_groups();
+    submit(&server.url(), ["a"]).await;
+    truth.abandon();
+    for command in ["XACK", "XDEL", "DEL", "ZREM", "HDEL"] {
+        let others = |right: &Right| right.command != command;
+        let url = login(&server, &mut truth, Role::Operator, others).await;
+        let admin = builder(&url).connect_admin().await.unwrap();
+        let refused = admin.requeue("a", false).await.unwrap_err();
+        assert!(refused.is_denied(), "{command}: {refused}");
+        assert_eq!((truth.length(), truth.pending_count()), (1, 1), "{command}");
     }
 }
 

@@ -8,6 +8,9 @@ use serde_json::value::RawValue;
 use streamherd::KeyspaceEvents;
 
 use crate::failure::{Failure, usage_error};
+use crate::pause::{self, PauseArgs};
+use crate::requeue::RequeueArgs;
+use crate::status::StatusArgs;
 
 /// Load-balanced consumers for Redis Streams.
 #[derive(Debug, Parser)]
@@ -49,7 +52,7 @@ pub(crate) struct Global {
     )]
     pub(crate) url: String,
 
-    /// The service whose queue to use; worker, submit, status and doctor need it
+    /// The service whose queue to use; all commands but demo need it
     #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_SERVICE", value_name = "NAME")]
     service: Option<String>,
 
@@ -86,11 +89,16 @@ pub(crate) enum Command {
     Worker(WorkerArgs),
     /// Put streams on the queue
     Submit(SubmitArgs),
-    /// Show the queue, its consumers and its dead letters
-    #[command(after_help = EXIT_CODES, override_usage = "streamherd status --service <NAME> [OPTIONS]")]
-    Status,
+    Status(StatusArgs),
     /// Check the server, the login and the service's keys, and say what mends what is wrong
     Doctor(DoctorArgs),
+    Requeue(RequeueArgs),
+    /// Have the service, or consumers of it, take no new work
+    #[command(after_help = pause::HELP, override_usage = "streamherd pause --service <NAME> [OPTIONS]")]
+    Pause(PauseArgs),
+    /// Take a pause back
+    #[command(after_help = pause::HELP, override_usage = "streamherd resume --service <NAME> [OPTIONS]")]
+    Resume(PauseArgs),
     /// Kill and freeze workers of a private Redis, and count what is lost
     Demo(DemoArgs),
 }
@@ -146,6 +154,14 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "N")]
     pub(crate) max_abandonments: Option<u32>,
 
+    /// The longest wait before a retry after the first failure; it doubles with each further one
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    pub(crate) retry_first: Duration,
+
+    /// The longest wait before any retry
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    pub(crate) retry_longest: Duration,
+
     /// How long streams in work may take to finish at a shutdown
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) shutdown_deadline: Duration,
@@ -153,10 +169,6 @@ pub(crate) struct WorkerArgs {
     /// Append a line to FILE as work starts and as it is finished; the demo counts these lines
     #[arg(long, value_name = "FILE", hide = true)]
     pub(crate) ledger: Option<PathBuf>,
-
-    /// The longest wait before a retry, for tests
-    #[arg(long, value_name = "MS", default_value_t = 30_000, hide = true)]
-    pub(crate) retry_wait_ms: u64,
 }
 
 const WORKER_HELP: &str = "\
@@ -164,14 +176,14 @@ The command runs in `sh -c`, in a process group of its own, with the stream's in
   STREAMHERD_STREAM, STREAMHERD_TOKEN, STREAMHERD_ATTEMPT, STREAMHERD_ID, STREAMHERD_SERVICE
 in its environment. Its exit code settles the stream:
   0         done
-  75        retry: goes back to the queue
+  75        retry: comes back later
   65        dead letter, with the last line of stderr as its reason
   126, 127  the shell can't run the command: the stream goes back uncounted, and the worker stops
-  other     a failure: retried, with the last line of stderr kept as the reason
-Both retries count as failures towards --max-failures. Before a retry the worker keeps the stream, and one of its
---concurrency slots with it, for a random time of up to 1 s after the first failure, 2 s after the second, and so on up
-to 30 s; a shutdown cuts that short. The command's stdout goes to stderr. When the lease is lost, and at the end of
---shutdown-deadline, the group gets SIGTERM, and after 5 s SIGKILL.
+  other     a failure, as is being killed by a signal: retried, with the last line of stderr kept as the reason
+Both retries count as failures towards --max-failures. Before a retry the stream waits in Redis, and keeps no worker from
+other streams, for a random time of up to --retry-first after the first failure, twice that after the second, and so on up
+to --retry-longest. The command's stdout goes to stderr. When the lease is lost, and at the end of --shutdown-deadline, the
+group gets SIGTERM, and after 5 s SIGKILL.
 
 A TIME is a number with a unit: 500ms, 10s, 2m. Without a unit it is milliseconds.
 

@@ -10,7 +10,10 @@ mod args;
 mod demo;
 mod doctor;
 mod failure;
+mod human;
 mod output;
+mod pause;
+mod requeue;
 mod status;
 mod submit;
 mod worker;
@@ -54,8 +57,11 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     match command {
         Command::Worker(options) => worker::run(&global, &options).await,
         Command::Submit(options) => submit::run(&global, &options).await,
-        Command::Status => status::run(&global).await,
         Command::Doctor(options) => doctor::run(&global, &options).await,
+        Command::Status(options) => status::run(&global, &options).await,
+        Command::Requeue(options) => requeue::run(&global, &options).await,
+        Command::Pause(options) => pause::run(&global, &options, true).await,
+        Command::Resume(options) => pause::run(&global, &options, false).await,
         Command::Demo(options) => demo::run(&global, &options).await,
     }
 }

@@ -1,46 +1,219 @@
 //! `streamherd status`: one look at a service.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use streamherd::Status;
+use clap::Args;
+use serde::Serialize;
+use streamherd::{ConsumerState, ConsumerStatus, LeaseState, LeaseStatus, Status};
 
 use crate::args::{Global, Output};
 use crate::failure::Failure;
+use crate::human::{now_ms, printable, span};
 use crate::output;
 
-pub(crate) async fn run(global: &Global) -> Result<ExitCode, Failure> {
+/// Show the queue, its consumers, its pauses and its dead letters
+#[derive(Debug, Args)]
+#[command(after_help = HELP, override_usage = "streamherd status --service <NAME> [OPTIONS]")]
+pub(crate) struct StatusArgs {
+    /// Show the streams that are pending at consumers as well, at most N of them [default with --leases: 100]
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "100")]
+    leases: Option<usize>,
+}
+
+const HELP: &str = "\
+Times go by the clock of Redis, but for how long a consumer is up, which goes by its own clock and this machine's.
+
+Consumers are
+  alive         seen within the time that their locks live
+  silent        not seen for longer: dead, or cut off from Redis
+  unregistered  of another program that reads from the group
+and leases are
+  leased  their owner's lock lives
+  orphan  without a lock: the scan brings them back
+
+Exit codes:
+  0  all went well
+  1  Redis failed on the way
+  2  usage or start-up error: a setting, the connection";
+
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    status: &'a Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leases: Option<&'a [LeaseStatus]>,
+}
+
+pub(crate) async fn run(global: &Global, options: &StatusArgs) -> Result<ExitCode, Failure> {
     let admin = global.builder()?.connect_admin().await.map_err(Failure::start)?;
     let status = admin.status().await.map_err(Failure::failed)?;
+    let leases = match options.leases {
+        Some(most) => Some(admin.leases(most).await.map_err(Failure::failed)?),
+        None => None,
+    };
     admin.close().await;
     match global.output {
-        Output::Json => output::json(&status)?,
-        Output::Table => print(&status)?,
+        Output::Json => output::json(&Report {
+            status: &status,
+            leases: leases.as_deref(),
+        })?,
+        Output::Table => {
+            queue(&status)?;
+            consumers(&status)?;
+            if let Some(leases) = &leases {
+                print_leases(leases, status.pending)?;
+            }
+        }
     }
-    let streams = status.queued + status.requeued + status.pending + status.dead_letters;
-    if streams == 0 && status.consumers.is_empty() {
-        output::say(&format!(
-            "service {} has no streams and no workers; a name that nothing was ever submitted to looks the same",
-            status.service
-        ));
+    if !status.used {
+        hint_at_the_name(&status.service);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(status: &Status) -> Result<(), Failure> {
-    let mut queue = output::table(&["service", "queued", "re-queued", "pending", "dead letters"]);
-    let counts = [status.queued, status.requeued, status.pending, status.dead_letters];
+/// A misspelt name looks like a service that nobody has used yet.
+pub(crate) fn hint_at_the_name(service: &str) {
+    output::say(&format!(
+        "service {service}: nothing was ever submitted to it, and no worker ever ran; is the name right?"
+    ));
+}
+
+fn queue(status: &Status) -> Result<(), Failure> {
+    let mut queue = output::table(&["service", "queued", "re-queued", "pending", "delayed", "dead letters"]);
+    let counts = [
+        status.queued,
+        status.requeued,
+        status.pending,
+        status.delayed,
+        status.dead_letters,
+    ];
     queue.add_row(std::iter::once(status.service.clone()).chain(counts.map(|n| n.to_string())));
     output::print(&queue)?;
 
+    let mut notes = Vec::new();
+    if let Some(ms) = status.paused_ms {
+        notes.push(format!("the service has been paused for {}", span(ms)));
+    }
+    for pause in &status.pauses {
+        let (consumer, time) = (printable(&pause.consumer), span(pause.paused_ms));
+        notes.push(format!("consumer {consumer} has been paused for {time}"));
+    }
+    if let Some(ms) = status.requeued_oldest_ms {
+        notes.push(format!("the first re-queued stream has waited for {}", span(ms)));
+    }
+    if let Some(ms) = status.queued_oldest_ms {
+        notes.push(format!("the first queued stream has waited for {}", span(ms)));
+    }
+    match status.delayed_next_ms {
+        Some(0) => notes.push("a delayed stream is due".to_owned()),
+        Some(ms) => notes.push(format!("the next delayed stream is due in {}", span(ms))),
+        None => {}
+    }
+    if !notes.is_empty() {
+        output::line("")?;
+    }
+    notes.iter().try_for_each(|note| output::line(note))
+}
+
+fn consumers(status: &Status) -> Result<(), Failure> {
     output::line("")?;
     if status.consumers.is_empty() {
         return output::line("no consumers");
     }
-    let mut consumers = output::table(&["consumer", "pending", "idle since its last read"]);
+    let mut table = output::table(&[
+        "consumer",
+        "state",
+        "pending",
+        "held",
+        "capacity",
+        "last seen",
+        "up for",
+        "host",
+        "pid",
+        "version",
+    ]);
     for row in &status.consumers {
-        let idle = Duration::from_millis(row.idle_ms);
-        consumers.add_row([row.consumer.clone(), row.pending.to_string(), format!("{idle:.1?}")]);
+        table.add_row(consumer(row));
     }
-    output::print(&consumers)
+    output::print(&table)
+}
+
+fn consumer(row: &ConsumerStatus) -> Vec<String> {
+    let state = match row.state {
+        ConsumerState::Alive => "alive",
+        ConsumerState::Silent => "silent",
+        _ => "unregistered",
+    };
+    let paused = if row.paused { ", paused" } else { "" };
+    let mut cells = vec![
+        printable(&row.consumer).into_owned(),
+        format!("{state}{paused}"),
+        row.pending.to_string(),
+    ];
+    match &row.registration {
+        Some(about) => cells.extend([
+            about.held.to_string(),
+            about.capacity.to_string(),
+            format!("{} ago", span(about.seen_ms)),
+            span(now_ms().saturating_sub(about.started_ms)),
+            printable(&about.host).into_owned(),
+            about.pid.to_string(),
+            printable(&about.version).into_owned(),
+        ]),
+        None => {
+            let seen = row
+                .idle_ms
+                .map_or_else(|| "-".to_owned(), |ms| format!("{} ago", span(ms)));
+            cells.extend(["-", "-", &seen, "-", "-", "-", "-"].map(str::to_owned));
+        }
+    }
+    cells
+}
+
+fn print_leases(leases: &[LeaseStatus], pending: u64) -> Result<(), Failure> {
+    output::line("")?;
+    if leases.is_empty() {
+        return output::line("no leases");
+    }
+    let mut table = output::table(&[
+        "stream",
+        "id",
+        "consumer",
+        "state",
+        "lock left",
+        "pending",
+        "age",
+        "attempt",
+        "failed",
+        "abandoned",
+        "token",
+    ]);
+    for lease in leases {
+        let left = match lease.state {
+            LeaseState::Orphan => "-".to_owned(),
+            _ => span(lease.remaining_ms),
+        };
+        table.add_row([
+            printable(lease.stream.as_deref().unwrap_or("(unreadable)")).into_owned(),
+            lease.entry.to_string(),
+            printable(&lease.consumer).into_owned(),
+            match lease.state {
+                LeaseState::Orphan => "orphan".to_owned(),
+                _ => "leased".to_owned(),
+            },
+            left,
+            span(lease.pending_ms),
+            span(lease.age_ms),
+            lease.attempt.to_string(),
+            lease.failures.to_string(),
+            lease.abandonments.to_string(),
+            lease.token.map_or_else(|| "-".to_owned(), |token| token.to_string()),
+        ]);
+    }
+    output::print(&table)?;
+    let more = pending.saturating_sub(leases.len() as u64);
+    if more > 0 {
+        output::line(&format!("and {more} more; --leases {pending} shows all"))?;
+    }
+    Ok(())
 }

@@ -53,6 +53,7 @@ mod keys;
 mod lease;
 mod lock;
 mod metrics;
+mod name;
 mod notification;
 mod producer;
 mod recovery;
@@ -62,7 +63,10 @@ mod scanner;
 mod store;
 mod worker;
 
-pub use admin::{Admin, Check, ConsumerStatus, Diagnosis, Status, Verdict};
+pub use admin::{
+    Admin, Check, ConsumerState, ConsumerStatus, Diagnosis, LeaseState, LeaseStatus, Pause, PauseTarget, Registration,
+    RequeueOutcome, Status, Verdict,
+};
 pub use builder::Builder;
 pub use client::{Claimed, Client, Health};
 pub use config::{KeyspaceEvents, Recovery};

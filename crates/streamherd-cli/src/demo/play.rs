@@ -1,7 +1,7 @@
 //! The demo itself, step by step.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use streamherd::{Admin, Client, Producer, Status};
 use streamherd_testkit::Server;
@@ -12,6 +12,7 @@ use super::progress::Progress;
 use super::tally::{Fault, Known, Tally};
 use crate::args::DemoArgs;
 use crate::failure::Failure;
+use crate::human::now_ms;
 
 const SERVICE: &str = "demo";
 const POLL: Duration = Duration::from_millis(20);
@@ -180,7 +181,7 @@ impl Play {
             return Ok(false);
         }
         let status = self.status().await?;
-        Ok(status.queued + status.requeued + status.pending == 0)
+        Ok(status.queued + status.requeued + status.pending + status.delayed == 0)
     }
 
     /// Ends the workers that are left; returns how many did not end with 0.
@@ -300,9 +301,4 @@ fn describe(workers: &[Worker], standing: &Standing) -> String {
 fn streams(count: usize) -> String {
     let noun = if count == 1 { "stream" } else { "streams" };
     format!("{count} {noun}")
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

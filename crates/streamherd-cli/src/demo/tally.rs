@@ -77,7 +77,7 @@ impl Tally {
         };
         let done = known.submitted.iter().filter(|name| finishes(name) > 0).count();
         let status = known.status;
-        let left = status.queued + status.requeued + status.pending;
+        let left = status.queued + status.requeued + status.pending + status.delayed;
         let unfinished = known.submitted.len() - done;
         let elsewhere = usize::try_from(left + status.dead_letters).unwrap_or(usize::MAX);
         let overlapping = streams.values().map(|lines| overlaps(lines)).sum();
@@ -188,7 +188,7 @@ impl fmt::Display for Tally {
         )?;
         row("lost", self.lost.to_string(), "")?;
         if self.left > 0 {
-            row("left", self.left.to_string(), "still queued or pending")?;
+            row("left", self.left.to_string(), "still queued, delayed or pending")?;
         }
         let overlapping = match self.overlapping {
             0 => "none".to_owned(),

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -13,6 +13,8 @@ use streamherd::error::SettleError;
 use streamherd::{Disowned, EntryId, Lease, Orphan, Token};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+use crate::human::now_ms;
 
 /// Lines that wait for a slow reader. When they are full the worker waits too; heartbeats don't.
 const WAITING: usize = 1024;
@@ -67,12 +69,18 @@ impl Events {
     }
 
     /// Redis has confirmed how the lease ended.
-    pub(super) async fn settled(&self, event: &'static str, subject: &Subject, reason: Option<&str>) {
-        self.close(event, subject, reason).await;
+    pub(super) async fn settled(
+        &self,
+        event: &'static str,
+        subject: &Subject,
+        reason: Option<&str>,
+        delay: Option<Duration>,
+    ) {
+        self.close(event, subject, reason, delay).await;
     }
 
     pub(super) async fn disowned(&self, lost: &Disowned) {
-        self.close("disowned", &Subject::from(lost), Some(lost.reason.as_str()))
+        self.close("disowned", &Subject::from(lost), Some(lost.reason.as_str()), None)
             .await;
     }
 
@@ -83,7 +91,7 @@ impl Events {
             SettleError::Store(_) => "refused",
             _ => "unknown",
         };
-        self.close("disowned", subject, Some(reason)).await;
+        self.close("disowned", subject, Some(reason), None).await;
     }
 
     /// Something about an orphan.
@@ -105,10 +113,11 @@ impl Events {
     }
 
     /// The handler and the notification that its lease is lost may both report the end; the first one prints it.
-    async fn close(&self, event: &'static str, subject: &Subject, reason: Option<&str>) {
+    async fn close(&self, event: &'static str, subject: &Subject, reason: Option<&str>, delay: Option<Duration>) {
         if self.open().remove(&subject.key()) {
             let mut event = Event::about(event, subject);
             event.reason = reason;
+            event.delay_ms = delay.map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
             self.print(event).await;
         }
     }
@@ -224,6 +233,8 @@ struct Event<'a> {
     info: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delay_ms: Option<u64>,
 }
 
 impl<'a> Event<'a> {
@@ -239,6 +250,7 @@ impl<'a> Event<'a> {
             attempt: None,
             info: None,
             reason: None,
+            delay_ms: None,
         }
     }
 
@@ -260,10 +272,4 @@ fn in_one_line(info: Box<RawValue>) -> Box<RawValue> {
         return info;
     }
     RawValue::from_string(info.get().replace(['\n', '\r'], " ")).unwrap_or(info)
-}
-
-/// Unix time in milliseconds.
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

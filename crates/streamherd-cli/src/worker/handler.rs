@@ -15,9 +15,6 @@ use super::stop::Stop;
 use crate::failure::with_sources;
 use crate::output;
 
-/// The longest wait after the first failure.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-
 /// How the work on a stream ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -74,26 +71,26 @@ impl Ending {
     }
 }
 
-/// When a failed stream goes back to the queue.
+/// When a failed stream is tried again.
 pub(super) struct Retries {
-    /// The longest wait.
-    pub(super) cap: Duration,
-    /// The failure that dead-letters a stream; 0 = none.
-    pub(super) max_failures: u32,
+    /// The longest wait after the first failure.
+    pub(super) first: Duration,
+    /// The longest wait after any.
+    pub(super) longest: Duration,
 }
 
 impl Retries {
     /// A random part of a time that doubles with each failure: streams that failed together don't come back together.
-    /// None before a dead letter.
+    /// In whole milliseconds, as Redis keeps it.
     fn wait(&self, failures: u32) -> Duration {
-        if failures.saturating_add(1) == self.max_failures {
-            return Duration::ZERO;
-        }
-        self.longest(failures).mul_f64(rand::rng().random())
+        let wait = self.ceiling(failures).mul_f64(rand::rng().random());
+        Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
     }
 
-    fn longest(&self, failures: u32) -> Duration {
-        FIRST_WAIT.saturating_mul(2_u32.saturating_pow(failures)).min(self.cap)
+    fn ceiling(&self, failures: u32) -> Duration {
+        self.first
+            .saturating_mul(2_u32.saturating_pow(failures))
+            .min(self.longest)
     }
 }
 
@@ -106,21 +103,7 @@ impl Handler {
                 Verdict::Retry(format!("the ledger can't be written: {e}"))
             }
         };
-        if let Verdict::Retry(_) = verdict {
-            self.hold(&lease).await;
-        }
         self.settle(lease, verdict).await;
-    }
-
-    /// Keeps a failed stream for a while: what goes back to the queue is handed out again at once.
-    async fn hold(&self, lease: &Lease) {
-        tokio::select! {
-            () = tokio::time::sleep(self.retries.wait(lease.failures())) => {}
-            () = lease.lost().cancelled() => {}
-            () = self.stop.requested.cancelled() => {}
-            // A client that ended by itself was not asked to.
-            () = self.stop.now.cancelled() => {}
-        }
     }
 
     /// Stops the worker, and says why once.
@@ -165,10 +148,13 @@ impl Handler {
     /// Ends the lease, and prints how once Redis has confirmed it.
     pub(super) async fn settle(&self, lease: Lease, verdict: Verdict) {
         let subject = Subject::from(&lease);
+        let mut delay = None;
         let (event, reason, outcome) = match verdict {
             Verdict::Done => ("done", None, lease.done().await),
             Verdict::Retry(why) => {
-                let outcome = lease.retry(RetryAfter::now().because(&why)).await;
+                let wait = self.retries.wait(lease.failures());
+                delay = Some(wait);
+                let outcome = lease.retry(RetryAfter::after(wait).because(&why)).await;
                 ("retry", Some(why), outcome)
             }
             Verdict::DeadLetter(why) => {
@@ -188,13 +174,16 @@ impl Handler {
             Ok(settled) => {
                 let event = match settled {
                     // A retry past the limit, or an entry too large to be queued again.
-                    Settled::DeadLettered { .. } => "dead_lettered",
+                    Settled::DeadLettered { .. } => {
+                        delay = None;
+                        "dead_lettered"
+                    }
                     _ => event,
                 };
                 if self.stop.requested.is_cancelled() {
                     self.ending.count(event == "released");
                 }
-                self.events.settled(event, &subject, reason.as_deref()).await;
+                self.events.settled(event, &subject, reason.as_deref(), delay).await;
             }
             Err(e) => {
                 tracing::debug!(error = with_sources(&e), "a settlement did not count");
@@ -209,24 +198,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wait_doubles_with_each_failure_up_to_the_cap() {
+    fn the_wait_doubles_with_each_failure_up_to_the_longest() {
         let retries = Retries {
-            cap: Duration::from_secs(30),
-            max_failures: 0,
+            first: Duration::from_secs(1),
+            longest: Duration::from_secs(300),
         };
-        for (failures, seconds) in [(0, 1), (1, 2), (4, 16), (5, 30), (40, 30), (u32::MAX, 30)] {
-            let longest = Duration::from_secs(seconds);
-            assert_eq!(retries.longest(failures), longest, "{failures}");
-            assert!(retries.wait(failures) <= longest);
+        for (failures, seconds) in [(0, 1), (1, 2), (4, 16), (8, 256), (9, 300), (40, 300), (u32::MAX, 300)] {
+            let ceiling = Duration::from_secs(seconds);
+            assert_eq!(retries.ceiling(failures), ceiling, "{failures}");
+            assert!(retries.wait(failures) <= ceiling);
         }
     }
 
     #[test]
-    fn a_dead_letter_does_not_wait() {
-        let retries = Retries {
-            cap: Duration::from_secs(30),
-            max_failures: 5,
+    fn a_shorter_longest_wait_counts_and_none_is_none() {
+        let short = |first, longest| Retries {
+            first: Duration::from_millis(first),
+            longest: Duration::from_millis(longest),
         };
-        assert_eq!(retries.wait(4), Duration::ZERO);
+        assert_eq!(short(1_000, 50).ceiling(0), Duration::from_millis(50));
+        assert_eq!(short(0, 50).wait(9), Duration::ZERO);
     }
 }

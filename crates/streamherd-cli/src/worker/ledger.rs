@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 use streamherd::Lease;
 
-use super::events::now_ms;
+use crate::human::now_ms;
 
 /// A file that many workers append to at once.
 pub(super) struct Ledger {

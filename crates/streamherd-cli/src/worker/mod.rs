@@ -75,8 +75,8 @@ pub(crate) async fn run(global: &Global, options: &WorkerArgs) -> Result<ExitCod
             events,
             stop: stop.clone(),
             retries: Retries {
-                cap: Duration::from_millis(options.retry_wait_ms),
-                max_failures: recovery(options).max_failures,
+                first: options.retry_first,
+                longest: options.retry_longest,
             },
             broken: OnceLock::new(),
             ending: Ending::default(),

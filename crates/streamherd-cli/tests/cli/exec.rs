@@ -1,57 +1,99 @@
 use std::fs;
 
 use serde_json::Value;
-use streamherd_testkit::{Server, eventually_blocking};
+use streamherd_testkit::{RawClient, Reply, Server, eventually_blocking};
 
 use crate::support::{DEADLINE, Worker, at, is_alive, run, run_with_stdin, status, stderr, submit};
 
 #[test]
-fn worker_exec_exit_codes_settle_as_documented() {
+fn each_exit_code_settles_as_documented_and_leaves_the_stream_where_it_says() {
     let server = Server::start();
     let script = r#"
         case $STREAMHERD_STREAM in
           ok) exit 0 ;;
-          later) [ "$STREAMHERD_ATTEMPT" = 0 ] && exit 75; exit 0 ;;
+          later) exit 75 ;;
           bad) echo "no such user" >&2; exit 65 ;;
           fails) echo first >&2; echo "disk full" >&2; exit 3 ;;
+          killed) kill -9 $$ ;;
         esac"#;
-    let mut worker = Worker::start(
-        &server,
-        &["--exec", script, "--max-failures", "2", "--retry-wait-ms", "50"],
-    );
-    submit(&server, &["ok", "later", "bad", "fails"]);
-    worker.wait_for_events("done", 2);
-    worker.wait_for_events("dead_lettered", 2);
-
+    let settings = ["--exec", script, "--retry-first", "10000m", "--retry-longest", "10000m"];
+    let mut worker = Worker::start(&server, &settings);
+    submit(&server, &["ok", "later", "bad", "fails", "killed"]);
+    worker.wait_for_events("done", 1);
+    worker.wait_for_events("dead_lettered", 1);
+    worker.wait_for_events("retry", 3);
     assert_eq!(worker.story("ok"), ["added", "done"]);
-    assert_eq!(worker.story("later"), ["added", "retry", "added", "done"]);
     assert_eq!(worker.story("bad"), ["added", "dead_lettered"]);
-    assert_eq!(worker.story("fails"), ["added", "retry", "added", "dead_lettered"]);
 
     let mut redis = server.client();
-    let mut letters: Vec<(String, String)> = redis
-        .cmd("XRANGE {orders:0}:dlq - +")
-        .array()
-        .iter()
-        .map(|entry| {
-            let fields = entry.array()[1].pairs();
-            let field = |name| fields.iter().find(|(key, _)| key == name).unwrap().1.clone();
-            (field("_sh_reason"), field("_sh_error"))
-        })
-        .collect();
-    letters.sort();
-    let letters: Vec<_> = letters.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
-    assert_eq!(
-        letters,
-        [
-            ("max_failures", "exit status 3: disk full"),
-            ("rejected", "no such user")
-        ]
-    );
+    let events = worker.events();
+    for (stream, why) in [
+        ("later", "exit status 75 (retry)"),
+        ("fails", "exit status 3: disk full"),
+        ("killed", "killed by signal 9"),
+    ] {
+        assert_eq!(worker.story(stream), ["added", "retry"]);
+        let retry = |event: &&Value| event["event"] == "retry" && event["stream"] == stream;
+        let retry = events.iter().find(retry).unwrap();
+        assert_eq!(retry["reason"], why);
+        let live = redis.call(&["HGET", "{orders:0}:live", stream]).text();
+        let (_, id) = live.split_once("delayed:").unwrap();
+        // The body is packed: field and value one after the other, as text, with a byte before each.
+        let body = redis.call(&["HGET", "{orders:0}:delayed:body", id]).text();
+        for counter in ["_retry_count", "_sh_failures"] {
+            let (_, value) = body.split_once(counter).unwrap();
+            assert_eq!(
+                value.chars().find(char::is_ascii_digit),
+                Some('1'),
+                "{counter} of {stream}"
+            );
+        }
+        let due: u64 = redis
+            .call(&["ZSCORE", "{orders:0}:delayed", id])
+            .text()
+            .parse()
+            .unwrap();
+        let delay = retry["delay_ms"].as_u64().unwrap();
+        let told = retry["at_ms"].as_u64().unwrap() + delay;
+        assert!(delay <= 600_000_000 && due.abs_diff(told) < 10_000, "{due}: {retry}");
+    }
+    assert_eq!(redis.cmd("ZCARD {orders:0}:delayed").int(), 3);
+    let letters = dead_letters(&mut redis);
+    assert_eq!(letters, [("rejected".to_owned(), "no such user".to_owned())]);
     for lane in ["input", "front"] {
         assert_eq!(redis.cmd(&format!("XLEN {{orders:0}}:{lane}")).int(), 0);
     }
     worker.end();
+}
+
+#[test]
+fn a_stream_that_keeps_failing_comes_back_until_it_is_dead_lettered() {
+    let server = Server::start();
+    let script = "[ $STREAMHERD_STREAM = once ] && [ $STREAMHERD_ATTEMPT = 1 ] && exit 0; echo no >&2; exit 3";
+    let settings = ["--exec", script, "--max-failures", "2", "--retry-longest", "50ms"];
+    let mut worker = Worker::start(&server, &settings);
+    submit(&server, &["once", "always"]);
+    worker.wait_for_events("done", 1);
+    worker.wait_for_events("dead_lettered", 1);
+    assert_eq!(worker.story("once"), ["added", "retry", "added", "done"]);
+    assert_eq!(worker.story("always"), ["added", "retry", "added", "dead_lettered"]);
+    let events = worker.events();
+    let last = events.iter().find(|event| event["event"] == "dead_lettered").unwrap();
+    assert!(last.get("delay_ms").is_none(), "{last}");
+    let letters = dead_letters(&mut server.client());
+    assert_eq!(letters, [("max_failures".to_owned(), "exit status 3: no".to_owned())]);
+    worker.end();
+}
+
+/// Reason and error of each.
+fn dead_letters(redis: &mut RawClient) -> Vec<(String, String)> {
+    let entries = redis.cmd("XRANGE {orders:0}:dlq - +").array();
+    let letter = |entry: &Reply| {
+        let fields = entry.array()[1].pairs();
+        let field = |name| fields.iter().find(|(key, _)| key == name).unwrap().1.clone();
+        (field("_sh_reason"), field("_sh_error"))
+    };
+    entries.iter().map(letter).collect()
 }
 
 #[test]
@@ -80,26 +122,22 @@ fn a_command_that_can_not_be_run_stops_the_worker_and_burns_no_stream() {
 }
 
 #[test]
-fn a_failed_stream_is_held_before_it_is_retried() {
+fn a_failed_stream_waits_in_redis_and_its_slot_is_free_meanwhile() {
     let server = Server::start();
-    let names: Vec<String> = (0..20).map(|n| format!("s{n}")).collect();
-    submit(&server, &names.iter().map(String::as_str).collect::<Vec<_>>());
-    let mut worker = Worker::start(&server, &["--exec", "exit 75", "--max-failures", "0"]);
-    worker.wait_for_events("retry", 20);
-    // A shutdown does not wait for those that are held now.
+    let script = "[ $STREAMHERD_STREAM = fails ] && exit 75; exit 0";
+    let mut settings = vec!["--exec", script, "--concurrency", "1"];
+    settings.extend(["--retry-first", "10000m", "--retry-longest", "10000m"]);
+    let mut worker = Worker::start(&server, &settings);
+    submit(&server, &["fails", "next-1", "next-2"]);
+    worker.wait_for_events("done", 2);
+    assert_eq!(worker.story("fails"), ["added", "retry"]);
     worker.end();
-
-    let events = worker.events();
-    let first = |name: &str, stream: &str| {
-        let found = events.iter().find(|e| e["event"] == name && e["stream"] == stream);
-        found.map(|event| event["at_ms"].as_u64().unwrap())
-    };
-    let held: Vec<u64> = names
-        .iter()
-        .filter_map(|name| Some(first("retry", name)? - first("added", name)?))
-        .collect();
-    // Each waits up to a second, half of it on average.
-    assert!(held.len() == 20 && held.iter().sum::<u64>() > 1_000, "{held:?}");
+    // The wait outlives the worker.
+    let status = status(&server);
+    assert_eq!(
+        (&status["delayed"], &status["queued"]),
+        (&Value::from(1), &Value::from(0))
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod demo;
 mod doctor;
 mod exec;
+mod operators;
 mod queue;
 mod support;
 mod usage;

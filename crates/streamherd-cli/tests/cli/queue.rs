@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use streamherd_testkit::{Server, eventually_blocking};
+use streamherd_testkit::Server;
 
-use crate::support::{DEADLINE, Worker, at, run, run_with_stdin, status, stderr, stdout, submit};
+use crate::support::{Worker, at, run, run_with_stdin, status, stderr, stdout};
 
 #[test]
 fn submit_reads_ndjson_from_stdin() {
@@ -82,50 +82,63 @@ fn a_file_that_can_not_be_read_is_a_start_up_error() {
     }
 }
 
-#[test]
-fn the_status_of_an_unused_service_hints_at_its_name() {
-    let server = Server::start();
-    let hint = "nothing was ever submitted to";
-    let output = run(at(&server).arg("status"));
-    assert!(output.status.success());
-    assert!(stderr(&output).contains(hint), "{}", stderr(&output));
-    submit(&server, &["a"]);
-    assert_eq!(stderr(&run(at(&server).arg("status"))), "");
+/// The clock of Redis, in milliseconds.
+fn redis_ms(server: &Server) -> u64 {
+    let time = server.client().cmd("TIME").strings();
+    time[0].parse::<u64>().unwrap() * 1000 + time[1].parse::<u64>().unwrap() / 1000
 }
 
 #[test]
-fn status_counts_queued_pending_and_dead() {
+fn submit_after_a_delay_is_never_early_by_the_clock_of_redis() {
     let server = Server::start();
-    assert_eq!(status(&server)["consumers"], Value::Array(Vec::new()));
-    submit(&server, &["bad"]);
-    submit(&server, &["works", "waits"]);
-    assert_eq!(status(&server)["queued"], 3);
-
-    let script = "case $STREAMHERD_STREAM in bad) exit 65;; *) sleep 60;; esac";
-    let mut worker = Worker::start(
-        &server,
-        &[
-            "--exec",
-            script,
-            "--concurrency",
-            "1",
-            "--name",
-            "w",
-            "--shutdown-deadline",
-            "0s",
-        ],
+    let before = redis_ms(&server);
+    let output = run(at(&server).args(["submit", "a", "b", "--delay", "700ms"]));
+    let text = stdout(&output);
+    assert!(text.lines().all(|line| line.starts_with("delayed:")), "{text}");
+    let status = status(&server);
+    assert_eq!(
+        (&status["delayed"], &status["queued"]),
+        (&Value::from(2), &Value::from(0))
     );
-    let counts = |status: &Value| ["queued", "requeued", "pending", "dead_letters"].map(|name| status[name].as_u64());
-    eventually_blocking(DEADLINE, "one queued, one pending, one dead", || {
-        (counts(&status(&server)) == [1, 0, 1, 1].map(Some)).then_some(())
-    });
-    let status_now = status(&server);
-    let consumer = &status_now["consumers"][0];
-    assert!(consumer["consumer"].as_str().unwrap().starts_with("w."));
-    assert_eq!(consumer["pending"], 1);
 
-    let table = stdout(&run(at(&server).arg("status")));
-    let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
-    assert_eq!(row, ["orders", "1", "0", "1", "1"], "{table}");
+    let mut worker = Worker::start(&server, &["--work-ms", "0"]);
+    worker.wait_for_events("done", 2);
+    let events = worker.events();
+    let mut added = events.iter().filter(|event| event["event"] == "added");
+    // The worker's clock is the server's: it is the same machine.
+    let in_time = |event: &Value| event["at_ms"].as_u64().unwrap() >= before + 700 && event["attempt"] == 0;
+    assert!(added.all(in_time), "not before {before} + 700: {events:#?}");
     worker.end();
+}
+
+#[test]
+fn a_submit_of_what_is_queued_is_coalesced_and_one_in_parallel_is_not() {
+    let server = Server::start();
+    let text = stdout(&run(at(&server).args(["submit", "a"])));
+    let id = text.split_whitespace().next().unwrap();
+    assert_eq!(text, format!("{id}  a\n"));
+    let again = stdout(&run(at(&server).args(["submit", "a"])));
+    assert_eq!(again, format!("{id}  a  (coalesced)\n"));
+    let json = |args: &[&str]| -> Vec<Value> {
+        let output = run(at(&server).args(["--output", "json", "submit"]).args(args));
+        stdout(&output)
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    let lines = json(&["a", "b"]);
+    assert_eq!(
+        lines[0],
+        serde_json::json!({"stream": "a", "id": id, "coalesced": true})
+    );
+    assert_eq!(
+        (&lines[1]["stream"], &lines[1]["coalesced"]),
+        (&"b".into(), &false.into())
+    );
+    assert_eq!(status(&server)["queued"], 2);
+
+    let lines = json(&["--parallel", "a", "a"]);
+    let apart = |line: &Value| line["coalesced"] == false && line["id"] != id;
+    assert!(lines.iter().all(apart), "{lines:?}");
+    assert_eq!(status(&server)["queued"], 4);
 }

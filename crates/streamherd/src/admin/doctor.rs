@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::store::{Facts, Place, Refusal, Role};
+use crate::store::{Asker, Facts, Refusal, Role};
 use words::shell;
 #[cfg(test)]
 pub(crate) use words::shell_word;
@@ -117,7 +117,7 @@ const ASK_PROVIDER: &str = "look at the provider's settings for this server";
 
 struct Judge<'a> {
     facts: &'a Facts,
-    place: &'a Place,
+    place: &'a Asker,
 }
 
 impl Judge<'_> {
@@ -195,7 +195,7 @@ impl Judge<'_> {
     }
 }
 
-impl Place {
+impl Asker {
     fn redis_cli(&self, words: &[&str]) -> String {
         let all: Vec<&str> = self
             .redis_cli

@@ -1,62 +1,38 @@
-//! Looking at a service from outside.
+//! Looking at a service from outside, and stepping in.
 
 mod doctor;
+mod leases;
+mod pause;
+mod requeue;
+mod status;
 
-use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::Serializer;
 
+pub use self::leases::{LeaseState, LeaseStatus};
+pub use self::pause::PauseTarget;
+pub use self::requeue::RequeueOutcome;
+pub use self::status::{ConsumerState, ConsumerStatus, Pause, Registration, Status};
 use crate::config::Settings;
-use crate::error::{ConnectError, StoreError};
+use crate::error::ConnectError;
 use crate::id::ConsumerId;
 use crate::keys::Keys;
-use crate::store::{Endpoint, Role, Store};
+use crate::store::{Endpoint, Role, Store, StoreError};
 
 #[cfg(test)]
 pub(crate) use doctor::shell_word;
 pub use doctor::{Check, Diagnosis, Verdict};
 
-/// Looks at a service without taking part in it. Cheap to clone.
+/// Looks at a service without taking part in it, and steps in where an operator wants it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Admin {
     service: String,
     store: Store,
     endpoint: Endpoint,
     min_idle: Duration,
-}
-
-/// One consistent picture of a service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Status {
-    /// The service.
-    pub service: String,
-    /// New streams that no worker has been given yet.
-    pub queued: u64,
-    /// Streams that were handed out before and wait for a worker again.
-    pub requeued: u64,
-    /// Streams that are pending at a worker: in work, or orphans that are not recovered yet.
-    pub pending: u64,
-    /// Streams that wait for a retry's delay or a schedule.
-    pub delayed: u64,
-    /// Dead letters.
-    pub dead_letters: u64,
-    /// Who is or was reading, by name.
-    pub consumers: Vec<ConsumerStatus>,
-}
-
-/// One consumer's share.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct ConsumerStatus {
-    /// Its name and incarnation.
-    pub consumer: String,
-    /// Streams pending at it.
-    pub pending: u64,
-    /// Milliseconds since Redis last saw it reading; before Redis 7.2 only reads that brought something count.
-    pub idle_ms: u64,
 }
 
 impl Admin {
@@ -73,33 +49,6 @@ impl Admin {
             store,
             endpoint,
             min_idle: settings.min_idle,
-        })
-    }
-
-    /// The queue, who works on it, and the dead letters, all at one moment.
-    ///
-    /// # Errors
-    /// Redis did not answer, or refused.
-    pub async fn status(&self) -> Result<Status, StoreError> {
-        let seen = self.store.status().await?;
-        let mut consumers: BTreeMap<String, ConsumerStatus> = BTreeMap::new();
-        for one in seen.input.consumers.iter().chain(&seen.front.consumers) {
-            let row = consumers.entry(one.name.clone()).or_insert_with(|| ConsumerStatus {
-                consumer: one.name.clone(),
-                pending: 0,
-                idle_ms: one.idle_ms,
-            });
-            row.pending += one.pending;
-            row.idle_ms = row.idle_ms.min(one.idle_ms);
-        }
-        Ok(Status {
-            service: self.service.clone(),
-            queued: seen.input.length.saturating_sub(seen.input.pending),
-            requeued: seen.front.length.saturating_sub(seen.front.pending),
-            pending: seen.input.pending + seen.front.pending,
-            delayed: seen.delayed,
-            dead_letters: seen.dead_letters,
-            consumers: consumers.into_values().collect(),
         })
     }
 
@@ -134,4 +83,9 @@ impl Admin {
     pub async fn close(self) {
         self.store.connection.close(Duration::from_millis(500)).await;
     }
+}
+
+/// Ids and tokens are written as text: 64 bits are more than a double holds, which is what many readers make of a number.
+fn text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }

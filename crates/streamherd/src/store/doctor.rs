@@ -28,7 +28,7 @@ pub(crate) struct Refusal {
 /// All that was found out.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
-    pub(crate) place: Place,
+    pub(crate) place: Asker,
     pub(crate) info: Seen<BTreeMap<String, String>>,
     pub(crate) config: Seen<BTreeMap<String, String>>,
     pub(crate) clock: Seen<Clock>,
@@ -38,7 +38,7 @@ pub(crate) struct Facts {
 
 /// Where the server is and who asked, for the commands that mend.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct Asker {
     pub(crate) redis_cli: Vec<String>,
     pub(crate) user: String,
     pub(crate) service: String,
@@ -129,7 +129,7 @@ impl Store {
             says("cluster_enabled", "1") || says("redis_mode", "sentinel")
         });
         Ok(Facts {
-            place: Place {
+            place: Asker {
                 redis_cli: endpoint.redis_cli(),
                 user: endpoint.user().to_owned(),
                 service: service.to_owned(),

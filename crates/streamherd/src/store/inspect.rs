@@ -1,20 +1,34 @@
 use super::reply::Reply;
-use super::script::{Call, STATUS};
+use super::script::{Call, FIND, KICK, LEASES, STATUS};
 use super::{Store, StoreError};
+use crate::entry::{MAX_ENTRY_BYTES, MAX_FIELDS};
+use crate::id::{EntryId, Lane, Reference, StreamId, Token};
+use crate::name::name_of;
 
 /// One consistent picture of a partition.
-#[derive(Debug, Clone)]
-pub(crate) struct QueueStatus {
-    pub(crate) input: LaneStatus,
-    pub(crate) front: LaneStatus,
+#[derive(Debug)]
+pub(crate) struct Picture {
+    /// Unix ms by the clock of Redis.
+    pub(crate) now_ms: u64,
+    /// Whether anything but a pause was ever written.
+    pub(crate) used: bool,
     pub(crate) dead_letters: u64,
     pub(crate) delayed: u64,
+    pub(crate) next_due_ms: Option<u64>,
+    /// Who is paused, and since when (zero where another program wrote something else); the service has no name.
+    pub(crate) pauses: Vec<(String, u64)>,
+    /// Consumer, when it was last seen and what it said of itself.
+    pub(crate) rows: Vec<(String, u64, String)>,
+    pub(crate) input: LanePicture,
+    pub(crate) front: LanePicture,
 }
 
-#[derive(Debug, Clone)]
-pub(crate) struct LaneStatus {
+#[derive(Debug)]
+pub(crate) struct LanePicture {
     pub(crate) length: u64,
     pub(crate) pending: u64,
+    /// When the first entry that nobody was given was added.
+    pub(crate) head_ms: Option<u64>,
     pub(crate) consumers: Vec<ConsumerInfo>,
 }
 
@@ -27,16 +41,171 @@ pub(crate) struct ConsumerInfo {
     pub(crate) idle_ms: u64,
 }
 
+/// A page of one lane's pending entries.
+#[derive(Debug)]
+pub(crate) struct LeasePage {
+    pub(crate) now_ms: u64,
+    pub(crate) entries: Vec<SeenLease>,
+    /// Where to go on, if there is more.
+    pub(crate) cursor: Option<String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct SeenLease {
+    pub(crate) id: EntryId,
+    pub(crate) name: Name,
+    pub(crate) consumer: String,
+    pub(crate) idle_ms: u64,
+    /// How long the lock lives; zero without one.
+    pub(crate) remaining_ms: u64,
+    /// Of a lock that the consumer has set.
+    pub(crate) token: Option<Token>,
+    pub(crate) first_seen_ms: u64,
+    pub(crate) attempt: u32,
+    pub(crate) failures: u32,
+    pub(crate) abandonments: u32,
+}
+
+/// What an entry is called, as far as its beginning tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Name {
+    Known(String),
+    /// The beginning of its JSON doesn't say; all of it might.
+    Beyond,
+    /// Its body is gone.
+    Gone,
+}
+
+/// Where [`Store::find`] looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Lane(Lane),
+    Delayed,
+}
+
+/// What became of an entry that an operator put back.
+#[derive(Debug)]
+pub(crate) enum Kicked {
+    /// No worker has been given it yet.
+    Queued(EntryId),
+    /// It was delayed.
+    Due(EntryId),
+    Requeued(EntryId),
+    Held {
+        consumer: String,
+        remaining_ms: u64,
+    },
+    Absent,
+    TooLarge(EntryId),
+}
+
 impl Store {
-    pub(crate) async fn status(&self) -> Result<QueueStatus, StoreError> {
+    pub(crate) async fn status(&self) -> Result<Picture, StoreError> {
         let call = Call::on(&self.keys);
         let value = self.connection.run(&STATUS, call, self.timeout).await?;
         let reply = Reply::new(STATUS.name, &value);
-        Ok(QueueStatus {
-            input: lane(reply.at(1)?)?,
-            front: lane(reply.at(2)?)?,
+        let pause = |pause: Reply<'_>| Ok((lossy(pause.at(0)?)?, pause.at(1)?.number().unwrap_or_default()));
+        Ok(Picture {
+            now_ms: reply.at(1)?.number()?,
+            used: reply.at(2)?.number()? > 0,
             dead_letters: reply.at(3)?.number()?,
             delayed: reply.at(4)?.number()?,
+            next_due_ms: reply.at(5)?.number().ok(),
+            pauses: reply.at(6)?.list()?.map(pause).collect::<Result<_, StoreError>>()?,
+            rows: rows(reply.at(7)?)?,
+            input: lane(reply.at(8)?)?,
+            front: lane(reply.at(9)?)?,
+        })
+    }
+
+    /// A page of what is pending in a lane.
+    pub(crate) async fn leases(&self, lane: Lane, cursor: Option<&str>, most: usize) -> Result<LeasePage, StoreError> {
+        let call = Call::on(&self.keys)
+            .arg(lane.as_str())
+            .arg(cursor.unwrap_or("-"))
+            .number(most as u64)
+            .arg(self.keys.lock_prefix());
+        let value = self.connection.run(&LEASES, call, self.timeout).await?;
+        let reply = Reply::new(LEASES.name, &value);
+        let entries = reply.at(3)?.list()?.map(|entry| {
+            let id = entry.at(0)?.stream_id()?;
+            let origin = entry.at(8)?.parsed().unwrap_or(id);
+            let counter = |index| Ok::<u32, StoreError>(u32::try_from(entry.at(index)?.number()?).unwrap_or(u32::MAX));
+            Ok(SeenLease {
+                id: EntryId { lane, id },
+                name: name(entry.at(5)?, entry.at(6)?)?,
+                consumer: lossy(entry.at(1)?)?,
+                idle_ms: entry.at(2)?.number()?,
+                remaining_ms: entry.at(3)?.number()?,
+                token: entry.at(4)?.number().ok().map(Token),
+                first_seen_ms: entry.at(7)?.number().unwrap_or(origin.ms),
+                attempt: counter(9)?,
+                failures: counter(10)?,
+                abandonments: counter(11)?,
+            })
+        });
+        Ok(LeasePage {
+            entries: entries.collect::<Result<_, StoreError>>()?,
+            now_ms: reply.at(2)?.number()?,
+            cursor: cursor_of(reply.at(1)?)?,
+        })
+    }
+
+    /// A page of the entries in a place, whoever has them.
+    pub(crate) async fn find(
+        &self,
+        place: Place,
+        cursor: Option<&str>,
+        most: usize,
+    ) -> Result<(Vec<(Reference, Name)>, Option<String>), StoreError> {
+        let (word, start) = match place {
+            Place::Lane(lane) => (lane.as_str(), "-"),
+            Place::Delayed => ("delayed", "0"),
+        };
+        let call = Call::on(&self.keys)
+            .arg(word)
+            .arg(cursor.unwrap_or(start))
+            .number(most as u64);
+        let value = self.connection.run(&FIND, call, self.timeout).await?;
+        let reply = Reply::new(FIND.name, &value);
+        let mut found = Vec::new();
+        for entry in reply.at(2)?.list()? {
+            // Another program's member of the delayed ones has an id of its own kind, or none.
+            if let Ok(reference) = entry.at(0)?.parsed() {
+                found.push((reference, name(entry.at(1)?, entry.at(2)?)?));
+            }
+        }
+        Ok((found, cursor_of(reply.at(1)?)?))
+    }
+
+    /// Puts the entry that a name stands for, or this one, at the front of the queue; with `force` also from under its
+    /// owner. Repeating it finds where the entry is by then.
+    pub(crate) async fn kick(
+        &self,
+        stream: &str,
+        reference: Option<Reference>,
+        force: bool,
+    ) -> Result<Kicked, StoreError> {
+        let call = Call::on(&self.keys)
+            .arg(stream)
+            .arg(reference.map(|reference| reference.to_string()).unwrap_or_default())
+            .arg(if force { "1" } else { "0" })
+            .arg(self.keys.lock_prefix())
+            .number(MAX_FIELDS as u64)
+            .number(MAX_ENTRY_BYTES as u64);
+        let value = self.connection.run(&KICK, call, self.timeout).await?;
+        let reply = Reply::new(KICK.name, &value);
+        Ok(match reply.outcome()? {
+            "queued" => Kicked::Queued(reply.at(1)?.parsed()?),
+            "due" => Kicked::Due(reply.at(1)?.parsed()?),
+            "requeued" => Kicked::Requeued(reply.at(1)?.parsed()?),
+            "held" => Kicked::Held {
+                consumer: lossy(reply.at(1)?)?,
+                remaining_ms: reply.at(2)?.number()?,
+            },
+            "absent" => Kicked::Absent,
+            "too_large" => Kicked::TooLarge(reply.at(1)?.parsed()?),
+            _ => return Err(reply.unexpected("an outcome of kick")),
         })
     }
 
@@ -55,12 +224,28 @@ impl Store {
     }
 }
 
-fn lane(reply: Reply<'_>) -> Result<LaneStatus, StoreError> {
-    Ok(LaneStatus {
+fn lane(reply: Reply<'_>) -> Result<LanePicture, StoreError> {
+    Ok(LanePicture {
         length: reply.at(0)?.number()?,
         pending: reply.at(1)?.number()?,
-        consumers: consumers(reply.at(2)?)?,
+        head_ms: reply.at(2)?.parsed().ok().map(|id: StreamId| id.ms),
+        consumers: consumers(reply.at(3)?)?,
     })
+}
+
+/// Rows of the registry: consumer, when it was last seen and what it says of itself. One that somebody else wrote is a
+/// consumer never seen.
+pub(super) fn rows(reply: Reply<'_>) -> Result<Vec<(String, u64, String)>, StoreError> {
+    let row = |row: Reply<'_>| {
+        let text = row.at(1)?.text().unwrap_or_default();
+        let (seen, about) = text.split_once(' ').unwrap_or_default();
+        Ok((
+            row.at(0)?.text()?.to_owned(),
+            seen.parse().unwrap_or_default(),
+            about.to_owned(),
+        ))
+    };
+    reply.list()?.map(row).collect()
 }
 
 /// What XINFO CONSUMERS says.
@@ -84,4 +269,23 @@ pub(super) fn consumers(reply: Reply<'_>) -> Result<Vec<ConsumerInfo>, StoreErro
             })
         })
         .collect()
+}
+
+fn name(kind: Reply<'_>, said: Reply<'_>) -> Result<Name, StoreError> {
+    Ok(match kind.text()? {
+        "name" => Name::Known(lossy(said)?),
+        "json" => name_of(said.bytes()?).map_or(Name::Beyond, Name::Known),
+        _ => Name::Gone,
+    })
+}
+
+/// What other programs have named may be no text.
+fn lossy(reply: Reply<'_>) -> Result<String, StoreError> {
+    Ok(String::from_utf8_lossy(reply.bytes()?).into_owned())
+}
+
+/// Empty after the last page.
+fn cursor_of(reply: Reply<'_>) -> Result<Option<String>, StoreError> {
+    let cursor = reply.text()?;
+    Ok((!cursor.is_empty()).then(|| cursor.to_owned()))
 }

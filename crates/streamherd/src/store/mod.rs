@@ -25,12 +25,13 @@ use std::time::Duration;
 pub(crate) use connection::{Connection, Endpoint};
 #[cfg(test)]
 pub(crate) use doctor::Clock;
-pub(crate) use doctor::{Answer, Facts, KeyFact, LaneFact, Place, Refusal, ServiceFacts};
+pub(crate) use doctor::{Answer, Asker, Facts, KeyFact, LaneFact, Refusal, ServiceFacts};
 pub use error::StoreError;
 pub(crate) use events::{Heard, LockExpired, Subscription};
 pub(crate) use hello::{Hello, HelloRefusal};
 #[cfg(test)]
 pub(crate) use inspect::ConsumerInfo;
+pub(crate) use inspect::{Kicked, Name, Picture, Place, SeenLease};
 pub(crate) use lease::{Acquired, Renewed};
 pub(crate) use queue::{RawEntry, Taken};
 pub(crate) use registry::{Reaped, Registry};

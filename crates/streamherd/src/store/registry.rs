@@ -45,7 +45,7 @@ impl Store {
     pub(crate) async fn pause(&self, pause: bool, consumer: Option<&str>) -> Result<bool, StoreError> {
         let call = Call::on(&self.keys)
             .arg(if pause { "1" } else { "0" })
-            .arg(consumer.unwrap_or_default());
+            .arg(consumer.map_or_else(|| "paused".to_owned(), |consumer| format!("paused:{consumer}")));
         let value = self.connection.run(&PAUSE, call, self.timeout).await?;
         Ok(Reply::new(PAUSE.name, &value).at(1)?.number()? == 1)
     }
@@ -56,17 +56,10 @@ impl Store {
             .run(&CONSUMERS, Call::on(&self.keys), self.timeout)
             .await?;
         let reply = Reply::new(CONSUMERS.name, &value);
-        let row = |row: Reply<'_>| {
-            // A row that somebody else wrote is a consumer never seen.
-            let text = row.at(1)?.text().unwrap_or_default();
-            let (seen, about) = text.split_once(' ').unwrap_or_default();
-            let seen = seen.parse().unwrap_or_default();
-            Ok((row.at(0)?.text()?.to_owned(), seen, about.to_owned()))
-        };
         let receipt = |name: Reply<'_>| Ok(name.text()?.to_owned());
         Ok(Registry {
             now_ms: reply.at(1)?.number()?,
-            rows: reply.at(2)?.list()?.map(row).collect::<Result<_, StoreError>>()?,
+            rows: super::inspect::rows(reply.at(2)?)?,
             receipts: reply.at(3)?.list()?.map(receipt).collect::<Result<_, StoreError>>()?,
             groups: [
                 super::inspect::consumers(reply.at(4)?)?,

@@ -14,7 +14,7 @@ pub enum Role {
     Worker,
     /// Only submits.
     Producer,
-    /// Looks at the queue: `status` and `doctor`.
+    /// Looks at the queue and steps in: `status`, `doctor`, `requeue`, `pause`, dead letters.
     Operator,
 }
 
@@ -149,35 +149,36 @@ const SUBSCRIBE: &str = "(a connection of its own)";
 static TABLE: &[Right] = &[
     required(W | P | O, "EVALSHA", "0000000000000000000000000000000000000000 0"),
     required(W | P | O, "EVAL", "return(1) 0"),
-    required(W | P,     "XADD", "$input NOMKSTREAM 0-0 f v"),
+    required(W | P | O, "XADD", "$input NOMKSTREAM 0-0 f v"),
     required(W,         "XREADGROUP", "GROUP $group nobody STREAMS $nothing >"),
     required(W | P | O, "XPENDING", "$nothing $group"),
-    required(W | P,     "XRANGE", "$nothing - +"),
-    required(W,         "XACK", "$nothing $group 0-0"),
-    required(W,         "XDEL", "$nothing 0-0"),
+    required(W | P | O, "XRANGE", "$nothing - +"),
+    required(W | O,     "XACK", "$nothing $group 0-0"),
+    required(W | O,     "XDEL", "$nothing 0-0"),
     required(W | O,     "XLEN", "$nothing"),
     required(W,         "XGROUP|CREATE", "$nothing $group 0"),
     required(W,         "XGROUP|DELCONSUMER", "$nothing $group nobody"),
     required(W | O,     "XINFO|CONSUMERS", "$nothing $group"),
-    required(W,         "XINFO|GROUPS", "$nothing"),
-    required(W,         "GET", "$nothing"),
+    required(W | O,     "XINFO|GROUPS", "$nothing"),
+    required(W | O,     "GET", "$nothing"),
     required(W,         "SET", "$nothing v XX"),
-    required(W,         "DEL", "$nothing"),
+    required(W | O,     "DEL", "$nothing"),
     required(W,         "PEXPIRE", "$nothing 1"),
-    required(W,         "PTTL", "$nothing"),
-    required(W | P,     "HGET", "$nothing f"),
+    required(W | O,     "PTTL", "$nothing"),
+    required(W | P | O, "HGET", "$nothing f"),
     required(W,         "HMGET", "$nothing f"),
-    required(W | P,     "HSET", "$nothing f v f"),
-    required(W | P,     "HDEL", "$nothing f"),
-    required(W,         "HKEYS", "$nothing"),
+    required(W | P | O, "HSET", "$nothing f v f"),
+    required(W | P | O, "HDEL", "$nothing f"),
+    required(W | O,     "HKEYS", "$nothing"),
     required(W,         "HSCAN", "$nothing 0"),
-    required(W | P,     "ZADD", "$nothing XX 0 m"),
-    required(W | P,     "ZREM", "$nothing m"),
-    required(W | P,     "ZSCORE", "$nothing m"),
-    required(W,         "ZRANGEBYSCORE", "$nothing 0 0"),
+    required(W | P | O, "ZADD", "$nothing XX 0 m"),
+    required(W | P | O, "ZREM", "$nothing m"),
+    required(W | P | O, "ZSCORE", "$nothing m"),
+    required(W | O,     "ZRANGEBYSCORE", "$nothing 0 0"),
+    required(O,         "ZREVRANGE", "$nothing 0 0"),
     required(O,         "ZCARD", "$nothing"),
-    required(W,         "TYPE", "$nothing"),
-    required(W | P,     "TIME", ""),
+    required(W | O,     "TYPE", "$nothing"),
+    required(W | P | O, "TIME", ""),
     required(W,         "PING", ""),
     useful(W | P | O,   "SCRIPT|LOAD", "return(1)", "the first call of each script carries its text"),
     useful(W,           "CONFIG|GET", "notify-keyspace-events", "wrong settings of the server are not noticed"),
@@ -188,8 +189,6 @@ static TABLE: &[Right] = &[
     useful(O,           "CONFIG|GET", "notify-keyspace-events", "doctor can't check the server's settings"),
     useful(O,           "XINFO|STREAM", "$nothing", "doctor can't check the ids of the queue"),
     useful(O,           "HMGET", "$nothing f", "doctor can't check the fleet's lock_ttl"),
-    useful(O,           "TYPE", "$nothing", "doctor can't check the types of the keys"),
-    useful(O,           "TIME", "", "doctor can't check the clock"),
     spare(W,            "CONFIG|SET", "streamherd-no-such-parameter 0", "an operator sets notify-keyspace-events"),
 ];
 
@@ -225,7 +224,13 @@ mod tests {
     use crate::keys::Service;
 
     /// Scripts that others than workers run.
-    const SCRIPTS: [(&str, Role); 2] = [("status", Role::Operator), ("submit", Role::Producer)];
+    const SCRIPTS: [(&str, Role); 5] = [
+        ("find", Role::Operator),
+        ("kick", Role::Operator),
+        ("leases", Role::Operator),
+        ("status", Role::Operator),
+        ("submit", Role::Producer),
+    ];
 
     /// Commands with subcommands, which the ACL names together.
     const CONTAINERS: [&str; 9] = [
@@ -387,10 +392,7 @@ mod tests {
         for (role, who) in [
             (Role::Worker, "A worker, which takes streams and works on them:"),
             (Role::Producer, "A producer, which only submits:"),
-            (
-                Role::Operator,
-                "An operator, who looks at the queue with `status` and `doctor`:",
-            ),
+            (Role::Operator, "An operator, who looks at the queue and steps in:"),
         ] {
             let smallest = role.rules(&keys, 0, |need| need == Need::Required);
             let smallest = setuser(&format!("{role} reset on '>PASSWORD'"), &smallest);

@@ -46,6 +46,9 @@ scripts! {
     SWEEP_LIVE = "sweep_live";
     DEREGISTER = "deregister";
     STATUS = "status";
+    LEASES = "leases";
+    FIND = "find";
+    KICK = "kick";
 }
 
 fn compose(script: &Script) -> (String, String) {

@@ -6,7 +6,7 @@ use super::{Verdict, judge};
 use crate::id::StreamId;
 use crate::keys::{Keys, Service};
 use crate::store::{
-    Answer, Clock, Facts, KeyFact, LaneFact, Need, Place, Refusal, Role, ServiceFacts, channel_rule, key_rule,
+    Answer, Asker, Clock, Facts, KeyFact, LaneFact, Need, Refusal, Role, ServiceFacts, channel_rule, key_rule,
 };
 
 const NOW: u64 = 1_795_000_000_000_000;
@@ -42,7 +42,7 @@ fn healthy() -> Facts {
         })),
     };
     Facts {
-        place: Place {
+        place: Asker {
             redis_cli: ["redis-cli", "-h", "redis", "-p", "6379"].map(str::to_owned).to_vec(),
             user: "app".to_owned(),
             service: "orders".to_owned(),

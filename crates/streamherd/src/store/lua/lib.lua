@@ -76,6 +76,17 @@ local function body(stream, id)
   return found and found[2]
 end
 
+-- What names the data stream: the text itself where the entry takes part in coalescing; else the beginning of its JSON, as
+-- decoding all of a foreign body here could take long.
+local function called(fields)
+  local name
+  for i = 1, #fields, 2 do
+    if fields[i] == '_sh_live' then return 'name', string.sub(fields[i + 1], 1, 8192) end
+    if fields[i] == 'lbs-input' then name = name or string.sub(fields[i + 1], 1, 8192) end
+  end
+  return 'json', name or ''
+end
+
 local function size(fields)
   local bytes = 0
   for i = 1, #fields do bytes = bytes + #fields[i] end
@@ -86,6 +97,14 @@ end
 local function field(fields, name)
   for i = 1, #fields, 2 do
     if fields[i] == name then return fields[i + 1] end
+  end
+end
+
+-- What Redis says of the group of a stream; nil where there is none.
+local function group_of(stream)
+  if redis.call('TYPE', stream).ok == 'none' then return nil end
+  for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    if field(group, 'name') == GROUP then return group end
   end
 end
 

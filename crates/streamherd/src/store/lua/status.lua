@@ -1,16 +1,28 @@
 -- KEYS  those of the partition
--- One consistent picture: per lane length and pending by consumer (nil where the group is missing), then dead letters and delayed
--- entries.
-local result = {'ok'}
-for _, stream in ipairs({INPUT, FRONT}) do
-  local summary = redis.pcall('XPENDING', stream, GROUP)
-  local consumers = redis.pcall('XINFO', 'CONSUMERS', stream, GROUP)
-  if summary.err then
-    result[#result + 1] = {redis.call('XLEN', stream), 0, {}}
-  else
-    result[#result + 1] = {redis.call('XLEN', stream), summary[1], consumers}
+-- One consistent picture: the time; whether anything but a pause was ever written; dead letters; delayed entries and when the
+-- next is due; the pauses; the registry's rows; then per lane its length, how many are pending, when its first entry that
+-- nobody was given was queued, and its consumers.
+local pauses, rows = {}, {}
+for _, key in ipairs(redis.call('HKEYS', CONTROL)) do
+  if key == 'paused' or string.match(key, '^paused:.') then
+    pauses[#pauses + 1] = {string.sub(key, 8), redis.call('HGET', CONTROL, key)}
   end
 end
-result[#result + 1] = redis.call('XLEN', DLQ)
-result[#result + 1] = redis.call('ZCARD', DELAYED)
+for _, key in ipairs(redis.call('HKEYS', CONSUMERS)) do
+  if not string.match(key, ':last$') then rows[#rows + 1] = {key, redis.call('HGET', CONSUMERS, key)} end
+end
+local used = 0
+for _, key in ipairs({EPOCH, INPUT, FRONT, DLQ, DELAYED}) do
+  if redis.call('TYPE', key).ok ~= 'none' then used = 1 end
+end
+local next_due = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+local result = {'ok', whole(now_ms()), used, redis.call('XLEN', DLQ),
+  redis.call('ZCARD', DELAYED), next_due and whole(tonumber(next_due)) or '', pauses, rows}
+for _, stream in ipairs({INPUT, FRONT}) do
+  local group = group_of(stream)
+  local delivered = group and field(group, 'last-delivered-id')
+  local head = redis.call('XRANGE', stream, delivered and '(' .. delivered or '-', '+', 'COUNT', 1)[1]
+  result[#result + 1] = {redis.call('XLEN', stream), group and field(group, 'pending') or 0, head and head[1] or '',
+    group and redis.call('XINFO', 'CONSUMERS', stream, GROUP) or {}}
+end
 return result

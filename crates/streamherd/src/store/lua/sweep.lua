@@ -13,12 +13,9 @@ if ARGV[8] ~= '' then
   redis.call('HSET', CONTROL, 'swept', whole(now))
 end
 
-local delivered
-local groups = redis.pcall('XINFO', 'GROUPS', stream)
-for _, group in ipairs(groups.err and {} or groups) do
-  if field(group, 'name') == GROUP then delivered = field(group, 'last-delivered-id') end
-end
-if not delivered then return {'epoch'} end
+local group = group_of(stream)
+if not group then return {'epoch'} end
+local delivered = field(group, 'last-delivered-id')
 
 local result, moved = {'ok', '', '0'}, 0
 

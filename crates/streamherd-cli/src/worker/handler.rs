@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rand::RngExt as _;
@@ -41,34 +40,28 @@ pub(super) struct Handler {
     pub(super) retries: Retries,
     /// Set when the work can't be done at all, which ends the worker.
     pub(super) broken: OnceLock<()>,
-    pub(super) ending: Ending,
 }
 
-/// What became of streams after the end was asked for. The client's own report can't tell a handler's release from
-/// finished work.
-#[derive(Default)]
-pub(super) struct Ending {
-    settled: AtomicUsize,
-    released: AtomicUsize,
-}
-
-impl Ending {
-    fn count(&self, released: bool) {
-        let counter = if released { &self.released } else { &self.settled };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// What to say about it once all handlers have ended, with what the client did by itself.
-    pub(super) fn describe(&self, report: ShutdownReport) -> String {
-        let settled = self.settled.load(Ordering::Relaxed);
-        let released = self.released.load(Ordering::Relaxed) + report.released;
-        let abandoned = report.abandoned;
-        let mut text = format!("{settled} settled, {released} released, {abandoned} abandoned");
-        if abandoned > 0 {
-            text += "; others take the abandoned streams when their locks have expired";
+/// What to say about a shutdown.
+pub(super) fn describe(report: ShutdownReport) -> String {
+    let ShutdownReport {
+        done,
+        retried,
+        dead_lettered,
+        released,
+        abandoned,
+        ..
+    } = report;
+    let mut text = format!("{done} done, {released} released");
+    for (count, what) in [(retried, "retried"), (dead_lettered, "dead-lettered")] {
+        if count > 0 {
+            text += &format!(", {count} {what}");
         }
-        text
     }
+    if abandoned > 0 {
+        text += &format!(", {abandoned} abandoned; others take those when their locks have expired");
+    }
+    text
 }
 
 /// When a failed stream is tried again.
@@ -180,9 +173,6 @@ impl Handler {
                     }
                     _ => event,
                 };
-                if self.stop.requested.is_cancelled() {
-                    self.ending.count(event == "released");
-                }
                 self.events.settled(event, &subject, reason.as_deref(), delay).await;
             }
             Err(e) => {

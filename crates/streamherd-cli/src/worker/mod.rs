@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use self::events::Events;
 use self::exec::Exec;
 use self::group::{GRACE, Groups};
-use self::handler::{Ending, Handler, Retries, Verdict, Work};
+use self::handler::{Handler, Retries, Verdict, Work, describe};
 use self::ledger::Ledger;
 use self::stop::Stop;
 use crate::args::{Global, WorkerArgs};
@@ -79,7 +79,6 @@ pub(crate) async fn run(global: &Global, options: &WorkerArgs) -> Result<ExitCod
                 longest: options.retry_longest,
             },
             broken: OnceLock::new(),
-            ending: Ending::default(),
         }),
         tasks: TaskTracker::new(),
         stop,
@@ -178,8 +177,7 @@ impl Worker {
         if self.stop.requested.is_cancelled()
             && let Ok(Ok(report)) = tokio::time::timeout(LAST_RELEASES, ending).await
         {
-            let ending = self.handler.ending.describe(report);
-            output::say(&format!("{consumer} has shut down: {ending}"));
+            output::say(&format!("{consumer} has shut down: {}", describe(report)));
         }
         reason
     }

@@ -1,5 +1,6 @@
 //! What the contract tests share: a service on a real server, workers on it, and a view of the truth in Redis.
 
+pub mod letters;
 mod process;
 mod truth;
 mod worker;

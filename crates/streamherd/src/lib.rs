@@ -60,7 +60,10 @@ mod runtime;
 mod scanner;
 mod store;
 
-pub use admin::{Admin, ConsumerStatus, Status};
+pub use admin::{
+    Admin, ConsumerStatus, DeadLetter, DeadLetterFilter, DeadLetterReport, DeadLetterRun, DeadLetters, HandledLetter,
+    LetterOutcome, Status,
+};
 pub use builder::Builder;
 pub use client::{Claimed, Client, Health};
 pub use config::{KeyspaceEvents, Recovery};

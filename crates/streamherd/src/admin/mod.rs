@@ -1,4 +1,10 @@
-//! Looking at a service from outside.
+//! Looking at a service from outside, and at its dead letters.
+
+mod dead_letters;
+mod filter;
+mod letter;
+mod outcome;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,13 +16,21 @@ use crate::config::Settings;
 use crate::error::{ConnectError, StoreError};
 use crate::id::ConsumerId;
 use crate::keys::Keys;
+use crate::metrics::{self, Metrics};
 use crate::store::{Endpoint, Store};
 
-/// Looks at a service without taking part in it. Cheap to clone.
+pub use dead_letters::DeadLetterRun;
+pub use filter::DeadLetterFilter;
+pub use letter::DeadLetter;
+pub use outcome::{DeadLetterReport, HandledLetter, LetterOutcome};
+pub use walk::DeadLetters;
+
+/// Looks at a service without taking part in it, and deals with its dead letters. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Admin {
     service: String,
     store: Store,
+    metrics: Metrics,
 }
 
 /// One consistent picture of a service.
@@ -54,6 +68,7 @@ pub struct ConsumerStatus {
 impl Admin {
     pub(crate) async fn open(settings: &Settings, endpoint: Endpoint) -> Result<Self, ConnectError> {
         let connection = endpoint.open_first().await?;
+        metrics::describe();
         let store = Store::new(
             connection,
             Arc::new(Keys::new(&settings.service, 0)),
@@ -63,6 +78,7 @@ impl Admin {
         Ok(Self {
             service: settings.service.to_string(),
             store,
+            metrics: Metrics::new(&settings.service),
         })
     }
 

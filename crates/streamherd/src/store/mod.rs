@@ -3,6 +3,7 @@
 //! One file per capability; each turns a verb of the protocol into one script call and its reply into plain types.
 
 mod connection;
+mod dead_letters;
 mod error;
 mod events;
 mod hello;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use connection::{Connection, Endpoint};
+pub(crate) use dead_letters::{Census, Redriven};
 pub use error::StoreError;
 pub(crate) use events::{Heard, LockExpired, Subscription};
 pub(crate) use hello::{Hello, HelloRefusal};

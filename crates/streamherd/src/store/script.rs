@@ -46,6 +46,10 @@ scripts! {
     SWEEP_LIVE = "sweep_live";
     DEREGISTER = "deregister";
     STATUS = "status";
+    LETTERS = "letters";
+    REDRIVE = "redrive";
+    PURGE = "purge";
+    CENSUS = "census";
 }
 
 fn compose(script: &Script) -> (String, String) {

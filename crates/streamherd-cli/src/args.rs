@@ -49,7 +49,7 @@ pub(crate) struct Global {
     )]
     pub(crate) url: String,
 
-    /// The service whose queue to use; worker, submit and status need it
+    /// The service whose queue to use; worker, submit, status and dlq need it
     #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_SERVICE", value_name = "NAME")]
     service: Option<String>,
 
@@ -89,6 +89,8 @@ pub(crate) enum Command {
     /// Show the queue, its consumers and its dead letters
     #[command(after_help = EXIT_CODES, override_usage = "streamherd status --service <NAME> [OPTIONS]")]
     Status,
+    /// List, show, redrive and purge dead letters
+    Dlq(crate::dlq::args::DlqArgs),
     /// Kill and freeze workers of a private Redis, and count what is lost
     Demo(DemoArgs),
 }
@@ -284,14 +286,16 @@ impl From<Events> for KeyspaceEvents {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let unit_ms = match unit {
         "" | "ms" => 1,
         "s" => 1_000,
         "m" => 60_000,
-        _ => return Err("expected a time like 500ms, 10s or 2m, or a number of milliseconds".to_owned()),
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err("expected a time like 500ms, 10s, 2m or 1h, or a number of milliseconds".to_owned()),
     };
     let number: u64 = number
         .parse()
@@ -331,7 +335,9 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for text in ["", "s", "-1s", "1.5s", "10 s", "10h", "99999999999999999999s"] {
+        assert_eq!(duration("3h"), Ok(Duration::from_secs(10_800)));
+        assert_eq!(duration("2d"), Ok(Duration::from_secs(172_800)));
+        for text in ["", "s", "-1s", "1.5s", "10 s", "10w", "99999999999999999999s"] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

@@ -8,6 +8,7 @@
 
 mod args;
 mod demo;
+mod dlq;
 mod failure;
 mod output;
 mod status;
@@ -54,6 +55,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Worker(options) => worker::run(&global, &options).await,
         Command::Submit(options) => submit::run(&global, &options).await,
         Command::Status => status::run(&global).await,
+        Command::Dlq(options) => dlq::run(&global, &options).await,
         Command::Demo(options) => demo::run(&global, &options).await,
     }
 }

@@ -105,6 +105,7 @@ async fn every_step_is_counted_by_service_and_outcome_and_never_by_stream() {
                 "reason",
                 "by",
                 "where",
+                "state",
             ];
             assert!(known.contains(label), "{} has a label {label}", key.name());
             assert!(

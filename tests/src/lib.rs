@@ -1,6 +1,7 @@
 //! What the contract tests share: a service on a real server, workers on it, and a view of the truth in Redis.
 
 mod handling;
+pub mod letters;
 mod process;
 mod truth;
 mod worker;

@@ -92,6 +92,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Check the server, the login and the service's keys, and say what mends what is wrong
     Doctor(DoctorArgs),
+    /// List, show, redrive and purge dead letters
+    Dlq(crate::dlq::args::DlqArgs),
     Requeue(RequeueArgs),
     /// Have the service, or consumers of it, take no new work
     #[command(after_help = pause::HELP, override_usage = "streamherd pause --service <NAME> [OPTIONS]")]
@@ -337,14 +339,16 @@ impl From<Events> for KeyspaceEvents {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let unit_ms = match unit {
         "" | "ms" => 1,
         "s" => 1_000,
         "m" => 60_000,
-        _ => return Err("expected a time like 500ms, 10s or 2m, or a number of milliseconds".to_owned()),
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err("expected a time like 500ms, 10s, 2m or 1h, or a number of milliseconds".to_owned()),
     };
     let number: u64 = number
         .parse()
@@ -384,7 +388,9 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for text in ["", "s", "-1s", "1.5s", "10 s", "10h", "99999999999999999999s"] {
+        assert_eq!(duration("3h"), Ok(Duration::from_secs(10_800)));
+        assert_eq!(duration("2d"), Ok(Duration::from_secs(172_800)));
+        for text in ["", "s", "-1s", "1.5s", "10 s", "10w", "99999999999999999999s"] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

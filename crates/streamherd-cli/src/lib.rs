@@ -8,6 +8,7 @@
 
 mod args;
 mod demo;
+mod dlq;
 mod doctor;
 mod failure;
 mod human;
@@ -62,6 +63,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Requeue(options) => requeue::run(&global, &options).await,
         Command::Pause(options) => pause::run(&global, &options, true).await,
         Command::Resume(options) => pause::run(&global, &options, false).await,
+        Command::Dlq(options) => dlq::run(&global, &options).await,
         Command::Demo(options) => demo::run(&global, &options).await,
     }
 }

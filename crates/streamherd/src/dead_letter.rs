@@ -3,8 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Serialize;
+
 /// Why an entry is in the dead-letter stream; kept there as `_sh_reason`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DeadLetterReason {
     /// It could not be read: no `lbs-input`, not the expected JSON, or a bad name.
@@ -20,7 +23,8 @@ pub enum DeadLetterReason {
 }
 
 impl DeadLetterReason {
-    const ALL: [Self; 5] = [
+    /// All that there are in this version.
+    pub const ALL: &'static [Self] = &[
         Self::Unparseable,
         Self::TooLarge,
         Self::MaxFailures,
@@ -51,8 +55,8 @@ impl FromStr for DeadLetterReason {
     type Err = UnknownReason;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = Self::ALL.into_iter().find(|reason| reason.as_str() == text);
-        found.ok_or_else(|| UnknownReason(text.to_owned()))
+        let found = Self::ALL.iter().find(|reason| reason.as_str() == text);
+        found.copied().ok_or_else(|| UnknownReason(text.to_owned()))
     }
 }
 
@@ -68,7 +72,12 @@ mod tests {
     #[test]
     fn reasons_survive_their_text_form() {
         for reason in DeadLetterReason::ALL {
-            assert_eq!(reason.to_string().parse(), Ok(reason));
+            assert_eq!(reason.to_string().parse(), Ok(*reason));
+            assert_eq!(
+                serde_json::to_value(reason).unwrap(),
+                reason.as_str(),
+                "as it is serialized"
+            );
         }
         assert!("rejected ".parse::<DeadLetterReason>().is_err());
     }

@@ -10,10 +10,10 @@ use crate::id::{EntryId, StreamId};
 /// The field that names the data stream and carries its info: the Go library's wire format.
 pub(crate) const INPUT_FIELD: &str = "lbs-input";
 pub(crate) const RETRY_COUNT_FIELD: &str = "_retry_count";
-const FAILURES_FIELD: &str = "_sh_failures";
-const ABANDONMENTS_FIELD: &str = "_sh_abandonments";
-const ORIGIN_FIELD: &str = "_sh_origin";
-const FIRST_SEEN_FIELD: &str = "_sh_first_seen";
+pub(crate) const FAILURES_FIELD: &str = "_sh_failures";
+pub(crate) const ABANDONMENTS_FIELD: &str = "_sh_abandonments";
+pub(crate) const ORIGIN_FIELD: &str = "_sh_origin";
+pub(crate) const FIRST_SEEN_FIELD: &str = "_sh_first_seen";
 /// Holds the data stream's name where submits of it are coalesced.
 const LIVE_FIELD: &str = "_sh_live";
 
@@ -158,8 +158,14 @@ fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
+/// The data stream that an entry names, however large it is; [`None`] if it is unreadable.
+pub(crate) fn stream_name(fields: &Fields) -> Option<String> {
+    let wire: WireIn<'_> = serde_json::from_slice(field(fields, INPUT_FIELD)?).ok()?;
+    Some(wire.name.into_owned())
+}
+
 /// The first field of that name, as the scripts read it too.
-fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
+pub(crate) fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
     fields
         .iter()
         .find(|(k, _)| k == name.as_bytes())
@@ -167,7 +173,7 @@ fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
 }
 
 /// A counter that is absent or unreadable counts as zero, as it does in the scripts.
-fn counter(fields: &Fields, name: &str) -> u32 {
+pub(crate) fn counter(fields: &Fields, name: &str) -> u32 {
     field(fields, name)
         .and_then(|v| std::str::from_utf8(v).ok())
         .and_then(|t| t.parse().ok())

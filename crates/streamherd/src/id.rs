@@ -22,6 +22,12 @@ impl fmt::Display for StreamId {
     }
 }
 
+impl serde::Serialize for StreamId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl FromStr for StreamId {
     type Err = InvalidId;
 

@@ -64,7 +64,8 @@ mod store;
 mod worker;
 
 pub use admin::{
-    Admin, Check, ConsumerState, ConsumerStatus, Diagnosis, LeaseState, LeaseStatus, Pause, PauseTarget, Registration,
+    Admin, Check, ConsumerState, ConsumerStatus, DeadLetter, DeadLetterFilter, DeadLetterReport, DeadLetterRun,
+    DeadLetters, Diagnosis, HandledLetter, LeaseState, LeaseStatus, LetterOutcome, Pause, PauseTarget, Registration,
     RequeueOutcome, Status, Verdict,
 };
 pub use builder::Builder;

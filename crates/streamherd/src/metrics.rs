@@ -1,5 +1,7 @@
 //! Every metric's name and meaning, in one place. Outputs only: nothing here decides anything.
 
+mod queue;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -210,6 +212,7 @@ impl Drop for Running {
 
 /// Tells the installed recorder what the metrics mean. Done at each start, as a recorder may be installed late.
 pub(crate) fn describe() {
+    queue::describe();
     describe_histogram!(
         "streamherd_store_seconds",
         Unit::Seconds,

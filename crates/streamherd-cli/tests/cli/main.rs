@@ -1,6 +1,7 @@
 //! The `streamherd` binary, run as users run it, against real servers.
 
 mod demo;
+mod dlq;
 mod doctor;
 mod exec;
 mod operators;

@@ -1,5 +1,11 @@
 //! Looking at a service from outside, and stepping in.
 
+mod dead_letters;
+mod filter;
+mod letter;
+mod outcome;
+mod walk;
+
 mod doctor;
 mod leases;
 mod pause;
@@ -20,11 +26,17 @@ use crate::config::Settings;
 use crate::error::ConnectError;
 use crate::id::ConsumerId;
 use crate::keys::Keys;
+use crate::metrics::{self, Metrics};
 use crate::store::{Endpoint, Role, Store, StoreError};
 
+pub use dead_letters::DeadLetterRun;
 #[cfg(test)]
 pub(crate) use doctor::shell_word;
 pub use doctor::{Check, Diagnosis, Verdict};
+pub use filter::DeadLetterFilter;
+pub use letter::DeadLetter;
+pub use outcome::{DeadLetterReport, HandledLetter, LetterOutcome};
+pub use walk::DeadLetters;
 
 /// Looks at a service without taking part in it, and steps in where an operator wants it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -33,11 +45,13 @@ pub struct Admin {
     store: Store,
     endpoint: Endpoint,
     min_idle: Duration,
+    metrics: Metrics,
 }
 
 impl Admin {
     pub(crate) async fn open(settings: &Settings, endpoint: Endpoint) -> Result<Self, ConnectError> {
         let (connection, endpoint) = endpoint.open_to_look().await?;
+        metrics::describe();
         let store = Store::new(
             connection,
             Arc::new(Keys::new(&settings.service, 0)),
@@ -49,6 +63,7 @@ impl Admin {
             store,
             endpoint,
             min_idle: settings.min_idle,
+            metrics: Metrics::new(&settings.service),
         })
     }
 

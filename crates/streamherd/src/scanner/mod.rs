@@ -1,6 +1,7 @@
 //! Finds entries whose owner is dead and puts them back, on every worker, at jittered intervals. This is what guarantees
 //! recovery; notifications only make it sooner.
 
+mod census;
 mod plan;
 mod promoter;
 mod sweeper;

@@ -1,4 +1,4 @@
-//! Queues delayed entries when they are due: on every worker, also where scanning is off.
+//! Queues delayed entries when they are due, and counts what waits: on every worker, also where scanning is off.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use super::census::Census;
 use crate::backoff::jittered;
 use crate::runtime::{Complaints, Core};
 use crate::store::{Judged, PromoteOutcome, StoreError};
@@ -32,6 +33,7 @@ impl Promoter {
             recovery.scan_interval
         };
         let mut complaints = Complaints::new();
+        let mut census = Census::new();
         loop {
             let span = tracing::debug_span!("promote", service = %self.core.settings.service);
             let promoted = tokio::select! {
@@ -44,6 +46,10 @@ impl Promoter {
                     self.core.due.known(next);
                 }
                 Err(e) => complaints.about(&e, "delayed entries can't be queued; trying again"),
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = census.tick(&self.core) => {}
             }
             // Never later than the interval, as most of what is delayed was delayed by others.
             let tick = jittered(

@@ -3,6 +3,7 @@
 //! One file per capability; each turns a verb of the protocol into one script call and its reply into plain types.
 
 mod connection;
+mod dead_letters;
 mod doctor;
 mod error;
 mod events;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use connection::{Connection, Endpoint};
+pub(crate) use dead_letters::{Census, Redriven};
 #[cfg(test)]
 pub(crate) use doctor::Clock;
 pub(crate) use doctor::{Answer, Asker, Facts, KeyFact, LaneFact, Refusal, ServiceFacts};

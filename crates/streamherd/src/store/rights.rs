@@ -153,6 +153,7 @@ static TABLE: &[Right] = &[
     required(W,         "XREADGROUP", "GROUP $group nobody STREAMS $nothing >"),
     required(W | P | O, "XPENDING", "$nothing $group"),
     required(W | P | O, "XRANGE", "$nothing - +"),
+    required(O,         "XREVRANGE", "$nothing + -"),
     required(W | O,     "XACK", "$nothing $group 0-0"),
     required(W | O,     "XDEL", "$nothing 0-0"),
     required(W | O,     "XLEN", "$nothing"),
@@ -186,6 +187,7 @@ static TABLE: &[Right] = &[
     useful(W,           "PSUBSCRIBE", SUBSCRIBE, "orphans are found by the scan alone, a little later"),
     useful(W | P | O,   "CLIENT|ID", "", "each connection leaves a line in the server's ACL LOG, and a blocked read can't be ended"),
     useful(W | P | O,   "INFO", "server", "a server that is too old is not noticed"),
+    useful(W,           "ZCARD", "$nothing", "how much waits is not in the metrics"),
     useful(O,           "CONFIG|GET", "notify-keyspace-events", "doctor can't check the server's settings"),
     useful(O,           "XINFO|STREAM", "$nothing", "doctor can't check the ids of the queue"),
     useful(O,           "HMGET", "$nothing f", "doctor can't check the fleet's lock_ttl"),
@@ -224,10 +226,13 @@ mod tests {
     use crate::keys::Service;
 
     /// Scripts that others than workers run.
-    const SCRIPTS: [(&str, Role); 5] = [
+    const SCRIPTS: [(&str, Role); 8] = [
         ("find", Role::Operator),
         ("kick", Role::Operator),
         ("leases", Role::Operator),
+        ("letters", Role::Operator),
+        ("purge", Role::Operator),
+        ("redrive", Role::Operator),
         ("status", Role::Operator),
         ("submit", Role::Producer),
     ];

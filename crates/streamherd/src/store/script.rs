@@ -49,6 +49,10 @@ scripts! {
     LEASES = "leases";
     FIND = "find";
     KICK = "kick";
+    LETTERS = "letters";
+    REDRIVE = "redrive";
+    PURGE = "purge";
+    CENSUS = "census";
 }
 
 fn compose(script: &Script) -> (String, String) {

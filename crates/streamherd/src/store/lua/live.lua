@@ -111,28 +111,39 @@ local function put_back(fields, ref, due)
   return new
 end
 
--- Queues a stream that is not queued, delayed or held yet, or notes that it is wanted again: {'new' or 'coalesced',
--- reference}.
-local function want(name, fields, due)
+-- How a wish to have a stream worked on stands: 'new' where it is not queued, delayed or held, else 'coalesced', with what
+-- is live of it and what its reference stands for. A wish that gives way is 'superseded' where a newer one waits already.
+local function standing(name, gives_way)
   local live = live_of(name)
+  if gives_way and live and live[2] then return 'superseded', live end
+  if live then
+    local first, state, first_due = referent(name, live[1])
+    if first then return 'coalesced', live, first, state, first_due end
+  end
+  return 'new', live
+end
+
+-- Queues a stream that is not queued, delayed or held yet, or notes that it is wanted again: {'new' or 'coalesced',
+-- reference} or {'superseded'}.
+local function want(name, fields, due, stream, gives_way)
+  local stands, live, first, state, first_due = standing(name, gives_way)
+  if stands == 'superseded' then return {stands} end
   local older_due = live and live[2] and live[3] or math.huge
-  local first, state, first_due
-  if live then first, state, first_due = referent(name, live[1]) end
-  if not first then
-    local ref = put(fields, INPUT, math.min(due, older_due))
+  if stands == 'new' then
+    local ref = put(fields, stream, math.min(due, older_due))
     set_live(name, ref)
-    return {'new', ref}
+    return {stands, ref}
   end
   local ref = live[1]
   if state == 'held' then
     set_live(name, ref, fields, math.min(due, older_due))
-    return {'coalesced', ref}
+    return {stands, ref}
   end
   local wanted, wanted_due
   first_due, wanted, wanted_due = merge(first, first_due, fields, due, older_due)
   if state == 'delayed' then ref = due_at(ref, first_due) end
   set_live(name, ref, wanted, wanted_due)
-  return {'coalesced', ref}
+  return {stands, ref}
 end
 
 -- The entry is at its end, and the run that was wanted after it is queued, with counters of its own.

@@ -12,4 +12,4 @@ end
 if name == '' then return {'new', put(fields, INPUT, due)} end
 fields[#fields + 1] = '_sh_live'
 fields[#fields + 1] = name
-return want(name, fields, due)
+return want(name, fields, due, INPUT)

@@ -1,0 +1,276 @@
+//! `streamherd dlq`: what became of the streams that could not be finished.
+
+pub(crate) mod args;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use comfy_table::CellAlignment;
+use serde::Serialize;
+use streamherd::{Admin, DeadLetter, DeadLetterFilter, DeadLetterReason, DeadLetterRun, LetterOutcome, StreamId};
+
+use self::args::{DlqArgs, DlqCommand};
+use crate::args::{Global, Output};
+use crate::failure::{Failure, with_sources};
+use crate::output;
+
+/// Longer texts are cut in tables.
+const CELL: usize = 60;
+
+pub(crate) async fn run(global: &Global, options: &DlqArgs) -> Result<ExitCode, Failure> {
+    let admin = global.builder()?.connect_admin().await.map_err(Failure::start)?;
+    let form = global.output;
+    let code = match &options.command {
+        DlqCommand::List(options) => list(&admin, options.rules.filter(), form).await,
+        DlqCommand::Show(options) => show(&admin, options.id, form).await,
+        DlqCommand::Redrive(options) => {
+            let selection = &options.selection;
+            let run = paced(admin.redrive(selection.filter()), options.rate, options.dry_run);
+            deal_with(run, form, !selection.ids.is_empty(), options.dry_run).await
+        }
+        DlqCommand::Purge(options) => {
+            let selection = &options.selection;
+            let run = paced(admin.purge(selection.filter()), options.rate, options.dry_run);
+            deal_with(run, form, !selection.ids.is_empty(), options.dry_run).await
+        }
+    };
+    admin.close().await;
+    code
+}
+
+fn paced(mut run: DeadLetterRun, rate: Option<std::num::NonZeroU32>, dry_run: bool) -> DeadLetterRun {
+    if let Some(rate) = rate {
+        run = run.rate(rate);
+    }
+    if dry_run {
+        run = run.dry_run();
+    }
+    run
+}
+
+/// What `list` prints of a letter as JSON: all but its fields, of which there may be a megabyte.
+#[derive(Serialize)]
+struct Row<'a> {
+    id: StreamId,
+    stream: &'a Option<String>,
+    reason: Option<DeadLetterReason>,
+    error: &'a Option<String>,
+    consumer: &'a Option<String>,
+    failures: u32,
+    abandonments: u32,
+    redriven: u32,
+    at_ms: u64,
+    age_ms: u64,
+    first_seen_ms: u64,
+    origin: StreamId,
+    bytes: usize,
+}
+
+async fn list(admin: &Admin, filter: DeadLetterFilter, form: Output) -> Result<ExitCode, Failure> {
+    let mut letters = admin.dead_letters(filter);
+    let headers = ["id", "age", "fails", "lost", "redriven", "reason", "stream", "error"];
+    let mut table = output::table(&headers);
+    for column in table.column_iter_mut().skip(5) {
+        column.set_cell_alignment(CellAlignment::Left);
+    }
+    let mut count = 0_u64;
+    while let Some(letter) = letters.next().await.map_err(Failure::failed)? {
+        count += 1;
+        match form {
+            Output::Json => output::json(&Row {
+                id: letter.id,
+                stream: &letter.stream,
+                reason: letter.reason,
+                error: &letter.error,
+                consumer: &letter.consumer,
+                failures: letter.failures,
+                abandonments: letter.abandonments,
+                redriven: letter.redriven,
+                at_ms: letter.at_ms,
+                age_ms: letter.age_ms,
+                first_seen_ms: letter.first_seen_ms,
+                origin: letter.origin,
+                bytes: letter.bytes,
+            })?,
+            Output::Table => {
+                table.add_row([
+                    letter.id.to_string(),
+                    age(letter.age_ms),
+                    letter.failures.to_string(),
+                    letter.abandonments.to_string(),
+                    letter.redriven.to_string(),
+                    letter.reason.map_or("?", DeadLetterReason::as_str).to_owned(),
+                    letter.stream.as_deref().map_or_else(|| "?".to_owned(), one_line),
+                    letter.error.as_deref().map(one_line).unwrap_or_default(),
+                ]);
+            }
+        }
+    }
+    if form == Output::Table && count > 0 {
+        output::print(&table)?;
+    }
+    if count == 0 {
+        output::say("no dead letters");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(admin: &Admin, id: StreamId, form: Output) -> Result<ExitCode, Failure> {
+    let Some(letter) = admin.dead_letter(id).await.map_err(Failure::failed)? else {
+        return Err(Failure::failed(format!("there is no dead letter {id}")));
+    };
+    match form {
+        Output::Json => output::json(&letter)?,
+        Output::Table => print(&letter)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(letter: &DeadLetter) -> Result<(), Failure> {
+    let DeadLetter {
+        failures,
+        abandonments,
+        redriven,
+        ..
+    } = letter;
+    let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
+    output::line(&format!("letter    {} ({} bytes)", letter.id, letter.bytes))?;
+    output::line(&format!("stream    {}", or_unknown(&letter.stream).escape_debug()))?;
+    let reason = letter.reason.map_or("?", DeadLetterReason::as_str);
+    output::line(&format!("reason    {reason}, {} ago", age(letter.age_ms)))?;
+    output::line(&format!("error     {}", or_unknown(&letter.error).escape_debug()))?;
+    output::line(&format!("consumer  {}", or_unknown(&letter.consumer).escape_debug()))?;
+    output::line(&format!(
+        "attempts  {failures} failed, {abandonments} lost; redriven {redriven} times before"
+    ))?;
+    output::line(&format!("origin    {}", letter.origin))?;
+    output::line("")?;
+    for (name, value) in &letter.fields {
+        output::line(&format!("{}: {}", readable(name), readable(value)))?;
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    id: StreamId,
+    stream: Option<&'a str>,
+    outcome: &'static str,
+    /// Where it is now.
+    reference: Option<String>,
+    dry_run: bool,
+    error: Option<String>,
+}
+
+async fn deal_with(mut run: DeadLetterRun, form: Output, by_id: bool, dry_run: bool) -> Result<ExitCode, Failure> {
+    loop {
+        let handled = match run.next().await {
+            Ok(Some(handled)) => handled,
+            Ok(None) => break,
+            Err(e) => {
+                summarize(&run, dry_run);
+                output::say("start it again to go on: what was done is not done twice");
+                return Err(Failure::failed(e));
+            }
+        };
+        let (reference, error) = match &handled.outcome {
+            LetterOutcome::Redriven(reference) => (reference.map(|reference| reference.to_string()), None),
+            LetterOutcome::Coalesced(reference) => (Some(reference.to_string()), None),
+            LetterOutcome::Failed(e) => (None, Some(with_sources(e))),
+            _ => (None, None),
+        };
+        let outcome = handled.outcome.as_str();
+        match form {
+            Output::Json => output::json(&Line {
+                id: handled.id,
+                stream: handled.stream.as_deref(),
+                outcome,
+                reference,
+                dry_run,
+                error,
+            })?,
+            Output::Table => {
+                let stream = handled.stream.as_deref().map_or_else(|| "?".to_owned(), one_line);
+                let more = reference.or(error).map(|more| format!("  {more}")).unwrap_or_default();
+                output::line(&format!("{}  {outcome}  {stream}{more}", handled.id))?;
+            }
+        }
+    }
+    let report = run.report();
+    summarize(&run, dry_run);
+    let missing = if by_id { report.gone } else { 0 };
+    Ok(if report.superseded + report.too_large + report.failed + missing == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn summarize(run: &DeadLetterRun, dry_run: bool) {
+    let report = run.report();
+    let counts = [
+        ("redriven", report.redriven),
+        ("coalesced", report.coalesced),
+        ("superseded", report.superseded),
+        ("too large", report.too_large),
+        ("purged", report.purged),
+        ("gone", report.gone),
+        ("failed", report.failed),
+    ];
+    let told: Vec<String> = counts
+        .iter()
+        .filter(|(_, letters)| *letters > 0)
+        .map(|(outcome, letters)| format!("{outcome} {letters}"))
+        .collect();
+    let told = if told.is_empty() {
+        "no dead letters".to_owned()
+    } else {
+        told.join(", ")
+    };
+    output::say(&if dry_run { format!("dry run: {told}") } else { told });
+}
+
+/// Text that may be anything, as a part of one line.
+fn one_line(text: &str) -> String {
+    let mut cut: String = text.chars().take(CELL).collect();
+    if cut.len() < text.len() {
+        cut.push('…');
+    }
+    cut.escape_debug().to_string()
+}
+
+fn readable(bytes: &[u8]) -> String {
+    std::str::from_utf8(bytes).map_or_else(
+        |_| bytes.escape_ascii().to_string(),
+        |text| text.escape_debug().to_string(),
+    )
+}
+
+fn age(ms: u64) -> String {
+    let seconds = Duration::from_millis(ms).as_secs();
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_have_one_unit_and_two_digits_of_it() {
+        assert_eq!(
+            [0, 119_999, 120_000, 7_199_000, 7_200_000, 172_800_000].map(age),
+            ["0s", "119s", "2m", "119m", "2h", "2d"]
+        );
+    }
+
+    #[test]
+    fn a_text_of_any_kind_stays_on_one_line_of_the_table() {
+        assert_eq!(one_line("a\nb\u{1b}[2J"), "a\\nb\\u{1b}[2J");
+        assert_eq!(one_line(&"é".repeat(61)), format!("{}…", "é".repeat(60)));
+    }
+}

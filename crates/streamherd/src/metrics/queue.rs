@@ -1,0 +1,61 @@
+//! What the queue holds, and what was done about dead letters.
+
+use ::metrics::{counter, describe_counter, describe_gauge, gauge};
+
+use super::Metrics;
+use crate::store::Census;
+
+impl Metrics {
+    pub(crate) fn redriven(&self, outcome: &'static str) {
+        counter!("streamherd_redriven_total", "service" => self.service.clone(), "outcome" => outcome).increment(1);
+    }
+
+    pub(crate) fn purged(&self, outcome: &'static str) {
+        counter!("streamherd_purged_total", "service" => self.service.clone(), "outcome" => outcome).increment(1);
+    }
+
+    /// `fill` is the share of their limit that the dead letters take up, where they have one.
+    pub(crate) fn census(&self, census: &Census, fill: Option<f64>) {
+        let states = [
+            ("queued", census.queued),
+            ("requeued", census.requeued),
+            ("pending", census.pending),
+            ("delayed", census.delayed),
+        ];
+        for (state, entries) in states {
+            gauge!("streamherd_queue_entries", "service" => self.service.clone(), "state" => state).set(entries as f64);
+        }
+        gauge!("streamherd_dead_letters", "service" => self.service.clone()).set(census.dead_letters as f64);
+        gauge!("streamherd_dlq_oldest_seconds", "service" => self.service.clone()).set(census.oldest.as_secs_f64());
+        if let Some(fill) = fill {
+            gauge!("streamherd_dlq_fill_ratio", "service" => self.service.clone()).set(fill);
+        }
+    }
+}
+
+pub(super) fn describe() {
+    describe_counter!(
+        "streamherd_redriven_total",
+        "Dead letters to be redriven, by outcome: redriven, coalesced, superseded, too_large, gone, failed"
+    );
+    describe_counter!(
+        "streamherd_purged_total",
+        "Dead letters to be purged, by outcome: purged, gone, failed"
+    );
+    describe_gauge!(
+        "streamherd_queue_entries",
+        "Entries of the whole service, by state: queued, requeued, pending, delayed; the same from each worker"
+    );
+    describe_gauge!(
+        "streamherd_dead_letters",
+        "Dead letters of the whole service; the same from each worker"
+    );
+    describe_gauge!(
+        "streamherd_dlq_oldest_seconds",
+        "Age of the oldest dead letter, 0 without any; the same from each worker"
+    );
+    describe_gauge!(
+        "streamherd_dlq_fill_ratio",
+        "Dead letters divided by recovery.dlq_max_len; near 1 the oldest are about to be trimmed"
+    );
+}

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
+use streamherd::{DeadLetterFilter, Recovery};
 use streamherd_testkit::Server;
+use streamherd_tests::letters::{admin, bury};
 use streamherd_tests::{Truth, Worker, WorkerProcess, builder, names, recovery, submit};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_contract-worker");
+const ADMIN: &str = env!("CARGO_BIN_EXE_contract-admin");
 const KILLS: usize = 50;
 const STREAMS: usize = 20;
 
@@ -19,10 +22,11 @@ enum At {
     Promote,
     /// Sweeping stranded entries, and reaping dead consumers.
     Reap,
+    Redrive,
 }
 
 #[tokio::test]
-async fn fifty_kills_at_random_moments_of_shutdown_promote_and_reap_lose_nothing_and_double_nothing() {
+async fn fifty_kills_at_random_moments_of_shutdown_promote_reap_and_redrive_lose_nothing_and_double_nothing() {
     let seed = rand::random();
     println!("seed {seed}");
     let mut rng = SmallRng::seed_from_u64(seed);
@@ -33,7 +37,7 @@ async fn fifty_kills_at_random_moments_of_shutdown_promote_and_reap_lose_nothing
     let mut wanted = Vec::new();
     for kill in 0..KILLS {
         let all = names(&format!("kill-{kill}"), STREAMS);
-        let at = [At::Shutdown, At::Promote, At::Reap][kill % 3];
+        let at = [At::Shutdown, At::Promote, At::Reap, At::Redrive][kill % 4];
         match at {
             At::Shutdown => {
                 submit(&server.url(), &all).await;
@@ -70,11 +74,20 @@ async fn fifty_kills_at_random_moments_of_shutdown_promote_and_reap_lose_nothing
                 worker.says("ready").await;
                 end(worker, rng.random_range(0..200_000)).await;
             }
+            At::Redrive => {
+                bury(&mut truth, &all, "max_failures");
+                let admin = WorkerProcess::start(ADMIN, &server.url(), &["redrive", "rate=2000"]);
+                end(admin, rng.random_range(0..40_000)).await;
+            }
         }
         wanted.extend(all);
     }
 
-    let mut healthy = Worker::with(builder(&server.url()).recovery(streamherd::Recovery {
+    let letters = truth.dead_letters().len();
+    let admin = admin(&server.url()).await;
+    let redriven = admin.redrive(DeadLetterFilter::default()).finish().await.unwrap();
+    assert_eq!(usize::try_from(redriven.redriven).unwrap(), letters);
+    let mut healthy = Worker::with(builder(&server.url()).recovery(Recovery {
         sweep_interval: Duration::from_millis(100),
         max_abandonments: 0,
         ..recovery()

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use streamherd::error::ConnectError;
-use streamherd::{Need, PauseTarget, Recovery, RequeueOutcome, RetryAfter, Right, Role};
+use streamherd::{DeadLetterFilter, Need, PauseTarget, Recovery, RequeueOutcome, RetryAfter, Right, Role};
 use streamherd_testkit::Server;
 use streamherd_tests::{MIN_IDLE, SCAN, Truth, Worker, builder, recovery, submit};
 
@@ -120,6 +120,11 @@ async fn main_path(truth: &mut Truth, worker: &str, producer: &str, operator: &s
     assert!(matches!(requeued, RequeueOutcome::Requeued { .. }), "{requeued:?}");
     let missing = admin.requeue("missing", false).await.unwrap();
     assert_eq!(missing, RequeueOutcome::NotFound { complete: true });
+    let all = DeadLetterFilter::default;
+    let redriven = admin.redrive(all()).finish().await.unwrap();
+    assert_eq!((redriven.redriven, truth.dead_letters().len()), (1, 0));
+    truth.cmd("XADD T:dlq * lbs-input {}").ok();
+    assert_eq!(admin.purge(all()).finish().await.unwrap().purged, 1);
     assert!(admin.pause(&PauseTarget::Service).await.unwrap());
     assert!(admin.resume(&PauseTarget::Service).await.unwrap());
     admin.close().await;

@@ -66,11 +66,14 @@ async fn a_retry_counts_and_comes_back_first_with_all_its_fields() {
 async fn all_of_many_streams_are_done_by_several_workers() {
     let server = Server::start();
     let mut truth = Truth::of(&server);
+    let mut fleet = Vec::new();
+    for _ in 0..3 {
+        fleet.push(Worker::start(&server.url()).await);
+    }
     submit(&server.url(), names("s", 500)).await;
     let mut done = std::collections::BTreeSet::new();
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    for _ in 0..3 {
-        let mut worker = Worker::start(&server.url()).await;
+    for mut worker in fleet {
         let tell = tell.clone();
         tokio::spawn(async move {
             loop {

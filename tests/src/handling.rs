@@ -9,7 +9,7 @@ use streamherd::{Builder, Client, Worker, WorkerReport};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::SOON;
+use crate::{SOON, patiently};
 
 /// A handler runtime on a task, and how to end it.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Handling {
     where
         F: Future<Output = Result<WorkerReport, RunError>> + Send + 'static,
     {
-        let (client, notifications) = builder.connect().await.expect("a worker connects");
+        let (client, notifications) = patiently(|| builder.clone().connect()).await;
         let (stop, stopped) = oneshot::channel::<()>();
         let worker = Worker::new(client.clone(), notifications).shutdown_on(stopped, deadline);
         let task = tokio::spawn(run(worker));

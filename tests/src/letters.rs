@@ -2,7 +2,7 @@
 
 use streamherd::{Admin, DeadLetter, DeadLetterFilter, DeadLetterRun, HandledLetter};
 
-use crate::{Truth, builder};
+use crate::{Truth, builder, patiently};
 
 /// Writes dead letters as a worker leaves them, over a raw connection and in one step: one per name, with counters and
 /// provenance. Their names are not coalesced.
@@ -35,7 +35,7 @@ pub fn name_of(fields: &[(String, String)]) -> String {
 
 /// An admin with the tests' settings.
 pub async fn admin(url: &str) -> Admin {
-    builder(url).connect_admin().await.expect("an admin connects")
+    patiently(|| builder(url).connect_admin()).await
 }
 
 /// All outcomes of a run.

@@ -14,6 +14,7 @@ pub use truth::{Pending, Truth, field};
 pub use worker::Worker;
 
 use serde_json::Value;
+use streamherd::error::ConnectError;
 use streamherd::{Builder, Client, Recovery};
 use streamherd_testkit::{Fault, Server};
 
@@ -40,6 +41,24 @@ pub fn builder(url: &str) -> Builder {
         .recovery(recovery())
 }
 
+/// Connects, again where that took too long: a machine that stood still for a moment as a test began is not what the test
+/// is about.
+///
+/// # Panics
+/// If there is another obstacle.
+pub async fn patiently<T, F>(connect: impl Fn() -> F) -> T
+where
+    F: Future<Output = Result<T, ConnectError>>,
+{
+    for _ in 0..10 {
+        match connect().await {
+            Err(ConnectError::Store(e) | ConnectError::Unreachable { source: e, .. }) if e.is_timeout() => {}
+            other => return other.unwrap_or_else(|e| panic!("it does not connect: {e:?}")),
+        }
+    }
+    panic!("ten times it took too long to connect");
+}
+
 /// The recovery settings of the tests.
 #[must_use]
 pub fn recovery() -> Recovery {
@@ -52,7 +71,7 @@ pub fn recovery() -> Recovery {
 
 /// Submits streams with the names and an info that repeats the name.
 pub async fn submit<N: AsRef<str>>(url: &str, names: impl IntoIterator<Item = N>) {
-    let producer = builder(url).connect_producer().await.expect("a producer connects");
+    let producer = patiently(|| builder(url).connect_producer()).await;
     let items: Vec<(String, Value)> = names
         .into_iter()
         .map(|name| (name.as_ref().to_owned(), serde_json::json!({ "of": name.as_ref() })))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use streamherd::{Builder, Client, Disowned, KeyspaceEvents, Lease, Notification, Notifications, Orphan};
 
-use crate::{SOON, builder};
+use crate::{SOON, builder, patiently};
 
 /// A connected worker, and what it was told and has not been asked for yet.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Worker {
 
     /// Connects with settings of its own.
     pub async fn with(builder: Builder) -> Self {
-        let (client, notifications) = builder.connect().await.expect("a worker connects");
+        let (client, notifications) = patiently(|| builder.clone().connect()).await;
         Self {
             client,
             notifications,

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use streamherd::DeadLetterFilter;
-use streamherd_tests::builder;
+use streamherd_tests::{builder, patiently};
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -19,7 +19,7 @@ async fn run(args: &[String]) -> ExitCode {
     let [url, action, options @ ..] = args else {
         panic!("contract-admin URL redrive|purge [rate=N]");
     };
-    let admin = builder(url).connect_admin().await.expect("an admin connects");
+    let admin = patiently(|| builder(url).connect_admin()).await;
     let mut run = match action.as_str() {
         "redrive" => admin.redrive(DeadLetterFilter::default()),
         "purge" => admin.purge(DeadLetterFilter::default()),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use streamherd::error::SettleError;
 use streamherd::{KeyspaceEvents, Lease, Notification, Recovery, RetryAfter};
-use streamherd_tests::{builder, recovery};
+use streamherd_tests::{builder, patiently, recovery};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -43,13 +43,7 @@ async fn run(args: Vec<String>) -> ExitCode {
     if option("events").as_deref() == Some("off") {
         builder = builder.keyspace_events(KeyspaceEvents::Off);
     }
-    let (client, mut notifications) = match builder.connect().await {
-        Ok(connected) => connected,
-        Err(e) => {
-            say(&json!({ "event": "refused", "error": e.to_string() }));
-            return ExitCode::FAILURE;
-        }
-    };
+    let (client, mut notifications) = patiently(|| builder.clone().connect()).await;
     say(&json!({ "event": "ready", "consumer": client.consumer().as_str() }));
 
     let (orders, mut order) = tokio::sync::mpsc::unbounded_channel();

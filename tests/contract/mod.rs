@@ -6,6 +6,7 @@ mod conservation;
 mod crashes;
 mod data_loss;
 mod delayed;
+mod due;
 mod foreign_hands;
 mod heartbeat;
 mod lease_validity;

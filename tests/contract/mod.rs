@@ -16,6 +16,7 @@ mod lost_replies;
 mod metrics;
 mod notifications;
 mod own_expiries;
+mod reaping;
 mod recovery;
 mod rights;
 mod settings;

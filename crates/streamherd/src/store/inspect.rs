@@ -63,10 +63,16 @@ fn lane(reply: Reply<'_>) -> Result<LaneStatus, StoreError> {
     })
 }
 
-/// What XINFO CONSUMERS says.
+/// What XINFO CONSUMERS says, but for consumers of other programs whose names are no text: they must not hide the rest.
 pub(super) fn consumers(reply: Reply<'_>) -> Result<Vec<ConsumerInfo>, StoreError> {
+    let is_readable = |consumer: &Reply<'_>| {
+        consumer
+            .at(1)
+            .is_ok_and(|name| name.bytes().is_err() || name.text().is_ok())
+    };
     reply
         .list()?
+        .filter(is_readable)
         .map(|consumer| {
             let value = |name: &str| {
                 let mut items = consumer.list()?;

@@ -64,10 +64,23 @@ impl Store {
             Ok((row.at(0)?.text()?.to_owned(), seen, about.to_owned()))
         };
         let receipt = |name: Reply<'_>| Ok(name.text()?.to_owned());
+        // What other programs have put there must not hide the rest.
+        let is_row = |row: &Reply<'_>| row.at(0).is_ok_and(|name| name.text().is_ok());
+        let is_receipt = |name: &Reply<'_>| name.text().is_ok();
         Ok(Registry {
             now_ms: reply.at(1)?.number()?,
-            rows: reply.at(2)?.list()?.map(row).collect::<Result<_, StoreError>>()?,
-            receipts: reply.at(3)?.list()?.map(receipt).collect::<Result<_, StoreError>>()?,
+            rows: reply
+                .at(2)?
+                .list()?
+                .filter(is_row)
+                .map(row)
+                .collect::<Result<_, StoreError>>()?,
+            receipts: reply
+                .at(3)?
+                .list()?
+                .filter(is_receipt)
+                .map(receipt)
+                .collect::<Result<_, StoreError>>()?,
             groups: [
                 super::inspect::consumers(reply.at(4)?)?,
                 super::inspect::consumers(reply.at(5)?)?,

@@ -23,4 +23,5 @@ mod settings;
 mod shutdown;
 mod steering;
 mod store_faults;
+mod sweeping;
 mod work;

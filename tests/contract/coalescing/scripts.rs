@@ -27,6 +27,8 @@ enum Step {
     /// A submit, so many seconds from now.
     Submit(char, u8, Ms),
     Add(char, u8),
+    /// What another program adds pretends to be coalesced.
+    Forge(char, u8),
     Start,
     /// Of the run with this number among those that go on.
     End(usize, End),
@@ -44,6 +46,8 @@ struct Lease {
     run: Run,
     id: String,
     value: String,
+    /// Of a name that takes part in coalescing, or pretends to.
+    name: Option<char>,
 }
 
 struct Driver {
@@ -154,6 +158,13 @@ impl Driver {
                     .ok();
                 self.model.add(name, info);
             }
+            Step::Forge(name, info) => {
+                let text = name.to_string();
+                let input = key(SERVICE, "input");
+                let words = ["XADD", &input, "*", "lbs-input", &wire(name, info), "_sh_live", &text];
+                self.redis.call(&words).ok();
+                self.model.add('!', info);
+            }
             Step::Start => return self.start(),
             Step::End(at, end) => {
                 if at >= self.leases.len() {
@@ -226,9 +237,13 @@ impl Driver {
         let (name, info) = super::parse(&of("lbs-input").expect("an input").1);
         let acquired = self.run("acquire", &[Self::lock(&id)], &[EPOCH, WORKER, "w", "600000", &id]);
         let token = acquired[1].array()[1].text();
-        let run = self.model.start(name, info, of("_sh_live").is_some());
         let value = format!("{WORKER}:{token}");
-        self.leases.push(Lease { run, id, value });
+        let takes_part = of("_sh_live").is_some();
+        let coalesced = takes_part && self.reference(name).as_ref() == Some(&id);
+        let known_as = if takes_part && !coalesced { '!' } else { name };
+        let run = self.model.start(known_as, info, coalesced);
+        let name = takes_part.then_some(name);
+        self.leases.push(Lease { run, id, value, name });
         true
     }
 
@@ -265,11 +280,7 @@ impl Driver {
 
     fn settle(&mut self, lease: &Lease, operation: &str, delay: Ms) -> String {
         self.batch += 1;
-        let name = if lease.run.coalesced {
-            lease.run.name.to_string()
-        } else {
-            String::new()
-        };
+        let name = lease.name.map(String::from).unwrap_or_default();
         let (batch, delay) = (self.batch.to_string(), delay.to_string());
         let args = [
             EPOCH,
@@ -291,13 +302,21 @@ impl Driver {
         answer[1].array()[0].text()
     }
 
+    /// What stands for a name.
+    fn reference(&mut self, name: char) -> Option<String> {
+        let live = "local live = redis.call('HGET', KEYS[1], ARGV[1]) return live and cmsgpack.unpack(live)[1]";
+        let words = ["EVAL", live, "1", &key(SERVICE, "live"), &name.to_string()];
+        match self.redis.call(&words).ok() {
+            Reply::Nil => None,
+            reference => Some(reference.text()),
+        }
+    }
+
     fn delete(&mut self, name: char) -> bool {
-        let live = "return cmsgpack.unpack(redis.call('HGET', KEYS[1], ARGV[1]))[1]";
         let Some(was) = self.model.delete(name) else {
             return false;
         };
-        let words = ["EVAL", live, "1", &key(SERVICE, "live"), &name.to_string()];
-        let reference = self.redis.call(&words).text();
+        let reference = self.reference(name).expect("it exists");
         let words = match reference.strip_prefix("delayed:") {
             Some(id) => {
                 assert!(matches!(was, Place::Delayed(_)));
@@ -367,7 +386,7 @@ const ALPHABET: [Step; 16] = [
     Step::Submit('a', 1, 20),
     Step::Submit('a', 2, 10),
     Step::Submit('a', 2, 30),
-    Step::Add('a', 1),
+    Step::Forge('a', 1),
     Step::Start,
     Step::End(0, End::Done),
     Step::End(0, End::Retry(0)),
@@ -422,6 +441,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (name(), 1..4u8).prop_map(|(name, info)| Step::Submit(name, info, 0)),
         3 => (name(), 1..4u8, 1..40u64).prop_map(|(name, info, wait)| Step::Submit(name, info, wait)),
         1 => (name(), 1..4u8).prop_map(|(name, info)| Step::Add(name, info)),
+        1 => (name(), 1..4u8).prop_map(|(name, info)| Step::Forge(name, info)),
         6 => Just(Step::Start),
         6 => (0..3usize, end).prop_map(|(at, end)| Step::End(at, end)),
         1 => (0..3usize).prop_map(Step::Strand),
@@ -455,4 +475,59 @@ fn long_sequences_of_steps_over_several_names_leave_what_the_model_leaves() {
             Ok(())
         })
         .unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn a_name_whose_record_names_an_entry_of_another_is_queued() {
+    let server = Server::start();
+    let mut driver = Driver::new(&server);
+    driver.reset();
+    let words = ["XADD", &key(SERVICE, "input"), "*", "lbs-input", &wire('b', 1)];
+    let id = driver.redis.call(&words).text();
+    let record = "redis.call('HSET', KEYS[1], 'a', cmsgpack.pack({ARGV[1]}))";
+    driver
+        .redis
+        .call(&["EVAL", record, "1", &key(SERVICE, "live"), &id])
+        .ok();
+    let answer = driver.run("submit", &[], &["now", "0", "a", "lbs-input", &wire('a', 1)]);
+    assert_eq!(answer[0].text(), "new");
+}
+
+#[test]
+fn large_wishes_are_moved_a_few_at_a_time() {
+    let server = Server::start();
+    let mut driver = Driver::new(&server);
+    driver.reset();
+    let large = "x".repeat(900_000);
+    let names: Vec<char> = ('a'..='t').collect();
+    for name in &names {
+        driver.step(Step::Submit(*name, 1, 0));
+        driver.step(Step::Start);
+        let words = ["now", "0", &name.to_string(), "lbs-input", &large];
+        driver.run("submit", &[], &words);
+    }
+    let swept = driver.run("sweep_live", &[], &[EPOCH, "50"]);
+    assert_eq!(swept[1].int(), 0, "there is more");
+    let (mut locks, mut left) = (Vec::new(), names.len());
+    let mut args = [EPOCH, WORKER, "1", "0", "0", "1000", "1048576"]
+        .map(str::to_owned)
+        .to_vec();
+    for lease in &driver.leases {
+        locks.push(Driver::lock(&lease.id));
+        let name = lease.name.map(String::from).unwrap_or_default();
+        let step = ["done", &lease.id, &lease.value, &name, "", "", "0"];
+        args.extend(step.map(str::to_owned));
+    }
+    for batch in 1..=names.len() {
+        args[2] = batch.to_string();
+        let words: Vec<&str> = args.iter().map(String::as_str).collect();
+        let answers = driver.run("settle", &locks, &words);
+        let done = answers[1..].iter().filter(|one| one.array()[0].text() == "ok").count();
+        assert!((1..10).contains(&done), "{done}");
+        left -= done;
+        if left == 0 {
+            return;
+        }
+    }
+    panic!("{left} are never done");
 }

@@ -119,7 +119,10 @@ local function put_back(fields, ref, due)
   local live = name and live_of(name)
   if not live or live[1] ~= ref then return put(fields, FRONT, due) end
   local wanted, wanted_due
-  if live[2] then due, wanted, wanted_due = merge(fields, due, live[2], live[3]) end
+  if live[2] then
+    budget = budget - size(live[2])
+    due, wanted, wanted_due = merge(fields, due, live[2], live[3])
+  end
   local new = put(fields, FRONT, due)
   set_live(name, new, wanted, wanted_due)
   return new
@@ -155,6 +158,7 @@ local function ended(name, ref)
   local live = live_of(name)
   if not live or live[1] ~= ref then return end
   if live[2] then
+    budget = budget - size(live[2])
     set_live(name, put(live[2], INPUT, live[3]))
   else
     redis.call('HDEL', LIVE, name)
@@ -163,7 +167,6 @@ end
 
 -- The body of an entry that is to be put somewhere else; or nil and the outcome: gone, and what is left tidied away, or
 -- enough moved for one call.
-local budget = 4 * 1024 * 1024
 local function body_to_move(stream, id, lock, name)
   if budget <= 0 then return nil, {'later'} end
   local fields = body(stream, id)

@@ -1,6 +1,7 @@
 //! The guarantees, one file per part of the protocol. Test names are the sentences they prove.
 
 mod bad_entries;
+mod coalescing;
 mod conservation;
 mod crashes;
 mod data_loss;
@@ -11,6 +12,7 @@ mod dead_letters;
 mod delayed;
 mod doctor;
 mod doctor_logins;
+mod due;
 mod foreign_hands;
 mod handler_endings;
 mod handler_running;
@@ -28,6 +30,7 @@ mod notifications;
 mod operators;
 mod own_expiries;
 mod random_kills;
+mod reaping;
 mod recovery;
 mod redrive_coalescing;
 mod requeue;
@@ -36,4 +39,5 @@ mod settings;
 mod shutdown;
 mod steering;
 mod store_faults;
+mod sweeping;
 mod work;

@@ -268,9 +268,13 @@ impl Due {
         });
     }
 
-    /// What Redis says.
-    pub(crate) fn known(&self, next: Option<Duration>) {
-        self.0.send_replace(next.map(|next| Moment::now() + next));
+    /// Forgets it: Redis is asked now, and says what else there is. What is settled from here on may be due earlier than
+    /// what Redis answers, and a time that has come is no reason to ask a server that fails again and again.
+    pub(crate) fn asked(&self) {
+        self.0.send_if_modified(|at| {
+            *at = None;
+            false
+        });
     }
 
     /// Resolves when it is due.
@@ -329,5 +333,26 @@ impl Vitals {
 
     fn mark(&self, change: impl FnOnce(&mut Marks)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_settled_while_redis_is_asked_what_is_due_is_not_forgotten() {
+        let due = Due::default();
+        due.within(Duration::ZERO);
+        due.asked();
+        // Settled before the answer, which knows of a later one only.
+        due.within(Duration::from_millis(1));
+        due.within(Duration::from_secs(600));
+        tokio::time::timeout(Duration::from_secs(60), due.arrives())
+            .await
+            .unwrap();
+        due.asked();
+        let again = tokio::time::timeout(Duration::from_millis(50), due.arrives()).await;
+        assert!(again.is_err(), "once is enough");
     }
 }

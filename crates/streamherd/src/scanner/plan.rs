@@ -12,6 +12,8 @@ const MOST_OF_REDIS: u32 = 50;
 /// server's stands still during a script (Redis 7.2 and newer).
 const PER_LOOK: Duration = Duration::from_micros(1);
 const PER_THOUSAND_WALKED: Duration = Duration::from_micros(120);
+/// And a page of a sweep, at least.
+const LEAST_PER_PAGE: Duration = Duration::from_micros(400);
 
 /// The time to the next scan: the interval, stretched so that walking stays under 2 % of Redis's time, and jittered.
 pub(super) fn next_tick(interval: Duration, jitter: f64, cost: Duration, rng: &mut impl Rng) -> Duration {
@@ -39,7 +41,7 @@ pub(super) fn cost(measured: Duration, looked_at: u64, walked: u64) -> Duration 
 
 /// Between two pages of a walk that nobody waits for.
 pub(super) fn pause_after(cost: Duration) -> Duration {
-    cost * MOST_OF_REDIS
+    cost.max(LEAST_PER_PAGE) * MOST_OF_REDIS
 }
 
 fn effective(interval: Duration, cost: Duration) -> Duration {
@@ -85,6 +87,12 @@ mod tests {
         assert_eq!(cost(Duration::ZERO, 2_000, 0), Duration::from_millis(2));
         assert_eq!(cost(Duration::ZERO, 0, 100_000), Duration::from_millis(12));
         assert_eq!(cost(Duration::from_millis(9), 2_000, 0), Duration::from_millis(9));
+    }
+
+    #[test]
+    fn a_walk_of_many_pages_pauses_also_where_the_clock_stands_still_in_a_script() {
+        assert!(pause_after(Duration::ZERO) >= Duration::from_millis(10));
+        assert_eq!(pause_after(Duration::from_millis(2)), Duration::from_millis(100));
     }
 
     #[test]

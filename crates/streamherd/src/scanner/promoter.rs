@@ -35,6 +35,7 @@ impl Promoter {
         let mut complaints = Complaints::new();
         let mut census = Census::new();
         loop {
+            self.core.due.asked();
             let span = tracing::debug_span!("promote", service = %self.core.settings.service);
             let promoted = tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -43,7 +44,9 @@ impl Promoter {
             match promoted {
                 Ok(next) => {
                     complaints.settled("delayed entries are queued again");
-                    self.core.due.known(next);
+                    if let Some(next) = next {
+                        self.core.due.within(next);
+                    }
                 }
                 Err(e) => complaints.about(&e, "delayed entries can't be queued; trying again"),
             }
@@ -79,7 +82,7 @@ impl Promoter {
                     return Ok(None);
                 }
             };
-            let (seen, mut queued) = (promoted.outcomes.len(), 0);
+            let (seen, mut queued, mut more) = (promoted.outcomes.len(), 0, false);
             for outcome in promoted.outcomes {
                 match outcome {
                     PromoteOutcome::Ok(id) => {
@@ -94,7 +97,9 @@ impl Promoter {
                             "a delayed entry had no body: another program deleted it"
                         );
                     }
-                    PromoteOutcome::Later => {}
+                    PromoteOutcome::Later => more = true,
+                    // All the others would fail like this one, each with a line in the log.
+                    PromoteOutcome::Failed(e) if e.is_transient() => return Err(e),
                     PromoteOutcome::Failed(e) => {
                         // Stepped over, so that it doesn't keep others from their turn.
                         failed += 1;
@@ -103,7 +108,7 @@ impl Promoter {
                 }
             }
             core.metrics.promoted(queued);
-            if seen < PER_CALL {
+            if seen < PER_CALL && !more {
                 return Ok(promoted.next);
             }
         }

@@ -245,13 +245,21 @@ pub(super) fn rows(reply: Reply<'_>) -> Result<Vec<(String, u64, String)>, Store
             about.to_owned(),
         ))
     };
-    reply.list()?.map(row).collect()
+    // What other programs have put there must not hide the rest.
+    let is_row = |row: &Reply<'_>| row.at(0).is_ok_and(|name| name.text().is_ok());
+    reply.list()?.filter(is_row).map(row).collect()
 }
 
-/// What XINFO CONSUMERS says.
+/// What XINFO CONSUMERS says, but for consumers of other programs whose names are no text: they must not hide the rest.
 pub(super) fn consumers(reply: Reply<'_>) -> Result<Vec<ConsumerInfo>, StoreError> {
+    let is_readable = |consumer: &Reply<'_>| {
+        consumer
+            .at(1)
+            .is_ok_and(|name| name.bytes().is_err() || name.text().is_ok())
+    };
     reply
         .list()?
+        .filter(is_readable)
         .map(|consumer| {
             let value = |name: &str| {
                 let mut items = consumer.list()?;

@@ -3,16 +3,30 @@
 -- T:live[name] = {reference, fields and due time of the run that is wanted after this one}: a data stream that
 -- is queued, delayed or held exists once, and a submit that comes meanwhile is one more run, or none where the run that
 -- waits will do. An entry takes part if its field _sh_live holds its name; raw XADDs by others don't.
+local function is_body(fields)
+  if type(fields) ~= 'table' or #fields == 0 or #fields % 2 == 1 then return false end
+  for i = 1, #fields do
+    if type(fields[i]) ~= 'string' then return false end
+  end
+  return true
+end
+
+-- Nil where another program has spoilt it: it must not keep an entry from being settled, and the sweep forgets it.
 local function live_of(name)
   local packed = redis.call('HGET', LIVE, name)
   if not packed then return nil end
   local ok, live = pcall(cmsgpack.unpack, packed)
-  if ok and type(live) == 'table' and type(live[1]) == 'string' then return live end
+  if not ok or type(live) ~= 'table' or type(live[1]) ~= 'string' then return nil end
+  if live[2] ~= nil and not (is_body(live[2]) and type(live[3]) == 'number') then return nil end
+  return live
 end
 
 local function set_live(name, ref, wanted, due)
   redis.call('HSET', LIVE, name, cmsgpack.pack(wanted and {ref, wanted, due} or {ref}))
 end
+
+-- Bytes that one call may still move.
+local budget = 4 * 1024 * 1024
 
 -- Puts fields where they wait: in a stream at once, or until they are due. Returns the reference.
 local function put(fields, stream, due)
@@ -36,7 +50,7 @@ local function delayed_body(id)
   local packed = redis.call('HGET', BODIES, id)
   if not packed then return nil end
   local ok, stored = pcall(cmsgpack.unpack, packed)
-  if ok and type(stored) == 'table' and type(stored[2]) == 'table' and #stored[2] > 0 then
+  if ok and type(stored) == 'table' and is_body(stored[2]) then
     return stored[1] == 'front' and FRONT or INPUT, stored[2]
   end
 end
@@ -105,7 +119,10 @@ local function put_back(fields, ref, due)
   local live = name and live_of(name)
   if not live or live[1] ~= ref then return put(fields, FRONT, due) end
   local wanted, wanted_due
-  if live[2] then due, wanted, wanted_due = merge(fields, due, live[2], live[3]) end
+  if live[2] then
+    budget = budget - size(live[2])
+    due, wanted, wanted_due = merge(fields, due, live[2], live[3])
+  end
   local new = put(fields, FRONT, due)
   set_live(name, new, wanted, wanted_due)
   return new
@@ -152,6 +169,7 @@ local function ended(name, ref)
   local live = live_of(name)
   if not live or live[1] ~= ref then return end
   if live[2] then
+    budget = budget - size(live[2])
     set_live(name, put(live[2], INPUT, live[3]))
   else
     redis.call('HDEL', LIVE, name)
@@ -160,7 +178,6 @@ end
 
 -- The body of an entry that is to be put somewhere else; or nil and the outcome: gone, and what is left tidied away, or
 -- enough moved for one call.
-local budget = 4 * 1024 * 1024
 local function body_to_move(stream, id, lock, name)
   if budget <= 0 then return nil, {'later'} end
   local fields = body(stream, id)

@@ -22,7 +22,10 @@ local function promote(id)
   local name = field(fields, '_sh_live')
   local live = name and live_of(name)
   local ref = promoted(id, stream, fields)
-  if live and live[1] == 'delayed:' .. id then set_live(name, ref, live[2], live[3]) end
+  if live and live[1] == 'delayed:' .. id then
+    if live[2] then budget = budget - size(live[2]) end
+    set_live(name, ref, live[2], live[3])
+  end
   return {'ok', ref}
 end
 

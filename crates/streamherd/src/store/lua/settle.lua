@@ -25,6 +25,7 @@ local function settle(lock, operation, ref, value, name, reason, text, delay)
     return {'gone'}
   end
   if operation == 'done' then
+    if budget <= 0 then return {'later'} end
     ended(name, ref)
     finish(stream, id, lock)
     return {'ok'}

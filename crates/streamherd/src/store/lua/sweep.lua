@@ -53,7 +53,8 @@ local function sweep(from, to)
   end
 end
 
-local records = redis.call('XPENDING', stream, GROUP, cursor, '+', WALK)
+-- What was claimed by force before it was handed out is pending beyond that, and between the two waits the backlog.
+local records = redis.call('XPENDING', stream, GROUP, cursor, delivered, WALK)
 local enough = false
 for _, record in ipairs(records) do
   if not sweep(cursor, '(' .. record[1]) then

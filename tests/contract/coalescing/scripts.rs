@@ -1,0 +1,533 @@
+//! Every short sequence of steps, and many long ones, on the scripts alone: no worker, no task, and a clock that stands
+//! still until it is told to move.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use streamherd_testkit::{RawClient, Reply, Server};
+
+use super::model::{End, Model, Ms, Place, Run, Wish};
+use super::{key, look, wire};
+
+const SERVICE: &str = "orders";
+const EPOCH: &str = "e";
+const WORKER: &str = "w.aaaaaaaa";
+const SECOND: Ms = 1_000;
+/// When each sequence begins, in seconds.
+const START: Ms = 1_000_000;
+
+macro_rules! lua {
+    ($name:literal) => {
+        include_str!(concat!("../../../crates/streamherd/src/store/lua/", $name, ".lua"))
+    };
+}
+
+/// One step; those that can't be done where they come are left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// A submit, so many seconds from now.
+    Submit(char, u8, Ms),
+    Add(char, u8),
+    /// What another program adds pretends to be coalesced.
+    Forge(char, u8),
+    Start,
+    /// Of the run with this number among those that go on.
+    End(usize, End),
+    /// Acknowledged by another program, its worker dead.
+    Strand(usize),
+    Delete(char),
+    Sweep,
+    /// The clock moves on by seconds, and what is due is queued.
+    Tick(Ms),
+    /// The clock is set back.
+    Back(Ms),
+}
+
+struct Lease {
+    run: Run,
+    id: String,
+    value: String,
+    /// Of a name that takes part in coalescing, or pretends to.
+    name: Option<char>,
+}
+
+struct Driver {
+    redis: RawClient,
+    digests: Vec<(&'static str, String)>,
+    model: Model,
+    leases: Vec<Lease>,
+    seconds: Ms,
+    batch: u64,
+}
+
+impl Driver {
+    fn new(server: &Server) -> Self {
+        let mut redis = server.client();
+        let clock = "local t = redis.call('TIME')";
+        let own = format!("local t = {{redis.call('GET', '{}'), 0}}", key(SERVICE, "clock"));
+        assert!(lua!("lib").contains(clock));
+        let lib = lua!("lib").replace(clock, &own);
+        let mut digests = Vec::new();
+        for (name, text) in [
+            ("submit", lua!("submit")),
+            ("read", lua!("read")),
+            ("acquire", lua!("acquire")),
+            ("settle", lua!("settle")),
+            ("requeue", lua!("requeue")),
+            ("promote", lua!("promote")),
+            ("sweep", lua!("sweep")),
+            ("sweep_live", lua!("sweep_live")),
+        ] {
+            let body = format!("{lib}{}{text}", lua!("live"));
+            digests.push((name, redis.call(&["SCRIPT", "LOAD", &body]).ok().text()));
+        }
+        Self {
+            redis,
+            digests,
+            model: Model::default(),
+            leases: Vec::new(),
+            seconds: START,
+            batch: 0,
+        }
+    }
+
+    fn reset(&mut self) {
+        let fresh = "redis.call('FLUSHDB') for _, lane in ipairs({'input', 'front'}) do
+            redis.call('XGROUP', 'CREATE', ARGV[1] .. lane, 'workers', 0, 'MKSTREAM') end
+            redis.call('SET', ARGV[1] .. 'epoch', ARGV[2])";
+        self.redis.call(&["EVAL", fresh, "0", &key(SERVICE, ""), EPOCH]).ok();
+        self.leases.clear();
+        self.batch = 0;
+        self.set_clock(START);
+        self.model = Model::at(START * SECOND);
+    }
+
+    fn set_clock(&mut self, seconds: Ms) {
+        self.seconds = seconds;
+        self.redis
+            .call(&["SET", &key(SERVICE, "clock"), &seconds.to_string()])
+            .ok();
+        self.model.now = seconds * SECOND;
+    }
+
+    fn run(&mut self, script: &str, locks: &[String], args: &[&str]) -> Vec<Reply> {
+        let digest = &self.digests.iter().find(|(name, _)| *name == script).expect("loaded").1;
+        let mut words = vec!["EVALSHA".to_owned(), digest.clone(), (10 + locks.len()).to_string()];
+        let names = [
+            "epoch",
+            "control",
+            "input",
+            "front",
+            "dlq",
+            "delayed",
+            "delayed:body",
+            "live",
+            "consumers",
+            "scan",
+        ];
+        words.extend(names.map(|name| key(SERVICE, name)));
+        words.extend_from_slice(locks);
+        words.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self.redis.call(&words).ok().array()
+    }
+
+    fn lock(id: &str) -> String {
+        key(SERVICE, &format!("lock:{id}"))
+    }
+
+    /// False if there was nothing to do.
+    fn step(&mut self, step: Step) -> bool {
+        match step {
+            Step::Submit(name, info, wait) => {
+                let (word, due) = if wait == 0 {
+                    ("now", 0)
+                } else {
+                    ("at", (self.seconds + wait) * SECOND)
+                };
+                let coalesced = name.to_string();
+                let answer = self.run(
+                    "submit",
+                    &[],
+                    &[word, &due.to_string(), &coalesced, "lbs-input", &wire(name, info)],
+                );
+                let new = self.model.submit(name, Wish { info, due });
+                assert_eq!(answer[0].text(), if new { "new" } else { "coalesced" });
+            }
+            Step::Add(name, info) => {
+                self.redis
+                    .call(&["XADD", &key(SERVICE, "input"), "*", "lbs-input", &wire(name, info)])
+                    .ok();
+                self.model.add(name, info);
+            }
+            Step::Forge(name, info) => {
+                let text = name.to_string();
+                let input = key(SERVICE, "input");
+                let words = ["XADD", &input, "*", "lbs-input", &wire(name, info), "_sh_live", &text];
+                self.redis.call(&words).ok();
+                self.model.add('!', info);
+            }
+            Step::Start => return self.start(),
+            Step::End(at, end) => {
+                if at >= self.leases.len() {
+                    return false;
+                }
+                let lease = self.leases.remove(at);
+                self.end(&lease, end);
+            }
+            Step::Strand(at) => {
+                let Some(lease) = self.leases.get(at) else { return false };
+                if !self.model.strand(lease.run) {
+                    return false;
+                }
+                let lease = self.leases.remove(at);
+                let (stream, id) = place(&lease.id);
+                self.redis.call(&["XACK", &stream, "workers", &id]).ok();
+                self.redis.call(&["DEL", &Self::lock(&lease.id)]).ok();
+            }
+            Step::Delete(name) => return self.delete(name),
+            Step::Sweep => {
+                if !self.model.is_untidy() {
+                    return false;
+                }
+                self.model.sweep();
+                self.sweep();
+            }
+            Step::Tick(seconds) => {
+                if self.model.latest_due() <= self.model.now {
+                    return false;
+                }
+                self.set_clock(self.seconds + seconds);
+                self.promote();
+            }
+            Step::Back(seconds) => self.set_clock(self.seconds - seconds),
+        }
+        true
+    }
+
+    fn promote(&mut self) {
+        let answer = self.run("promote", &[], &[EPOCH, "100", "0", "0"]);
+        for one in &answer[1..answer.len() - 1] {
+            assert_eq!(one.array()[1].array()[0].text(), "ok", "{one:?}");
+        }
+        self.model.promote();
+    }
+
+    fn sweep(&mut self) {
+        for lane in ["front", "input"] {
+            let prefix = key(SERVICE, "lock:");
+            let answer = self.run("sweep", &[], &[EPOCH, lane, "-", &prefix, "0", "1000", "1048576", ""]);
+            assert_eq!(answer[1].text(), "", "one page");
+        }
+        let answer = self.run("sweep_live", &[], &[EPOCH, "100"]);
+        assert_eq!(answer[1].int(), 1, "one page");
+    }
+
+    fn start(&mut self) -> bool {
+        let read = self.run("read", &[], &[EPOCH, WORKER, "w", "1", "1000000"]);
+        let lanes = [("front:", read[1].array()), ("", read[2].array())];
+        let found = lanes
+            .iter()
+            .find_map(|(lane, entries)| Some((lane, entries.first()?.array())));
+        let Some((lane, entry)) = found else {
+            assert!(!self.model.any_queued(), "nothing was handed out");
+            return false;
+        };
+        let id = format!("{lane}{}", entry[0].text());
+        let fields = entry[1].pairs();
+        let of = |name: &str| fields.iter().find(|(field, _)| field == name);
+        let (name, info) = super::parse(&of("lbs-input").expect("an input").1);
+        let acquired = self.run("acquire", &[Self::lock(&id)], &[EPOCH, WORKER, "w", "600000", &id]);
+        let token = acquired[1].array()[1].text();
+        let value = format!("{WORKER}:{token}");
+        let takes_part = of("_sh_live").is_some();
+        let coalesced = takes_part && self.reference(name).as_ref() == Some(&id);
+        let known_as = if takes_part && !coalesced { '!' } else { name };
+        let run = self.model.start(known_as, info, coalesced);
+        let name = takes_part.then_some(name);
+        self.leases.push(Lease { run, id, value, name });
+        true
+    }
+
+    fn end(&mut self, lease: &Lease, end: End) {
+        if end == End::Crash {
+            let (stream, id) = place(&lease.id);
+            self.redis
+                .call(&["XCLAIM", &stream, "workers", "ghost", "0", &id, "IDLE", "3600000"])
+                .ok();
+            self.redis.call(&["DEL", &Self::lock(&lease.id)]).ok();
+            let args = [EPOCH, "2000", "0", "0", "0", "1000", "1048576", &lease.id];
+            self.run("requeue", &[Self::lock(&lease.id)], &args);
+            self.model.end(lease.run, end);
+            // It lives after all, and its entry is another's.
+            assert_eq!(self.settle(lease, "done", 0), "gone");
+            return;
+        }
+        let there = self.model.end(lease.run, end);
+        let (operation, delay) = match end {
+            End::Done => ("done", 0),
+            End::Release => ("release", 0),
+            End::DeadLetter => ("dead_letter", 0),
+            End::Retry(delay) => ("retry", delay),
+            End::Crash => unreachable!(),
+        };
+        let expected = match end {
+            End::Done => "ok",
+            _ if !there => "vanished",
+            End::DeadLetter => "dead",
+            _ => "ok",
+        };
+        assert_eq!(self.settle(lease, operation, delay), expected);
+    }
+
+    fn settle(&mut self, lease: &Lease, operation: &str, delay: Ms) -> String {
+        self.batch += 1;
+        let name = lease.name.map(String::from).unwrap_or_default();
+        let (batch, delay) = (self.batch.to_string(), delay.to_string());
+        let args = [
+            EPOCH,
+            WORKER,
+            &batch,
+            "0",
+            "0",
+            "1000",
+            "1048576",
+            operation,
+            &lease.id,
+            &lease.value,
+            &name,
+            "rejected",
+            "",
+            &delay,
+        ];
+        let answer = self.run("settle", &[Self::lock(&lease.id)], &args);
+        answer[1].array()[0].text()
+    }
+
+    /// What stands for a name.
+    fn reference(&mut self, name: char) -> Option<String> {
+        let live = "local live = redis.call('HGET', KEYS[1], ARGV[1]) return live and cmsgpack.unpack(live)[1]";
+        let words = ["EVAL", live, "1", &key(SERVICE, "live"), &name.to_string()];
+        match self.redis.call(&words).ok() {
+            Reply::Nil => None,
+            reference => Some(reference.text()),
+        }
+    }
+
+    fn delete(&mut self, name: char) -> bool {
+        let Some(was) = self.model.delete(name) else {
+            return false;
+        };
+        let reference = self.reference(name).expect("it exists");
+        let words = match reference.strip_prefix("delayed:") {
+            Some(id) => {
+                assert!(matches!(was, Place::Delayed(_)));
+                self.redis.call(&["ZREM", &key(SERVICE, "delayed"), id]).ok();
+                ["HDEL".to_owned(), key(SERVICE, "delayed:body"), id.to_owned()]
+            }
+            None => {
+                let (stream, id) = place(&reference);
+                ["XDEL".to_owned(), stream, id]
+            }
+        };
+        assert_eq!(self.redis.call(&words).int(), 1);
+        true
+    }
+
+    fn check(&mut self, done: &[Step]) {
+        let truth = look(&mut self.redis, SERVICE).at(self.model.now);
+        let mut expected = self.model.picture();
+        for (name, stream) in &mut expected.streams {
+            // Nobody knows what it was.
+            if stream.place == Place::Deleted {
+                stream.info = 0;
+                assert!(truth.streams.contains_key(name), "{done:?}");
+            }
+        }
+        assert_eq!(truth, expected, "left Redis, right the model, after {done:?}");
+    }
+
+    /// Works on everything until nothing is left.
+    fn drain(&mut self, done: &[Step]) {
+        loop {
+            while !self.leases.is_empty() {
+                self.step(Step::End(0, End::Done));
+            }
+            self.step(Step::Sweep);
+            let latest = self.model.latest_due() / SECOND;
+            if latest > self.seconds {
+                self.set_clock(latest);
+                self.promote();
+            }
+            if !self.step(Step::Start) {
+                break;
+            }
+        }
+        self.check(done);
+        assert!(self.model.picture().streams.is_empty(), "{done:?}");
+        self.model.assert_served();
+    }
+
+    /// False if one of them could not be done where it comes.
+    fn sequence(&mut self, steps: &[Step]) -> bool {
+        self.reset();
+        steps.iter().all(|step| self.step(*step))
+    }
+}
+
+fn place(id: &str) -> (String, String) {
+    match id.strip_prefix("front:") {
+        Some(id) => (key(SERVICE, "front"), id.to_owned()),
+        None => (key(SERVICE, "input"), id.to_owned()),
+    }
+}
+
+const ALPHABET: [Step; 16] = [
+    Step::Submit('a', 1, 0),
+    Step::Submit('a', 2, 0),
+    Step::Submit('a', 1, 20),
+    Step::Submit('a', 2, 10),
+    Step::Submit('a', 2, 30),
+    Step::Forge('a', 1),
+    Step::Start,
+    Step::End(0, End::Done),
+    Step::End(0, End::Retry(0)),
+    Step::End(0, End::Retry(15 * SECOND)),
+    Step::End(0, End::DeadLetter),
+    Step::End(0, End::Crash),
+    Step::Strand(0),
+    Step::Delete('a'),
+    Step::Sweep,
+    Step::Tick(10),
+];
+
+/// All sequences that begin like this one and are no longer than that. Returns how many there are.
+fn explore(driver: &mut Driver, steps: &mut Vec<Step>, longest: usize) -> usize {
+    let mut count = 0;
+    for step in ALPHABET {
+        steps.push(step);
+        if driver.sequence(steps) {
+            driver.check(steps);
+            if steps.len() == longest {
+                driver.drain(steps);
+                count += 1;
+            } else {
+                count += explore(driver, steps, longest);
+            }
+        }
+        steps.pop();
+    }
+    count
+}
+
+#[test]
+fn every_short_sequence_of_steps_leaves_what_the_model_leaves() {
+    let server = Server::start();
+    let mut driver = Driver::new(&server);
+    let count = explore(&mut driver, &mut Vec::new(), 4);
+    println!("{count} sequences");
+    assert!(count > 3_000, "{count}");
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let name = || prop_oneof![Just('a'), Just('b'), Just('c')];
+    let end = prop_oneof![
+        3 => Just(End::Done),
+        1 => Just(End::Retry(0)),
+        1 => (1..40u64).prop_map(|s| End::Retry(s * SECOND)),
+        1 => Just(End::Release),
+        1 => Just(End::DeadLetter),
+        2 => Just(End::Crash),
+    ];
+    let step = prop_oneof![
+        4 => (name(), 1..4u8).prop_map(|(name, info)| Step::Submit(name, info, 0)),
+        3 => (name(), 1..4u8, 1..40u64).prop_map(|(name, info, wait)| Step::Submit(name, info, wait)),
+        1 => (name(), 1..4u8).prop_map(|(name, info)| Step::Add(name, info)),
+        1 => (name(), 1..4u8).prop_map(|(name, info)| Step::Forge(name, info)),
+        6 => Just(Step::Start),
+        6 => (0..3usize, end).prop_map(|(at, end)| Step::End(at, end)),
+        1 => (0..3usize).prop_map(Step::Strand),
+        1 => name().prop_map(Step::Delete),
+        1 => Just(Step::Sweep),
+        2 => (1..30u64).prop_map(Step::Tick),
+        1 => (1..10u64).prop_map(Step::Back),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+#[test]
+fn long_sequences_of_steps_over_several_names_leave_what_the_model_leaves() {
+    let server = Server::start();
+    let driver = std::cell::RefCell::new(Driver::new(&server));
+    let config = Config {
+        cases: 400,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    TestRunner::new(config)
+        .run(&steps(), |steps| {
+            let mut driver = driver.borrow_mut();
+            driver.reset();
+            for (at, step) in steps.iter().enumerate() {
+                if driver.step(*step) {
+                    driver.check(&steps[..=at]);
+                }
+            }
+            driver.drain(&steps);
+            Ok(())
+        })
+        .unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn a_name_whose_record_names_an_entry_of_another_is_queued() {
+    let server = Server::start();
+    let mut driver = Driver::new(&server);
+    driver.reset();
+    let words = ["XADD", &key(SERVICE, "input"), "*", "lbs-input", &wire('b', 1)];
+    let id = driver.redis.call(&words).text();
+    let record = "redis.call('HSET', KEYS[1], 'a', cmsgpack.pack({ARGV[1]}))";
+    driver
+        .redis
+        .call(&["EVAL", record, "1", &key(SERVICE, "live"), &id])
+        .ok();
+    let answer = driver.run("submit", &[], &["now", "0", "a", "lbs-input", &wire('a', 1)]);
+    assert_eq!(answer[0].text(), "new");
+}
+
+#[test]
+fn large_wishes_are_moved_a_few_at_a_time() {
+    let server = Server::start();
+    let mut driver = Driver::new(&server);
+    driver.reset();
+    let large = "x".repeat(900_000);
+    let names: Vec<char> = ('a'..='t').collect();
+    for name in &names {
+        driver.step(Step::Submit(*name, 1, 0));
+        driver.step(Step::Start);
+        let words = ["now", "0", &name.to_string(), "lbs-input", &large];
+        driver.run("submit", &[], &words);
+    }
+    let swept = driver.run("sweep_live", &[], &[EPOCH, "50"]);
+    assert_eq!(swept[1].int(), 0, "there is more");
+    let (mut locks, mut left) = (Vec::new(), names.len());
+    let mut args = [EPOCH, WORKER, "1", "0", "0", "1000", "1048576"]
+        .map(str::to_owned)
+        .to_vec();
+    for lease in &driver.leases {
+        locks.push(Driver::lock(&lease.id));
+        let name = lease.name.map(String::from).unwrap_or_default();
+        let step = ["done", &lease.id, &lease.value, &name, "", "", "0"];
+        args.extend(step.map(str::to_owned));
+    }
+    for batch in 1..=names.len() {
+        args[2] = batch.to_string();
+        let words: Vec<&str> = args.iter().map(String::as_str).collect();
+        let answers = driver.run("settle", &locks, &words);
+        let done = answers[1..].iter().filter(|one| one.array()[0].text() == "ok").count();
+        assert!((1..10).contains(&done), "{done}");
+        left -= done;
+        if left == 0 {
+            return;
+        }
+    }
+    panic!("{left} are never done");
+}

@@ -1,7 +1,7 @@
 //! A side effect that a late writer can't spoil: the target keeps the highest fencing token it has seen and refuses
 //! smaller ones.
 //!
-//! Run:  `cargo run --example producer 1 && cargo run --example fencing`
+//! Run:  `cargo run --example producer 1 && cargo run --example fencing`, with no worker running and nothing else queued
 //!
 //! Between the check of a lease and the effect, a process can stand still for any time. Then the lease is lost, another
 //! worker writes with a higher token, and the late write is refused; here both writers are played by one program.

@@ -4,8 +4,8 @@
 //!       then `cargo run --example producer`.
 //! Poke: stop one worker with Ctrl-C, and what it can't finish within two seconds is at the other soon after; kill it with
 //!       `kill -9`, and it is there after the lock's six seconds. Stop one with Ctrl-Z for ten seconds, and see what its
-//!       handlers are told on `fg`. Submit what it can't read: `streamherd submit nonsense`, and see it in
-//!       `redis-cli XRANGE '{orders:0}:dlq' - +`.
+//!       handlers are told on `fg`. Submit what it can't read: `cargo run -p streamherd-cli -- --service orders submit
+//!       nonsense`, and see it with `cargo run -p streamherd-cli -- --service orders dlq list`.
 
 use std::time::Duration;
 

@@ -237,7 +237,9 @@ pub enum SubmitError {
     /// The entry breaks a limit. Nothing was sent.
     #[error(transparent)]
     Invalid(#[from] InvalidEntry),
-    /// The submit was sent, but no answer came: it may be queued or not. Sending it again may queue it twice.
+    /// The submit was sent, but no answer came: it may be queued or not. With
+    /// [`Duplicates::Coalesce`](crate::Duplicates::Coalesce) it may be sent again, and runs a second time at most if the
+    /// first submit's run has begun; with `Parallel`, sending it again may queue it twice.
     #[error(
         "the submit was sent but not answered, so it may or may not be queued; submit again if running it twice is harmless"
     )]

@@ -30,6 +30,19 @@
 //! [`Worker`] calls the handler and settles each lease by what it returns. Who wants every step in their own hands reads
 //! the [`Notifications`] instead, and settles each [`Lease`].
 //!
+//! # Where to look
+//!
+//! | you want to | see |
+//! |---|---|
+//! | connect a worker, a producer or an operator's tool | [`Client::builder`], [`Builder`] |
+//! | submit and schedule streams | [`Producer`], [`Duplicates`], [`Submitted`] |
+//! | work on streams with a handler | [`Worker`], [`Handler`], [`Job`], [`Outcome`], [`RetryPolicy`] |
+//! | settle each lease yourself | [`Notifications`], [`Notification`], [`Lease`], [`RetryAfter`] |
+//! | protect a side effect | [`Job::ensure_valid`], [`Token`] |
+//! | tune recovery, retry limits and dead letters | [`Recovery`], [`KeyspaceEvents`] |
+//! | look from outside and step in | [`Admin`], [`Client::health`] |
+//! | tell errors apart | [`error`] |
+//!
 //! # Features
 //!
 //! `tower` (off by default): `Worker::run_service` takes a `tower::Service` as the handler.

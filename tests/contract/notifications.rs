@@ -202,6 +202,22 @@ async fn ensure_adds_the_letters_that_are_missing_and_removes_none() {
 }
 
 #[tokio::test]
+async fn ensure_asks_again_where_it_was_not_answered() {
+    let server = Server::start();
+    let proxy = Proxy::start(&server).await;
+    // The first one asks for the eviction policy.
+    let loss = proxy.on(Matcher::command("CONFIG GET"), 2, Fault::DropRequest);
+    let worker = Worker::start(&proxy.url()).await;
+    flags_become(&mut Truth::of(&server), "Kx").await;
+    assert!(loss.fired());
+    eventually(SOON, "the worker listens", || {
+        let listening = worker.client.health().listening;
+        async move { listening.then_some(()) }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn assume_subscribes_and_leaves_the_flags_alone() {
     let server = Server::start();
     let mut truth = Truth::of(&server);

@@ -156,9 +156,10 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "N")]
     pub(crate) max_abandonments: Option<u32>,
 
-    /// The longest wait before a retry after the first failure; it doubles with each further one
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
-    pub(crate) retry_first: Duration,
+    /// The longest wait before a retry after the first failure; it doubles with each further one [default: 1s, or
+    /// --retry-longest if that is less]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) retry_first: Option<Duration>,
 
     /// The longest wait before any retry
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
@@ -356,6 +357,15 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     // A year is for ever, and stays within what clocks can add.
     const YEAR_MS: u64 = 365 * 24 * 3600 * 1000;
     Ok(Duration::from_millis(number.saturating_mul(unit_ms).min(YEAR_MS)))
+}
+
+/// A count of things to be shown.
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("expected 1 or more".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("expected a number".to_owned()),
+    }
 }
 
 fn demo_work(text: &str) -> Result<Duration, String> {

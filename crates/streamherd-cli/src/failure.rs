@@ -61,6 +61,8 @@ fn flags(error: &ConnectError) -> Option<&'static str> {
         "recovery.scan_interval" => "--scan-interval",
         "recovery.max_failures" => "--max-failures",
         "recovery.max_abandonments" => "--max-abandonments",
+        "retry.first" => "--retry-first",
+        "retry.longest" => "--retry-longest",
         _ => return None,
     })
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use streamherd::{ConsumerState, ConsumerStatus, LeaseState, LeaseStatus, Status};
 
-use crate::args::{Global, Output};
+use crate::args::{Global, Output, at_least_one};
 use crate::failure::Failure;
 use crate::human::{now_ms, printable, span};
 use crate::output;
@@ -16,7 +16,7 @@ use crate::output;
 #[command(after_help = HELP, override_usage = "streamherd status --service <NAME> [OPTIONS]")]
 pub(crate) struct StatusArgs {
     /// Show the streams that are pending at consumers as well, at most N of them [default with --leases: 100]
-    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "100")]
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "100", value_parser = at_least_one)]
     leases: Option<usize>,
 }
 

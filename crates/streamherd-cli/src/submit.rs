@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::args::{Global, Output, SubmitArgs};
 use crate::failure::{Failure, with_sources};
+use crate::human::printable;
 use crate::output;
 
 /// Streams submitted together. Input is read ahead by as many, and no further.
@@ -118,8 +119,8 @@ async fn submit(
                         id: id.to_string(),
                         coalesced,
                     })?,
-                    Output::Table if coalesced => output::line(&format!("{id}  {stream}  (coalesced)"))?,
-                    Output::Table => output::line(&format!("{id}  {stream}"))?,
+                    Output::Table if coalesced => output::line(&format!("{id}  {}  (coalesced)", printable(stream)))?,
+                    Output::Table => output::line(&format!("{id}  {}", printable(stream)))?,
                 }
             }
             Err(e) => summary.fail(place, &with_sources(&e)),

@@ -109,7 +109,7 @@ pub enum ConnectError {
     },
     /// Another worker of the service holds its locks longer than this one waits before it re-queues.
     #[error(
-        "a worker of this service uses lock_ttl {largest:?}, but recovery.min_idle is {min_idle:?} here; set recovery.min_idle to at least {largest:?}, or use the same lock_ttl everywhere"
+        "a worker of this service uses lock_ttl {largest:?}, but recovery.min_idle is {min_idle:?} here; set recovery.min_idle to at least {largest:?} + 250ms, or use the same lock_ttl everywhere; a ttl is forgotten ten minutes (or ten times itself) after the last worker that used it has gone"
     )]
     FleetTtl {
         /// The fleet's largest `lock_ttl`.
@@ -241,7 +241,7 @@ pub enum SubmitError {
     /// [`Duplicates::Coalesce`](crate::Duplicates::Coalesce) it may be sent again, and runs a second time at most if the
     /// first submit's run has begun; with `Parallel`, sending it again may queue it twice.
     #[error(
-        "the submit was sent but not answered, so it may or may not be queued; submit again if running it twice is harmless"
+        "the submit was sent but not answered, so it may or may not be queued; submitting it again is harmless where duplicates are coalesced, and may run it twice where they are parallel"
     )]
     MaybeSubmitted(#[source] StoreError),
     /// It was certainly not queued.

@@ -60,7 +60,7 @@ pub(crate) struct RedriveArgs {
     pub(crate) selection: Selection,
 
     /// At most so many letters per second
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<NonZeroU32>,
 
     /// Only say what would be done
@@ -75,7 +75,7 @@ pub(crate) struct PurgeArgs {
     pub(crate) selection: Selection,
 
     /// At most so many letters per second
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<NonZeroU32>,
 
     /// Delete them
@@ -143,8 +143,13 @@ pub(crate) struct Rules {
     stream: Option<String>,
 
     /// Only the oldest N of them
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
+}
+
+fn rate(text: &str) -> Result<NonZeroU32, String> {
+    text.parse()
+        .map_err(|_| "expected 1 or more letters per second".to_owned())
 }
 
 impl Rules {

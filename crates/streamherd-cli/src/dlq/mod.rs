@@ -3,7 +3,6 @@
 pub(crate) mod args;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use comfy_table::CellAlignment;
 use serde::Serialize;
@@ -12,6 +11,7 @@ use streamherd::{Admin, DeadLetter, DeadLetterFilter, DeadLetterReason, DeadLett
 use self::args::{DlqArgs, DlqCommand};
 use crate::args::{Global, Output};
 use crate::failure::{Failure, with_sources};
+use crate::human::{printable, span};
 use crate::output;
 
 /// Longer texts are cut in tables.
@@ -68,7 +68,16 @@ struct Row<'a> {
 
 async fn list(admin: &Admin, filter: DeadLetterFilter, form: Output) -> Result<ExitCode, Failure> {
     let mut letters = admin.dead_letters(filter);
-    let headers = ["id", "age", "fails", "lost", "redriven", "reason", "stream", "error"];
+    let headers = [
+        "id",
+        "age",
+        "failed",
+        "abandoned",
+        "redriven",
+        "reason",
+        "stream",
+        "error",
+    ];
     let mut table = output::table(&headers);
     for column in table.column_iter_mut().skip(5) {
         column.set_cell_alignment(CellAlignment::Left);
@@ -95,7 +104,7 @@ async fn list(admin: &Admin, filter: DeadLetterFilter, form: Output) -> Result<E
             Output::Table => {
                 table.add_row([
                     letter.id.to_string(),
-                    age(letter.age_ms),
+                    span(letter.age_ms),
                     letter.failures.to_string(),
                     letter.abandonments.to_string(),
                     letter.redriven.to_string(),
@@ -135,13 +144,13 @@ fn print(letter: &DeadLetter) -> Result<(), Failure> {
     } = letter;
     let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
     output::line(&format!("letter    {} ({} bytes)", letter.id, letter.bytes))?;
-    output::line(&format!("stream    {}", or_unknown(&letter.stream).escape_debug()))?;
+    output::line(&format!("stream    {}", printable(&or_unknown(&letter.stream))))?;
     let reason = letter.reason.map_or("?", DeadLetterReason::as_str);
-    output::line(&format!("reason    {reason}, {} ago", age(letter.age_ms)))?;
-    output::line(&format!("error     {}", or_unknown(&letter.error).escape_debug()))?;
-    output::line(&format!("consumer  {}", or_unknown(&letter.consumer).escape_debug()))?;
+    output::line(&format!("reason    {reason}, {} ago", span(letter.age_ms)))?;
+    output::line(&format!("error     {}", printable(&or_unknown(&letter.error))))?;
+    output::line(&format!("consumer  {}", printable(&or_unknown(&letter.consumer))))?;
     output::line(&format!(
-        "attempts  {failures} failed, {abandonments} lost; redriven {redriven} times before"
+        "attempts  {failures} failed, {abandonments} abandoned; redriven {redriven} times before"
     ))?;
     output::line(&format!("origin    {}", letter.origin))?;
     output::line("")?;
@@ -236,37 +245,19 @@ fn one_line(text: &str) -> String {
     if cut.len() < text.len() {
         cut.push('…');
     }
-    cut.escape_debug().to_string()
+    printable(&cut).into_owned()
 }
 
 fn readable(bytes: &[u8]) -> String {
     std::str::from_utf8(bytes).map_or_else(
         |_| bytes.escape_ascii().to_string(),
-        |text| text.escape_debug().to_string(),
+        |text| printable(text).into_owned(),
     )
-}
-
-fn age(ms: u64) -> String {
-    let seconds = Duration::from_millis(ms).as_secs();
-    match seconds {
-        0..120 => format!("{seconds}s"),
-        120..7_200 => format!("{}m", seconds / 60),
-        7_200..172_800 => format!("{}h", seconds / 3_600),
-        _ => format!("{}d", seconds / 86_400),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ages_have_one_unit_and_two_digits_of_it() {
-        assert_eq!(
-            [0, 119_999, 120_000, 7_199_000, 7_200_000, 172_800_000].map(age),
-            ["0s", "119s", "2m", "119m", "2h", "2d"]
-        );
-    }
 
     #[test]
     fn a_text_of_any_kind_stays_on_one_line_of_the_table() {

@@ -4,8 +4,7 @@ use std::io;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rand::RngExt as _;
-use streamherd::{Lease, RetryAfter, Settled, ShutdownReport};
+use streamherd::{Lease, RetryAfter, RetryPolicy, Settled, ShutdownReport};
 
 use super::events::{Events, Subject};
 use super::exec::Exec;
@@ -37,7 +36,7 @@ pub(super) struct Handler {
     pub(super) ledger: Option<Ledger>,
     pub(super) events: Events,
     pub(super) stop: Stop,
-    pub(super) retries: Retries,
+    pub(super) retries: RetryPolicy,
     /// Set when the work can't be done at all, which ends the worker.
     pub(super) broken: OnceLock<()>,
 }
@@ -52,7 +51,7 @@ pub(super) fn describe(report: ShutdownReport) -> String {
         abandoned,
         ..
     } = report;
-    let mut text = format!("{done} done, {released} released");
+    let mut text = format!("since it was asked to: {done} done, {released} released");
     for (count, what) in [(retried, "retried"), (dead_lettered, "dead-lettered")] {
         if count > 0 {
             text += &format!(", {count} {what}");
@@ -62,29 +61,6 @@ pub(super) fn describe(report: ShutdownReport) -> String {
         text += &format!(", {abandoned} abandoned; others take those when their locks have expired");
     }
     text
-}
-
-/// When a failed stream is tried again.
-pub(super) struct Retries {
-    /// The longest wait after the first failure.
-    pub(super) first: Duration,
-    /// The longest wait after any.
-    pub(super) longest: Duration,
-}
-
-impl Retries {
-    /// A random part of a time that doubles with each failure: streams that failed together don't come back together.
-    /// In whole milliseconds, as Redis keeps it.
-    fn wait(&self, failures: u32) -> Duration {
-        let wait = self.ceiling(failures).mul_f64(rand::rng().random());
-        Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
-    }
-
-    fn ceiling(&self, failures: u32) -> Duration {
-        self.first
-            .saturating_mul(2_u32.saturating_pow(failures))
-            .min(self.longest)
-    }
 }
 
 impl Handler {
@@ -145,6 +121,12 @@ impl Handler {
         let (event, reason, outcome) = match verdict {
             Verdict::Done => ("done", None, lease.done().await),
             Verdict::Retry(why) => {
+                tracing::warn!(
+                    stream = lease.stream(),
+                    failures = lease.failures() + 1,
+                    why,
+                    "a stream failed"
+                );
                 let wait = self.retries.wait(lease.failures());
                 delay = Some(wait);
                 let outcome = lease.retry(RetryAfter::after(wait).because(&why)).await;
@@ -160,7 +142,7 @@ impl Handler {
                 self.give_up(&why);
                 ("released", Some(why), lease.release().await)
             }
-            // The notification of the loss is on its way, and prints it.
+            // The notification of the loss is on its way, and tells of it.
             Verdict::Lost => return,
         };
         match outcome {
@@ -180,33 +162,5 @@ impl Handler {
                 self.events.refused(&subject, &e).await;
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_wait_doubles_with_each_failure_up_to_the_longest() {
-        let retries = Retries {
-            first: Duration::from_secs(1),
-            longest: Duration::from_secs(300),
-        };
-        for (failures, seconds) in [(0, 1), (1, 2), (4, 16), (8, 256), (9, 300), (40, 300), (u32::MAX, 300)] {
-            let ceiling = Duration::from_secs(seconds);
-            assert_eq!(retries.ceiling(failures), ceiling, "{failures}");
-            assert!(retries.wait(failures) <= ceiling);
-        }
-    }
-
-    #[test]
-    fn a_shorter_longest_wait_counts_and_none_is_none() {
-        let short = |first, longest| Retries {
-            first: Duration::from_millis(first),
-            longest: Duration::from_millis(longest),
-        };
-        assert_eq!(short(1_000, 50).ceiling(0), Duration::from_millis(50));
-        assert_eq!(short(0, 50).wait(9), Duration::ZERO);
     }
 }

@@ -12,9 +12,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rand::RngExt as _;
-use streamherd::error::ClaimError;
+use streamherd::error::{ClaimError, ConnectError};
 use streamherd::{
-    Builder, Claimed, Client, Notification, Notifications, Orphan, Recovery, ShutdownReport, TerminatedReason,
+    Builder, Claimed, Client, Notification, Notifications, Orphan, Recovery, RetryPolicy, ShutdownReport,
+    TerminatedReason,
 };
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
@@ -22,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use self::events::Events;
 use self::exec::Exec;
 use self::group::{GRACE, Groups};
-use self::handler::{Handler, Retries, Verdict, Work, describe};
+use self::handler::{Handler, Verdict, Work, describe};
 use self::ledger::Ledger;
 use self::stop::Stop;
 use crate::args::{Global, WorkerArgs};
@@ -40,6 +41,17 @@ pub(crate) async fn run(global: &Global, options: &WorkerArgs) -> Result<ExitCod
             "say what to do with a stream: --exec CMD, or --work-ms MS to only pretend to work",
         ));
     }
+    // An unset variable, most likely; sh would call the work of every stream done.
+    if options.exec.as_ref().is_some_and(|command| command.trim().is_empty()) {
+        return Err(usage_error("--exec is empty: say which command works on a stream"));
+    }
+    let retries = RetryPolicy {
+        first: options
+            .retry_first
+            .unwrap_or_else(|| RetryPolicy::default().first.min(options.retry_longest)),
+        longest: options.retry_longest,
+    };
+    retries.check().map_err(|e| Failure::start(ConnectError::from(e)))?;
     let service = global.service()?;
     let groups = Groups::default();
     // Before anything else, so that no moment of the worker's life is without it.
@@ -74,10 +86,7 @@ pub(crate) async fn run(global: &Global, options: &WorkerArgs) -> Result<ExitCod
             ledger,
             events,
             stop: stop.clone(),
-            retries: Retries {
-                first: options.retry_first,
-                longest: options.retry_longest,
-            },
+            retries,
             broken: OnceLock::new(),
         }),
         tasks: TaskTracker::new(),
@@ -158,7 +167,10 @@ impl Worker {
                             .spawn(claim(self.client.clone(), Arc::clone(&self.handler), orphan));
                     }
                 }
-                Some(Notification::StreamDisowned(lost)) => events.disowned(&lost).await,
+                Some(Notification::StreamDisowned(lost)) => {
+                    tracing::warn!(stream = lost.stream, reason = %lost.reason, "a stream was lost while in work");
+                    events.disowned(&lost).await;
+                }
                 Some(Notification::DataLoss(_)) => events.data_loss().await,
                 Some(Notification::Terminated(reason)) => break reason,
                 Some(_) => {}
@@ -177,7 +189,7 @@ impl Worker {
         if self.stop.requested.is_cancelled()
             && let Ok(Ok(report)) = tokio::time::timeout(LAST_RELEASES, ending).await
         {
-            output::say(&format!("{consumer} has shut down: {}", describe(report)));
+            output::say(&format!("{consumer} has shut down; {}", describe(report)));
         }
         reason
     }

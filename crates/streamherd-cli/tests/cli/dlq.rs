@@ -38,7 +38,7 @@ fn dlq_list_prints_a_line_per_letter_that_is_meant() {
     let cells: Vec<&str> = lines[1].split_whitespace().collect();
     assert_eq!(
         cells[..8],
-        [old.as_str(), "60m", "5", "0", "0", "max_failures", "a", "first"],
+        [old.as_str(), "1h", "5", "0", "0", "max_failures", "a", "first"],
         "{table}"
     );
     assert!(lines[1].ends_with("first line\\nsecond line"), "{table}");
@@ -74,8 +74,8 @@ fn dlq_show_prints_all_of_a_letter() {
     let text = stdout(&output);
     for part in [
         &id,
-        "max_failures, 60m ago",
-        "5 failed, 0 lost",
+        "max_failures, 1h",
+        "5 failed, 0 abandoned",
         "bin: \\xff\\x00",
         "_sh_last_id: 6-1",
     ] {

@@ -126,20 +126,38 @@ fn a_login_is_judged_by_its_role_and_given_what_it_lacks() {
     let url = format!("redis://app:secret@127.0.0.1:{}", server.port());
     let doctor = |role: &str| run(streamherd().args(["--url", &url, "--service", SERVICE, "doctor", "--role", role]));
     for role in ["producer", "operator", "worker"] {
-        let output = doctor(role);
+        let mut output = doctor(role);
         assert_eq!(output.status.code(), Some(1));
-        let text = stdout(&output);
-        let (mark, lines) = lines_of(&text, "rights");
-        assert_eq!(mark, '✗', "{text}");
-        assert!(
-            lines[0].contains(&format!("ACL SETUSER {role} reset on '>PASSWORD'")),
-            "{text}"
-        );
-        assert!(!text.contains("secret"), "{text}");
-        shell(lines[1].strip_prefix("mend: ").unwrap());
-        let output = doctor(role);
+        // Who may send no command with a key learns of its keys in a second round.
+        for _ in 0..2 {
+            let text = stdout(&output);
+            let (mark, lines) = lines_of(&text, "rights");
+            if mark != '✗' {
+                break;
+            }
+            assert!(
+                lines[0].contains(&format!("ACL SETUSER {role} reset on '>PASSWORD'")),
+                "{text}"
+            );
+            assert!(!text.contains("secret"), "{text}");
+            shell(lines[1].strip_prefix("mend: ").unwrap());
+            output = doctor(role);
+        }
         assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
     }
+}
+
+#[test]
+fn a_login_that_may_use_all_keys_is_mended_too() {
+    let server = healthy().start();
+    server.client().cmd("ACL SETUSER app on >secret ~* +get +ping").ok();
+    let url = format!("redis://app:secret@127.0.0.1:{}", server.port());
+    let doctor = || run(streamherd().args(["--url", &url, "--service", SERVICE, "doctor", "--role", "producer"]));
+    let text = stdout(&doctor());
+    assert_eq!(lines_of(&text, "scripts").0, '✗', "{text}");
+    let (_, lines) = lines_of(&text, "rights");
+    shell(lines[1].strip_prefix("mend: ").unwrap());
+    assert_eq!(doctor().status.code(), Some(0));
 }
 
 #[test]

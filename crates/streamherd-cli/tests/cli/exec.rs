@@ -16,7 +16,7 @@ fn each_exit_code_settles_as_documented_and_leaves_the_stream_where_it_says() {
           fails) echo first >&2; echo "disk full" >&2; exit 3 ;;
           killed) kill -9 $$ ;;
         esac"#;
-    let settings = ["--exec", script, "--retry-first", "10000m", "--retry-longest", "10000m"];
+    let settings = ["--exec", script, "--retry-first", "1440m", "--retry-longest", "1440m"];
     let mut worker = Worker::start(&server, &settings);
     submit(&server, &["ok", "later", "bad", "fails", "killed"]);
     worker.wait_for_events("done", 1);
@@ -126,7 +126,7 @@ fn a_failed_stream_waits_in_redis_and_its_slot_is_free_meanwhile() {
     let server = Server::start();
     let script = "[ $STREAMHERD_STREAM = fails ] && exit 75; exit 0";
     let mut settings = vec!["--exec", script, "--concurrency", "1"];
-    settings.extend(["--retry-first", "10000m", "--retry-longest", "10000m"]);
+    settings.extend(["--retry-first", "1440m", "--retry-longest", "1440m"]);
     let mut worker = Worker::start(&server, &settings);
     submit(&server, &["fails", "next-1", "next-2"]);
     worker.wait_for_events("done", 2);

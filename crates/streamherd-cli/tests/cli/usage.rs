@@ -44,6 +44,23 @@ fn a_bad_setting_is_a_start_up_error_that_says_what_would_do() {
 }
 
 #[test]
+fn what_would_finish_or_hide_everything_by_mistake_is_a_usage_error() {
+    let wrong: [(&[&str], &str); 6] = [
+        (&["worker", "--exec", ""], "--exec is empty"),
+        (&["worker", "--exec", "  "], "--exec is empty"),
+        (&["worker", "--exec", "true", "--retry-first", "10m"], "(--retry-first)"),
+        (&["status", "--leases", "0"], "1 or more"),
+        (&["dlq", "list", "--limit", "0"], "--limit"),
+        (&["dlq", "redrive", "--all", "--rate", "0"], "1 or more"),
+    ];
+    for (args, says) in wrong {
+        let output = run(streamherd().args(["--service", "orders"]).args(args));
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&output).contains(says), "{args:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_worker_without_work_is_a_usage_error() {
     let output = run(streamherd().args(["--service", "orders", "worker"]));
     assert_eq!(output.status.code(), Some(2));

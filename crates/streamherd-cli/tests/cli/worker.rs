@@ -128,7 +128,7 @@ fn a_worker_says_when_it_is_ready_and_how_it_ended() {
         [
             format!("{consumer} is ready on service orders"),
             "stopping; signal again to stop at once".to_owned(),
-            format!("{consumer} has shut down: 0 done, 1 released"),
+            format!("{consumer} has shut down; since it was asked to: 0 done, 1 released"),
         ]
     );
 }

@@ -158,7 +158,7 @@ impl Broker {
     /// Sets the flags where that is wanted, subscribes, and has a scan look for what expired while nobody listened.
     async fn subscribe(&mut self, subscription: &Subscription) -> Result<(), StoreError> {
         if self.core.settings.keyspace_events == KeyspaceEvents::Ensure {
-            self.ensure_flags().await;
+            self.ensure_flags().await?;
         }
         let standing = subscription.confirm().await;
         if let Some(confirmed) = self.confirmed.take() {
@@ -176,7 +176,9 @@ impl Broker {
         Ok(())
     }
 
-    async fn ensure_flags(&mut self) {
+    /// # Errors
+    /// It may succeed later: the connection for commands can come back after the one for notifications.
+    async fn ensure_flags(&mut self) -> Result<(), StoreError> {
         let store = &self.core.store;
         let set = match store.keyspace_flags().await {
             Ok(flags) => match event::with_expired(&flags) {
@@ -185,9 +187,12 @@ impl Broker {
             },
             Err(e) => Err(e),
         };
-        if let Err(e) = set {
-            self.warn(&format!("notify-keyspace-events could not be ensured: {e}"));
+        match set {
+            Err(e) if e.is_transient() => return Err(e),
+            Err(e) => self.warn(&format!("notify-keyspace-events could not be ensured: {e}")),
+            Ok(()) => {}
         }
+        Ok(())
     }
 
     fn warn(&mut self, what: &str) {

@@ -225,7 +225,8 @@ impl Complaints {
 
     pub(crate) fn settled(&mut self, what: &'static str) {
         if self.0.take().is_some() {
-            tracing::info!("{what}");
+            // As loud as the trouble, or that would stand as the last word.
+            tracing::warn!("{what}");
         }
     }
 }

@@ -113,11 +113,6 @@ impl Right {
         self.probe == SUBSCRIBE
     }
 
-    /// Whether trying it also tells whether the keys are allowed: they are looked at after the command.
-    pub(crate) fn is_keyed(&self) -> bool {
-        self.probe.contains("$nothing") || self.probe.contains("$input")
-    }
-
     /// A command and its arguments that find out whether it is allowed, and change nothing.
     pub(super) fn probe(&self, keys: &Keys, nothing: &str) -> (&'static str, Vec<String>) {
         let (name, subcommand) = match self.command.split_once('|') {

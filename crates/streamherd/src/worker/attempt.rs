@@ -157,7 +157,7 @@ impl<H: Handler> Shared<H> {
     }
 
     fn backoff(&self, failures: u32) -> Duration {
-        self.retry.delay(failures, &mut rand::rng())
+        self.retry.wait(failures)
     }
 
     /// What the handler's end means, and its name.

@@ -38,12 +38,33 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The wait after a failure that so many others came before.
-    pub(crate) fn delay(&self, failures: u32, rng: &mut impl Rng) -> Duration {
+    /// Draws the wait after a failure that so many others came before, for
+    /// [`RetryAfter::after`](crate::RetryAfter::after): whole milliseconds, up to `first` after the first failure, doubled by
+    /// each further one, and at most `longest`. A [`Worker`](crate::Worker) does so by itself.
+    ///
+    /// ```no_run
+    /// # async fn example(lease: streamherd::Lease) -> Result<(), streamherd::error::SettleError> {
+    /// let policy = streamherd::RetryPolicy::default();
+    /// let wait = policy.wait(lease.failures());
+    /// lease.retry(streamherd::RetryAfter::after(wait).because("the database is away")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn wait(&self, failures: u32) -> Duration {
+        let wait = self.delay(failures, &mut rand::rng());
+        Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn delay(&self, failures: u32, rng: &mut impl Rng) -> Duration {
         between(Duration::ZERO, self.ceiling(failures), rng)
     }
 
-    pub(crate) fn check(&self) -> Result<(), SettingError> {
+    /// Whether the bounds hold that `first` and `longest` name.
+    ///
+    /// # Errors
+    /// Which one does not, and a value that would do.
+    pub fn check(&self) -> Result<(), SettingError> {
         within("retry.longest", self.longest, Duration::ZERO, LONGEST)?;
         if self.first.is_zero() {
             return Ok(());

@@ -1,7 +1,7 @@
 //! The login: what it may do.
 
 use super::{ASK_PROVIDER, Check, Judge, failure, ok, warning};
-use crate::store::{Answer, Need, Right, Role, ServiceFacts};
+use crate::store::{Answer, Need, Right, ServiceFacts};
 
 impl Judge<'_> {
     pub(super) fn rights(&self, service: &ServiceFacts) -> Check {
@@ -35,7 +35,7 @@ impl Judge<'_> {
             NAME,
             found.join("; "),
             format!(
-                "it can't be a {role}. The smallest user that can: {}",
+                "it can't do the work of this role ({role}). The smallest user that can: {}",
                 self.place.redis_cli(&smallest)
             ),
         );
@@ -43,9 +43,9 @@ impl Judge<'_> {
             return check.mend("remove rename-command from redis.conf, or use a provider that allows it");
         }
         let mut rules: Vec<String> = lacking.iter().map(Right::rule).collect();
-        // Keys are looked at after the command, so who may send none of those with a key has not learnt of its keys.
-        let mut tried = service.rights.iter().filter(|(right, _)| right.is_keyed());
-        if keys_denied || tried.all(|(_, answer)| *answer == Answer::Denied) {
+        // Only where they are known to be refused: Redis takes no further pattern for a user who may use all keys. Who may
+        // send no command with a key learns of its keys in a second round.
+        if keys_denied {
             rules.insert(0, self.place.key_rule.clone());
         }
         check.mend(self.setuser(&rules))
@@ -92,10 +92,6 @@ impl Judge<'_> {
         const NAME: &str = "scripts";
         let refusal = match &service.script {
             Ok(()) => return ok(NAME, "EVAL runs", "every step of the protocol is one script"),
-            // It submits without one.
-            Err(_) if self.place.role == Role::Producer => {
-                return ok(NAME, "not allowed to this user", "a producer needs none");
-            }
             Err(refusal) => refusal,
         };
         let check = failure(

@@ -19,11 +19,11 @@ redis.call('HDEL', BODIES, '')
 
 local delayed = string.match(ref, '^delayed:(.+)$')
 if delayed then
-  local stream, fields = delayed_body(delayed)
+  local _, fields = delayed_body(delayed)
   if not fields or not redis.call('ZSCORE', DELAYED, delayed) then return {'absent'} end
   local coalesced = field(fields, '_sh_live')
   local live = coalesced and live_of(coalesced)
-  local new = promoted(delayed, stream, fields)
+  local new = promoted(delayed, FRONT, fields)
   if live and live[1] == ref then set_live(coalesced, new, live[2], live[3]) end
   return {'due', new}
 end

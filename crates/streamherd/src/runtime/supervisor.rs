@@ -160,6 +160,7 @@ async fn open(
 /// A blocked read ends as soon as it is unblocked, where that is allowed.
 const READER_ENDS: Duration = Duration::from_millis(100);
 const GOODBYE: Duration = Duration::from_millis(200);
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 struct Supervisor {
     core: Arc<Core>,
@@ -179,7 +180,8 @@ impl Supervisor {
         let (reason, patience) = self.wait().await;
         let core = Arc::clone(&self.core);
         tracing::debug!(service = %core.settings.service, consumer = %core.consumer, %reason, "client is ending");
-        let deadline = Instant::now() + patience;
+        // A clock can't name the end of a patience without end.
+        let deadline = Instant::now() + patience.min(FOREVER);
 
         // 1. No new work: the reader ends, and hands back what its last read brought.
         core.closing.cancel();

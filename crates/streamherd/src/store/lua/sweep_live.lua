@@ -25,4 +25,6 @@ for i = 1, #page[2], 2 do
   if answer == 'forgotten' then forgotten = forgotten + 1 end
 end
 redis.call('HSET', CONTROL, 'live_cursor', page[1])
-return {'ok', page[1] == '0' and 1 or 0, requeued, forgotten, whole(now_us() - start)}
+-- At least what such a page is known to take, for a clock that stands still during a script.
+local cost = math.max(now_us() - start, #page[2] / 2 * 10)
+return {'ok', page[1] == '0' and 1 or 0, requeued, forgotten, whole(cost)}

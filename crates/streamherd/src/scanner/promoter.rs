@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::census::Census;
-use crate::backoff::jittered;
+use crate::backoff::{Backoff, jittered};
 use crate::runtime::{Complaints, Core};
 use crate::store::{Judged, PromoteOutcome, StoreError};
 
@@ -32,6 +32,8 @@ impl Promoter {
         } else {
             recovery.scan_interval
         };
+        let (first, longest) = self.core.settings.reconnect;
+        let mut backoff = Backoff::new(first, longest);
         let mut complaints = Complaints::new();
         let mut census = Census::new();
         loop {
@@ -42,10 +44,15 @@ impl Promoter {
             };
             match promoted {
                 Ok(next) => {
+                    backoff.reset();
                     complaints.settled("delayed entries are queued again");
                     self.core.due.known(next);
                 }
-                Err(e) => complaints.about(&e, "delayed entries can't be queued; trying again"),
+                Err(e) => {
+                    complaints.about(&e, "delayed entries can't be queued; trying again");
+                    // What is due stays due, which alone would have it tried again without a pause.
+                    self.core.due.known(Some(backoff.draw()));
+                }
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -80,6 +87,7 @@ impl Promoter {
                 }
             };
             let (seen, mut queued) = (promoted.outcomes.len(), 0);
+            let mut refused = None;
             for outcome in promoted.outcomes {
                 match outcome {
                     PromoteOutcome::Ok(id) => {
@@ -95,6 +103,8 @@ impl Promoter {
                         );
                     }
                     PromoteOutcome::Later => {}
+                    // Not this entry's fault, and the next would fare no better.
+                    PromoteOutcome::Failed(e) if e.is_transient() => refused = Some(e),
                     PromoteOutcome::Failed(e) => {
                         // Stepped over, so that it doesn't keep others from their turn.
                         failed += 1;
@@ -103,6 +113,9 @@ impl Promoter {
                 }
             }
             core.metrics.promoted(queued);
+            if let Some(e) = refused {
+                return Err(e);
+            }
             if seen < PER_CALL {
                 return Ok(promoted.next);
             }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use streamherd::error::SettleError;
 use streamherd::{Lease, Recovery, RetryAfter};
-use streamherd_testkit::Server;
-use streamherd_tests::{SCAN, Truth, Worker, builder, names, patient, queue, recovery, submit};
+use streamherd_testkit::{Server, eventually};
+use streamherd_tests::{SCAN, SOON, Truth, Worker, builder, names, patient, queue, recovery, submit};
 
 #[tokio::test]
 async fn a_pending_entry_whose_body_was_deleted_is_tidied_away_once_and_counted() {
@@ -58,6 +58,31 @@ async fn a_sweep_of_much_that_is_pending_leaves_redis_to_others() {
     // One between two pending entries each: at 2 % of the time, some microseconds each.
     assert!((100..40_000).contains(&looks), "{looks} looks in two seconds");
     assert_eq!(truth.pending_count(), 20_000);
+}
+
+#[tokio::test]
+async fn a_consumer_whose_name_is_no_text_stops_neither_status_nor_the_removal_of_dead_names() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    truth.make_groups();
+    let join = r"redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], 'workers', '\255')
+                 return redis.call('HSET', KEYS[2], '\254', 'x', '\253:last', 'x', 'dead', '1 {}')";
+    let added = truth.call(&["EVAL", join, "2", &Truth::key("input"), &Truth::key("consumers")]);
+    assert_eq!(added.int(), 3);
+    let admin = builder(&server.url()).connect_admin().await.unwrap();
+    let consumers = admin.status().await.unwrap().consumers;
+    assert!(consumers.iter().any(|c| c.consumer == "\u{fffd}"), "{consumers:?}");
+
+    let recovery = Recovery {
+        sweep_interval: SCAN,
+        ..recovery()
+    };
+    let _worker = Worker::with(builder(&server.url()).recovery(recovery)).await;
+    eventually(SOON, "the dead name is removed", || {
+        let gone = truth.cmd("HEXISTS T:consumers dead").int() == 0;
+        async move { gone.then_some(()) }
+    })
+    .await;
 }
 
 #[tokio::test]

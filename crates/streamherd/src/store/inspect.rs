@@ -239,11 +239,7 @@ pub(super) fn rows(reply: Reply<'_>) -> Result<Vec<(String, u64, String)>, Store
     let row = |row: Reply<'_>| {
         let text = row.at(1)?.text().unwrap_or_default();
         let (seen, about) = text.split_once(' ').unwrap_or_default();
-        Ok((
-            row.at(0)?.text()?.to_owned(),
-            seen.parse().unwrap_or_default(),
-            about.to_owned(),
-        ))
+        Ok((lossy(row.at(0)?)?, seen.parse().unwrap_or_default(), about.to_owned()))
     };
     reply.list()?.map(row).collect()
 }
@@ -263,7 +259,7 @@ pub(super) fn consumers(reply: Reply<'_>) -> Result<Vec<ConsumerInfo>, StoreErro
                 Err(consumer.unexpected("a consumer's row"))
             };
             Ok(ConsumerInfo {
-                name: value("name")?.text()?.to_owned(),
+                name: lossy(value("name")?)?,
                 pending: value("pending")?.number()?,
                 idle_ms: value("idle")?.number()?,
             })
@@ -280,7 +276,7 @@ fn name(kind: Reply<'_>, said: Reply<'_>) -> Result<Name, StoreError> {
 }
 
 /// What other programs have named may be no text.
-fn lossy(reply: Reply<'_>) -> Result<String, StoreError> {
+pub(super) fn lossy(reply: Reply<'_>) -> Result<String, StoreError> {
     Ok(String::from_utf8_lossy(reply.bytes()?).into_owned())
 }
 

@@ -56,7 +56,7 @@ impl Store {
             .run(&CONSUMERS, Call::on(&self.keys), self.timeout)
             .await?;
         let reply = Reply::new(CONSUMERS.name, &value);
-        let receipt = |name: Reply<'_>| Ok(name.text()?.to_owned());
+        let receipt = super::inspect::lossy;
         Ok(Registry {
             now_ms: reply.at(1)?.number()?,
             rows: super::inspect::rows(reply.at(2)?)?,

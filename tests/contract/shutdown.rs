@@ -87,6 +87,22 @@ async fn a_shutdown_without_a_deadline_waits_for_what_is_held() {
 }
 
 #[tokio::test]
+async fn a_shutdown_says_what_redis_refused_to_take_back() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    queue(&server, &names("s", 1));
+    let mut worker = Worker::start(&server.url()).await;
+    let lease = worker.added().await;
+    // Another program's value, where streams are handed back.
+    truth.cmd("DEL T:front").ok();
+    truth.cmd("SET T:front foreign").ok();
+    let report = worker.client.shutdown(Duration::ZERO).await;
+    assert_eq!((report.done, report.released, report.abandoned), (0, 0, 1));
+    assert!(!lease.is_valid());
+    assert_eq!(truth.cmd("XLEN T:input").int(), 1, "it is still there");
+}
+
+#[tokio::test]
 async fn a_shutdown_ends_as_soon_as_all_is_finished() {
     let server = Server::start();
     queue(&server, &names("s", 1));

@@ -203,8 +203,7 @@ impl Supervisor {
         core.disown_all();
         while self.tasks.join_next().await.is_some() {}
         let _ = tokio::time::timeout_at(last_call, core.leases.emptied()).await;
-        let abandoned = core.leases.len();
-        let report = core.endings.report(abandoned);
+        let report = core.endings.report(core.leases.len());
 
         // 4. Nothing is left that a heartbeat or a settlement could be for.
         self.heartbeat.stop().await;
@@ -212,7 +211,7 @@ impl Supervisor {
             settler.abort();
             let _ = settler.await;
         }
-        if abandoned == 0 {
+        if report.abandoned == 0 {
             let _ = tokio::time::timeout(LAST_CALL / 2, deregister(&core)).await;
         }
         core.store.connection.close(GOODBYE).await;

@@ -64,7 +64,7 @@ async fn delayed_work_is_promoted_by_workers_that_do_not_scan() {
 
 /// How often Redis ran this command since it was asked to count anew.
 fn calls(truth: &mut Truth, command: &str) -> u64 {
-    let stats = truth.cmd("INFO commandstats").text().to_owned();
+    let stats = truth.cmd("INFO commandstats").text();
     let line = format!("cmdstat_{command}:calls=");
     let calls = stats
         .lines()

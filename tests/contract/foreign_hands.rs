@@ -50,7 +50,7 @@ async fn a_sweep_of_much_that_is_pending_leaves_redis_to_others() {
     let mut worker = Worker::with(builder(&server.url()).recovery(recovery)).await;
     truth.cmd("CONFIG RESETSTAT").ok();
     worker.listen_for(Duration::from_secs(2)).await;
-    let stats = truth.cmd("INFO commandstats").text().to_owned();
+    let stats = truth.cmd("INFO commandstats").text();
     let calls = stats
         .lines()
         .find_map(|line| line.strip_prefix("cmdstat_xrange:calls=")?.split(',').next());

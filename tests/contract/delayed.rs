@@ -62,6 +62,69 @@ async fn delayed_work_is_promoted_by_workers_that_do_not_scan() {
     worker.added().await.done().await.unwrap();
 }
 
+/// How often Redis ran this command since it was asked to count anew.
+fn calls(truth: &mut Truth, command: &str) -> u64 {
+    let stats = truth.cmd("INFO commandstats").text();
+    let line = format!("cmdstat_{command}:calls=");
+    let calls = stats
+        .lines()
+        .find_map(|found| found.strip_prefix(&line)?.split(',').next()?.parse().ok());
+    calls.unwrap_or_default()
+}
+
+/// A tick looks for what is due, and for what is due next.
+const LOOKS_PER_CALL: u64 = 2;
+
+#[tokio::test]
+async fn a_promotion_that_fails_is_tried_again_but_not_without_a_pause() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let mut worker = Worker::with(builder(&server.url()).recovery(Recovery {
+        scan_interval: Duration::from_secs(600),
+        ..recovery()
+    }))
+    .await;
+    submit(&server.url(), ["a"]).await;
+    let retry = RetryAfter::after(Duration::from_millis(300));
+    worker.added().await.retry(retry).await.unwrap();
+    truth.cmd("RENAME T:delayed T:elsewhere").ok();
+    truth.cmd("SET T:delayed foreign").ok();
+    truth.cmd("CONFIG RESETSTAT").ok();
+    worker.listen_for(Duration::from_secs(2)).await;
+    let tried = calls(&mut truth, "zrangebyscore");
+    assert!((2..=40).contains(&tried), "tried {tried} times in two seconds");
+
+    truth.cmd("RENAME T:elsewhere T:delayed").ok();
+    // Within SOON, of the ten minutes.
+    worker.added().await.done().await.unwrap();
+}
+
+#[tokio::test]
+async fn while_memory_is_full_a_promotion_does_not_go_through_all_that_is_due() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    let mut worker = Worker::with(builder(&server.url()).max_in_flight(1_000).recovery(Recovery {
+        scan_interval: Duration::from_millis(500),
+        ..recovery()
+    }))
+    .await;
+    let producer = worker.client.producer();
+    let items = (0..1_000).map(|n| (format!("s{n}"), n));
+    let delay = Duration::from_millis(1_500);
+    let submitted = producer.schedule_many_after(items, delay).await;
+    assert!(submitted.iter().all(Result::is_ok));
+    truth.cmd("CONFIG SET maxmemory 1").ok();
+    worker.listen_for(delay).await;
+    truth.cmd("CONFIG RESETSTAT").ok();
+    worker.listen_for(Duration::from_secs(2)).await;
+    let looks = calls(&mut truth, "zrangebyscore") / LOOKS_PER_CALL;
+    assert!((1..=20).contains(&looks), "looked {looks} times in two seconds");
+    assert_eq!(truth.cmd("ZCARD T:delayed").int(), 1_000);
+
+    truth.cmd("CONFIG SET maxmemory 0").ok();
+    worker.added_many(1_000).await;
+}
+
 #[tokio::test]
 async fn a_schedule_is_kept_to_the_clock_of_redis_and_one_of_the_past_is_now() {
     let server = Server::start();

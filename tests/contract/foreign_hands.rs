@@ -5,8 +5,8 @@ use std::time::Duration;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use streamherd::error::SettleError;
 use streamherd::{Lease, Recovery, RetryAfter};
-use streamherd_testkit::Server;
-use streamherd_tests::{SCAN, Truth, Worker, builder, names, patient, recovery, submit};
+use streamherd_testkit::{Server, eventually};
+use streamherd_tests::{SCAN, SOON, Truth, Worker, builder, names, patient, queue, recovery, submit};
 
 #[tokio::test]
 async fn a_pending_entry_whose_body_was_deleted_is_tidied_away_once_and_counted() {
@@ -32,6 +32,57 @@ async fn a_pending_entry_whose_body_was_deleted_is_tidied_away_once_and_counted(
     assert_eq!((worker.unasked(), worker.unasked_disowned()), (0, 0));
     assert_eq!(counter(&counts, "streamherd_vanished_total"), 1, "tidied away once");
     assert!(truth.is_clean() && truth.dead_letters().is_empty());
+}
+
+#[tokio::test]
+async fn a_sweep_of_much_that_is_pending_leaves_redis_to_others() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    truth.make_groups();
+    queue(&server, &names("s", 20_000));
+    let take = "XREADGROUP GROUP workers foreign COUNT 20000 STREAMS T:input >";
+    assert_eq!(truth.cmd(take).array().len(), 1);
+    let recovery = Recovery {
+        min_idle: Some(Duration::from_secs(3_600)),
+        sweep_interval: Duration::from_millis(100),
+        ..recovery()
+    };
+    let mut worker = Worker::with(builder(&server.url()).recovery(recovery)).await;
+    truth.cmd("CONFIG RESETSTAT").ok();
+    worker.listen_for(Duration::from_secs(2)).await;
+    let stats = truth.cmd("INFO commandstats").text();
+    let calls = stats
+        .lines()
+        .find_map(|line| line.strip_prefix("cmdstat_xrange:calls=")?.split(',').next());
+    let looks: u64 = calls.unwrap().parse().unwrap();
+    // One between two pending entries each: at 2 % of the time, some microseconds each.
+    assert!((100..40_000).contains(&looks), "{looks} looks in two seconds");
+    assert_eq!(truth.pending_count(), 20_000);
+}
+
+#[tokio::test]
+async fn a_consumer_whose_name_is_no_text_stops_neither_status_nor_the_removal_of_dead_names() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    truth.make_groups();
+    let join = r"redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], 'workers', '\255')
+                 return redis.call('HSET', KEYS[2], '\254', 'x', '\253:last', 'x', 'dead', '1 {}')";
+    let added = truth.call(&["EVAL", join, "2", &Truth::key("input"), &Truth::key("consumers")]);
+    assert_eq!(added.int(), 3);
+    let admin = builder(&server.url()).connect_admin().await.unwrap();
+    let consumers = admin.status().await.unwrap().consumers;
+    assert!(consumers.iter().any(|c| c.consumer == "\u{fffd}"), "{consumers:?}");
+
+    let recovery = Recovery {
+        sweep_interval: SCAN,
+        ..recovery()
+    };
+    let _worker = Worker::with(builder(&server.url()).recovery(recovery)).await;
+    eventually(SOON, "the dead name is removed", || {
+        let gone = truth.cmd("HEXISTS T:consumers dead").int() == 0;
+        async move { gone.then_some(()) }
+    })
+    .await;
 }
 
 #[tokio::test]

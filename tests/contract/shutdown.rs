@@ -71,6 +71,38 @@ async fn guarantee_6_what_finishes_before_the_deadline_counts_and_the_rest_is_ha
 }
 
 #[tokio::test]
+async fn a_shutdown_without_a_deadline_waits_for_what_is_held() {
+    let server = Server::start();
+    queue(&server, &names("s", 1));
+    let mut worker = Worker::start(&server.url()).await;
+    let lease = worker.added().await;
+    let mut truth = Truth::of(&server);
+    let ending = tokio::spawn(shut_down(worker.client.clone(), Duration::MAX));
+    reader_has_ended(&mut truth).await;
+    assert!(lease.is_valid() && !ending.is_finished());
+    lease.done().await.unwrap();
+    let report = tokio::time::timeout(SOON, ending).await.unwrap().unwrap();
+    assert_eq!((report.done, report.released, report.abandoned), (1, 0, 0));
+    assert_eq!(worker.terminated().await, "shut down");
+}
+
+#[tokio::test]
+async fn a_shutdown_says_what_redis_refused_to_take_back() {
+    let server = Server::start();
+    let mut truth = Truth::of(&server);
+    queue(&server, &names("s", 1));
+    let mut worker = Worker::start(&server.url()).await;
+    let lease = worker.added().await;
+    // Another program's value, where streams are handed back.
+    truth.cmd("DEL T:front").ok();
+    truth.cmd("SET T:front foreign").ok();
+    let report = worker.client.shutdown(Duration::ZERO).await;
+    assert_eq!((report.done, report.released, report.abandoned), (0, 0, 1));
+    assert!(!lease.is_valid());
+    assert_eq!(truth.cmd("XLEN T:input").int(), 1, "it is still there");
+}
+
+#[tokio::test]
 async fn a_shutdown_ends_as_soon_as_all_is_finished() {
     let server = Server::start();
     queue(&server, &names("s", 1));

@@ -47,7 +47,9 @@ pub(crate) fn dead(registry: &Registry, reap_after: Duration) -> Vec<String> {
         .map(String::as_str)
         .filter(|name| !rows.contains(name) && !known.contains(name));
     let all: BTreeSet<&str> = silent.chain(unregistered).chain(receipts).collect();
-    all.into_iter().map(str::to_owned).collect()
+    // Another program's whose name is no text; it is not known here.
+    let named = |name: &&str| !name.contains(char::REPLACEMENT_CHARACTER);
+    all.into_iter().filter(named).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

@@ -178,10 +178,12 @@ impl Settler {
 
     fn resolve(&self, settlement: Settlement, outcome: Result<Settled, SettleError>) {
         // A shutdown reads the count when the table is empty.
-        if self.core.closing.is_cancelled()
-            && let Ok(settled) = &outcome
-        {
-            self.core.endings.count(&settlement.step.operation, settled);
+        if self.core.closing.is_cancelled() {
+            match &outcome {
+                Ok(settled) => self.core.endings.count(&settlement.step.operation, settled),
+                Err(SettleError::Store(_)) => self.core.endings.count_refused(),
+                Err(_) => {}
+            }
         }
         // First out of the table and out of the slot, so that whoever sees the answer sees the room too.
         if matches!(outcome, Err(SettleError::Store(_))) {

@@ -78,6 +78,7 @@ pub(crate) struct Endings {
     retried: AtomicUsize,
     dead_lettered: AtomicUsize,
     released: AtomicUsize,
+    refused: AtomicUsize,
 }
 
 impl Endings {
@@ -92,14 +93,20 @@ impl Endings {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn report(&self, abandoned: usize) -> ShutdownReport {
+    /// Counts what Redis has refused for good: it waits for its lock to expire, as what is not answered does.
+    pub(crate) fn count_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// With what is still unanswered.
+    pub(super) fn report(&self, unanswered: usize) -> ShutdownReport {
         let read = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
         ShutdownReport {
             done: read(&self.done),
             retried: read(&self.retried),
             dead_lettered: read(&self.dead_lettered),
             released: read(&self.released),
-            abandoned,
+            abandoned: unanswered + read(&self.refused),
         }
     }
 }
@@ -117,7 +124,8 @@ pub struct ShutdownReport {
     /// Handed back unfinished, by their handlers or by the shutdown, counting nothing; another worker can take them at
     /// once.
     pub released: usize,
-    /// Could not be handed back, as Redis did not answer; another worker takes them when their locks have expired.
+    /// Could not be handed back, as Redis did not answer or refused; another worker takes them when their locks have
+    /// expired.
     pub abandoned: usize,
 }
 

@@ -145,8 +145,18 @@ async fn open(
         settler: Some(settler),
         heartbeat,
     };
+    let watched = Arc::clone(&core);
     tokio::spawn(async move {
-        let report = supervisor.run().await;
+        let report = match tokio::spawn(supervisor.run()).await {
+            Ok(report) => report,
+            // Nobody else would end the reader then, nor tell whoever waits for notifications.
+            Err(e) => {
+                watched.closing.cancel();
+                let reason = TerminatedReason::Panicked(e.to_string());
+                watched.outbox.send(Notification::Terminated(reason));
+                ShutdownReport::default()
+            }
+        };
         let _ = reported.send(Some(report));
     });
     Ok(Started {
@@ -160,6 +170,7 @@ async fn open(
 /// A blocked read ends as soon as it is unblocked, where that is allowed.
 const READER_ENDS: Duration = Duration::from_millis(100);
 const GOODBYE: Duration = Duration::from_millis(200);
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 struct Supervisor {
     core: Arc<Core>,
@@ -179,7 +190,8 @@ impl Supervisor {
         let (reason, patience) = self.wait().await;
         let core = Arc::clone(&self.core);
         tracing::debug!(service = %core.settings.service, consumer = %core.consumer, %reason, "client is ending");
-        let deadline = Instant::now() + patience;
+        // A clock can't name the end of a patience without end.
+        let deadline = Instant::now() + patience.min(FOREVER);
 
         // 1. No new work: the reader ends, and hands back what its last read brought.
         core.closing.cancel();
@@ -201,8 +213,7 @@ impl Supervisor {
         core.disown_all();
         while self.tasks.join_next().await.is_some() {}
         let _ = tokio::time::timeout_at(last_call, core.leases.emptied()).await;
-        let abandoned = core.leases.len();
-        let report = core.endings.report(abandoned);
+        let report = core.endings.report(core.leases.len());
 
         // 4. Nothing is left that a heartbeat or a settlement could be for.
         self.heartbeat.stop().await;
@@ -210,7 +221,7 @@ impl Supervisor {
             settler.abort();
             let _ = settler.await;
         }
-        if abandoned == 0 {
+        if report.abandoned == 0 {
             let _ = tokio::time::timeout(LAST_CALL / 2, deregister(&core)).await;
         }
         core.store.connection.close(GOODBYE).await;

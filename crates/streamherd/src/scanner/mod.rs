@@ -146,11 +146,18 @@ impl Scanner {
                 Judged::EpochChanged => return self.core.hello(&self.core.store).await,
             };
             let mut later = Vec::new();
+            let mut refused = None;
             for (id, outcome) in ids.into_iter().zip(outcomes) {
                 self.core.requeued("scan", id, &outcome);
-                if matches!(outcome, Requeued::Later) {
-                    later.push(id);
+                match outcome {
+                    Requeued::Later => later.push(id),
+                    // Not this entry's fault, and the next would fare no better.
+                    Requeued::Failed(e) if e.is_transient() => refused = Some(e),
+                    _ => {}
                 }
+            }
+            if let Some(e) = refused {
+                return Err(e);
             }
             ids = later;
         }
@@ -168,6 +175,10 @@ impl Core {
             }
             Requeued::DeadLettered { reason, trimmed } => self.dead_lettered(id, *reason, *trimmed),
             Requeued::Vanished => self.vanished(id),
+            // Told once for all of them.
+            Requeued::Failed(e) if e.is_transient() => {
+                tracing::debug!(error = %e, entry = %id, "an orphan could not be re-queued");
+            }
             Requeued::Failed(e) => {
                 tracing::warn!(error = %e, entry = %id, "an orphan could not be re-queued; the next scan tries again");
             }

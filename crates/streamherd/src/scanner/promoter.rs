@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::census::Census;
-use crate::backoff::jittered;
+use crate::backoff::{Backoff, jittered};
 use crate::runtime::{Complaints, Core};
 use crate::store::{Judged, PromoteOutcome, StoreError};
 
@@ -32,6 +32,8 @@ impl Promoter {
         } else {
             recovery.scan_interval
         };
+        let (first, longest) = self.core.settings.reconnect;
+        let mut backoff = Backoff::new(first, longest);
         let mut complaints = Complaints::new();
         let mut census = Census::new();
         loop {
@@ -43,12 +45,17 @@ impl Promoter {
             };
             match promoted {
                 Ok(next) => {
+                    backoff.reset();
                     complaints.settled("delayed entries are queued again");
                     if let Some(next) = next {
                         self.core.due.within(next);
                     }
                 }
-                Err(e) => complaints.about(&e, "delayed entries can't be queued; trying again"),
+                Err(e) => {
+                    complaints.about(&e, "delayed entries can't be queued; trying again");
+                    // What is due stays due, and need not wait for the next tick.
+                    self.core.due.within(backoff.draw());
+                }
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -83,6 +90,7 @@ impl Promoter {
                 }
             };
             let (seen, mut queued, mut more) = (promoted.outcomes.len(), 0, false);
+            let mut refused = None;
             for outcome in promoted.outcomes {
                 match outcome {
                     PromoteOutcome::Ok(id) => {
@@ -98,8 +106,8 @@ impl Promoter {
                         );
                     }
                     PromoteOutcome::Later => more = true,
-                    // All the others would fail like this one, each with a line in the log.
-                    PromoteOutcome::Failed(e) if e.is_transient() => return Err(e),
+                    // Not this entry's fault, and the next would fare no better.
+                    PromoteOutcome::Failed(e) if e.is_transient() => refused = Some(e),
                     PromoteOutcome::Failed(e) => {
                         // Stepped over, so that it doesn't keep others from their turn.
                         failed += 1;
@@ -108,6 +116,9 @@ impl Promoter {
                 }
             }
             core.metrics.promoted(queued);
+            if let Some(e) = refused {
+                return Err(e);
+            }
             if seen < PER_CALL && !more {
                 return Ok(promoted.next);
             }

@@ -239,27 +239,15 @@ pub(super) fn rows(reply: Reply<'_>) -> Result<Vec<(String, u64, String)>, Store
     let row = |row: Reply<'_>| {
         let text = row.at(1)?.text().unwrap_or_default();
         let (seen, about) = text.split_once(' ').unwrap_or_default();
-        Ok((
-            row.at(0)?.text()?.to_owned(),
-            seen.parse().unwrap_or_default(),
-            about.to_owned(),
-        ))
+        Ok((lossy(row.at(0)?)?, seen.parse().unwrap_or_default(), about.to_owned()))
     };
-    // What other programs have put there must not hide the rest.
-    let is_row = |row: &Reply<'_>| row.at(0).is_ok_and(|name| name.text().is_ok());
-    reply.list()?.filter(is_row).map(row).collect()
+    reply.list()?.map(row).collect()
 }
 
-/// What XINFO CONSUMERS says, but for consumers of other programs whose names are no text: they must not hide the rest.
+/// What XINFO CONSUMERS says.
 pub(super) fn consumers(reply: Reply<'_>) -> Result<Vec<ConsumerInfo>, StoreError> {
-    let is_readable = |consumer: &Reply<'_>| {
-        consumer
-            .at(1)
-            .is_ok_and(|name| name.bytes().is_err() || name.text().is_ok())
-    };
     reply
         .list()?
-        .filter(is_readable)
         .map(|consumer| {
             let value = |name: &str| {
                 let mut items = consumer.list()?;
@@ -271,7 +259,7 @@ pub(super) fn consumers(reply: Reply<'_>) -> Result<Vec<ConsumerInfo>, StoreErro
                 Err(consumer.unexpected("a consumer's row"))
             };
             Ok(ConsumerInfo {
-                name: value("name")?.text()?.to_owned(),
+                name: lossy(value("name")?)?,
                 pending: value("pending")?.number()?,
                 idle_ms: value("idle")?.number()?,
             })
@@ -288,7 +276,7 @@ fn name(kind: Reply<'_>, said: Reply<'_>) -> Result<Name, StoreError> {
 }
 
 /// What other programs have named may be no text.
-fn lossy(reply: Reply<'_>) -> Result<String, StoreError> {
+pub(super) fn lossy(reply: Reply<'_>) -> Result<String, StoreError> {
     Ok(String::from_utf8_lossy(reply.bytes()?).into_owned())
 }
 

@@ -56,17 +56,13 @@ impl Store {
             .run(&CONSUMERS, Call::on(&self.keys), self.timeout)
             .await?;
         let reply = Reply::new(CONSUMERS.name, &value);
-        let receipt = |name: Reply<'_>| Ok(name.text()?.to_owned());
-        // What other programs have put there must not hide the rest.
-        let is_receipt = |name: &Reply<'_>| name.text().is_ok();
         Ok(Registry {
             now_ms: reply.at(1)?.number()?,
             rows: super::inspect::rows(reply.at(2)?)?,
             receipts: reply
                 .at(3)?
                 .list()?
-                .filter(is_receipt)
-                .map(receipt)
+                .map(super::inspect::lossy)
                 .collect::<Result<_, StoreError>>()?,
             groups: [
                 super::inspect::consumers(reply.at(4)?)?,

@@ -197,7 +197,7 @@ impl Store {
             let id = *id.next().ok_or_else(|| one.unexpected("an entry asked for"))?;
             Ok(match one.outcome()? {
                 "orphan" => Some(Looked::Orphan {
-                    owner: one.at(1)?.text()?.to_owned(),
+                    owner: super::inspect::lossy(one.at(1)?)?,
                     idle: Duration::from_millis(one.at(2)?.number()?),
                     entry: RawEntry {
                         id,

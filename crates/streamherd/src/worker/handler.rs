@@ -154,9 +154,12 @@ impl From<()> for Outcome {
 
 /// An error's text with those of its sources, as far as it does not repeat them itself.
 pub(super) fn with_sources(error: &(dyn StdError + 'static)) -> String {
+    // An error may name itself as its source.
+    const DEEPEST: usize = 32;
     let mut text = error.to_string();
     let mut source = error.source();
-    while let Some(error) = source {
+    for _ in 0..DEEPEST {
+        let Some(error) = source else { break };
         let part = error.to_string();
         if !text.contains(&part) {
             text = format!("{text}: {part}");

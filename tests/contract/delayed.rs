@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use streamherd::{Recovery, Reference, RetryAfter, Settled, Submitted};
 use streamherd_testkit::{Matcher, Proxy, Server, eventually};
-use streamherd_tests::{Lost, SOON, Truth, Worker, builder, field, recovery, submit};
+use streamherd_tests::{Lost, SOON, Truth, Worker, builder, field, patiently, recovery, submit};
 
 /// Redis's own clock, in milliseconds.
 fn now_ms(truth: &mut Truth) -> u64 {
@@ -108,9 +108,10 @@ async fn while_memory_is_full_a_promotion_does_not_go_through_all_that_is_due() 
         ..recovery()
     }))
     .await;
-    let producer = worker.client.producer();
+    let producer = patiently(|| builder(&server.url()).command_timeout(SOON).connect_producer()).await;
     let items = (0..1_000).map(|n| (format!("s{n}"), n));
-    let delay = Duration::from_millis(1_500);
+    // Longer than submitting them takes.
+    let delay = Duration::from_secs(4);
     let submitted = producer.schedule_many_after(items, delay).await;
     assert!(submitted.iter().all(Result::is_ok));
     truth.cmd("CONFIG SET maxmemory 1").ok();

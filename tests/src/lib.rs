@@ -71,7 +71,8 @@ pub fn recovery() -> Recovery {
 
 /// Submits streams with the names and an info that repeats the name.
 pub async fn submit<N: AsRef<str>>(url: &str, names: impl IntoIterator<Item = N>) {
-    let producer = patiently(|| builder(url).connect_producer()).await;
+    // Hundreds at once, for a server that shares its processor with other tests.
+    let producer = patiently(|| builder(url).command_timeout(SOON).connect_producer()).await;
     let items: Vec<(String, Value)> = names
         .into_iter()
         .map(|name| (name.as_ref().to_owned(), serde_json::json!({ "of": name.as_ref() })))

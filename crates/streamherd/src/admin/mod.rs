@@ -1,11 +1,6 @@
 //! Looking at a service from outside, and stepping in.
 
 mod dead_letters;
-mod filter;
-mod letter;
-mod outcome;
-mod walk;
-
 mod doctor;
 mod leases;
 mod pause;
@@ -18,6 +13,12 @@ use std::time::Duration;
 
 use serde::Serializer;
 
+pub use self::dead_letters::{
+    DeadLetter, DeadLetterFilter, DeadLetterReport, DeadLetterRun, DeadLetters, HandledLetter, LetterOutcome,
+};
+#[cfg(test)]
+pub(crate) use self::doctor::shell_word;
+pub use self::doctor::{Check, Diagnosis, Verdict};
 pub use self::leases::{LeaseState, LeaseStatus};
 pub use self::pause::PauseTarget;
 pub use self::requeue::RequeueOutcome;
@@ -28,15 +29,6 @@ use crate::id::ConsumerId;
 use crate::keys::Keys;
 use crate::metrics::{self, Metrics};
 use crate::store::{Endpoint, Role, Store, StoreError};
-
-pub use dead_letters::DeadLetterRun;
-#[cfg(test)]
-pub(crate) use doctor::shell_word;
-pub use doctor::{Check, Diagnosis, Verdict};
-pub use filter::DeadLetterFilter;
-pub use letter::DeadLetter;
-pub use outcome::{DeadLetterReport, HandledLetter, LetterOutcome};
-pub use walk::DeadLetters;
 
 /// Looks at a service without taking part in it, and steps in where an operator wants it. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -1,13 +1,22 @@
 //! Queueing dead letters again, and deleting them.
 
+mod filter;
+mod letter;
+mod outcome;
+mod walk;
+
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::walk::{Seen, Walk};
-use super::{Admin, DeadLetter, DeadLetterFilter, DeadLetterReport, DeadLetters, HandledLetter, LetterOutcome};
+pub use self::filter::DeadLetterFilter;
+pub use self::letter::DeadLetter;
+pub use self::outcome::{DeadLetterReport, HandledLetter, LetterOutcome};
+pub use self::walk::DeadLetters;
+use self::walk::{Seen, Walk};
+use super::Admin;
 use crate::error::StoreError;
 use crate::id::StreamId;
 use crate::metrics::Metrics;

@@ -126,7 +126,7 @@ impl Store {
         let info = self.info().await?;
         let elsewhere = info.as_ref().is_ok_and(|info| {
             let says = |name: &str, value: &str| info.get(name).is_some_and(|found| found == value);
-            says("cluster_enabled", "1") || says("redis_mode", "sentinel")
+            says("cluster_enabled", "1") || says("redis_mode", "sentinel") || says("server_mode", "sentinel")
         });
         Ok(Facts {
             place: Asker {

@@ -67,7 +67,8 @@ impl Judge<'_> {
             Err(refusal) => return self.not_checked(NAME, refusal, "a standalone master is needed"),
         };
         let says = |name: &str| info.get(name).map_or("", |value| value);
-        if says("redis_mode") == "sentinel" {
+        // Valkey's name for it is the second.
+        if [says("redis_mode"), says("server_mode")].contains(&"sentinel") {
             return failure(
                 NAME,
                 "a Sentinel",

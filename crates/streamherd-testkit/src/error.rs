@@ -8,7 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// Names the binary to run.
-const BINARY_VARIABLE: &str = "STREAMHERD_REDIS_SERVER";
+pub(crate) const BINARY_VARIABLE: &str = "STREAMHERD_REDIS_SERVER";
 
 /// Why a [`Server`](crate::Server) could not be started.
 #[derive(Debug, Error)]
@@ -51,6 +51,26 @@ pub enum StartError {
     /// The server did not answer `PING` in time.
     #[error("redis-server did not answer within {deadline:?}; its log:\n{log}")]
     NotReady {
+        /// How long it was given.
+        deadline: Duration,
+        /// What it logged.
+        log: String,
+    },
+
+    /// The binary was built without TLS.
+    #[error(
+        "{} was built without TLS; install one that has it (those of Debian, Ubuntu, Fedora and Homebrew do), or build \
+         redis with `make BUILD_TLS=yes`, and name it in STREAMHERD_REDIS_SERVER",
+        binary.display()
+    )]
+    NoTls {
+        /// The binary.
+        binary: PathBuf,
+    },
+
+    /// A replica got no copy of its primary's data in time.
+    #[error("the replica was not in sync within {deadline:?}; is its primary up? Its log:\n{log}")]
+    NotInSync {
         /// How long it was given.
         deadline: Duration,
         /// What it logged.

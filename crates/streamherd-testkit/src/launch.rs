@@ -1,7 +1,6 @@
 use std::collections::HashMap;
 use std::env;
 use std::fs::{self, File};
-use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,14 +8,13 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::error::StartError;
+use crate::contact::Contact;
+use crate::error::{BINARY_VARIABLE, StartError};
 use crate::eventually::Pace;
 use crate::process::Process;
-use crate::raw::RawClient;
 use crate::reply::Reply;
+use crate::tls::Certificates;
 
-/// Names the binary to run instead of the one on `PATH`.
-const BINARY_VARIABLE: &str = "STREAMHERD_REDIS_SERVER";
 const READY_DEADLINE: Duration = Duration::from_secs(10);
 
 pub(crate) type Version = (u32, u32, u32);
@@ -29,8 +27,37 @@ pub(crate) struct Launch {
     pub(crate) data: PathBuf,
     pub(crate) log: PathBuf,
     pub(crate) socket: Option<PathBuf>,
+    pub(crate) users: Vec<User>,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) role: Role,
     pub(crate) persistent: bool,
     pub(crate) args: Vec<String>,
+}
+
+/// A user of the server's ACL.
+#[derive(Debug, Clone)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) password: String,
+    pub(crate) rules: Vec<String>,
+}
+
+/// How a server speaks TLS.
+#[derive(Debug, Clone)]
+pub(crate) struct Tls {
+    pub(crate) certificates: Certificates,
+    pub(crate) require_client_certificate: bool,
+}
+
+/// What a server is in its topology.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Role {
+    #[default]
+    Standalone,
+    /// A node of a cluster, which needs a second port.
+    ClusterNode,
+    /// A Sentinel with this configuration file, in which it keeps its state.
+    Sentinel(PathBuf),
 }
 
 /// A start that failed.
@@ -47,13 +74,17 @@ impl Launch {
         let mut process = self.spawn(port).map_err(Failed::Other)?;
         let mut pace = Pace::starting_at(READY_DEADLINE, Duration::from_millis(1));
         loop {
-            if answers(port, process.pid()) {
+            if answers(&self.contact(port), process.pid()) {
                 return Ok(process);
             }
             if let Some(status) = process.try_wait() {
                 let log = self.log().split_off(earlier);
                 if log.contains("Address already in use") {
                     return Err(Failed::PortTaken);
+                }
+                if self.tls.is_some() && lacks_tls(&log) {
+                    let binary = self.binary.clone();
+                    return Err(Failed::Other(StartError::NoTls { binary }));
                 }
                 return Err(Failed::Other(StartError::Exited { status, log }));
             }
@@ -66,6 +97,14 @@ impl Launch {
                     }));
                 }
             }
+        }
+    }
+
+    /// How the server is reached on `port`.
+    pub(crate) fn contact(&self, port: u16) -> Contact {
+        Contact {
+            port,
+            certificates: self.tls.as_ref().map(|tls| tls.certificates.clone()),
         }
     }
 
@@ -85,11 +124,21 @@ impl Launch {
         let errors = log.try_clone().map_err(StartError::io("open the server's log"))?;
 
         let mut command = Command::new(&self.binary);
+        if let Role::Sentinel(config) = &self.role {
+            command.arg(config).arg("--sentinel");
+        }
+        let port = port.to_string();
+        match &self.tls {
+            None => command.args(["--port", &port]),
+            Some(tls) => tls.add_to(&mut command, &port),
+        };
         command
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--bind", "127.0.0.1"])
             .args(["--daemonize", "no", "--save", ""])
             .arg("--dir")
             .arg(&self.data);
+        // A replica is served at once instead of after 5 s in which others might come.
+        command.args(["--repl-diskless-sync-delay", "0"]);
         if self.persistent {
             command.args(["--appendonly", "yes", "--appendfsync", "always"]);
         } else {
@@ -102,6 +151,13 @@ impl Launch {
         if let Some(socket) = &self.socket {
             command.arg("--unixsocket").arg(socket);
         }
+        for user in &self.users {
+            let password = format!(">{}", user.password);
+            command.args(["--user", &user.name, "on", &password]).args(&user.rules);
+        }
+        if let Role::ClusterNode = self.role {
+            command.args(["--cluster-enabled", "yes"]);
+        }
         command.args(&self.args).stdin(Stdio::null()).stdout(log).stderr(errors);
         Process::try_spawn(command).map_err(|source| StartError::Spawn {
             binary: self.binary.clone(),
@@ -110,10 +166,32 @@ impl Launch {
     }
 }
 
+impl Tls {
+    fn add_to<'c>(&self, command: &'c mut Command, port: &str) -> &'c mut Command {
+        let certificates = &self.certificates;
+        let clients = if self.require_client_certificate { "yes" } else { "no" };
+        command
+            .args(["--port", "0", "--tls-port", port, "--tls-auth-clients", clients])
+            .arg("--tls-ca-cert-file")
+            .arg(certificates.authority())
+            .arg("--tls-cert-file")
+            .arg(certificates.server_certificate())
+            .arg("--tls-key-file")
+            .arg(certificates.server_key())
+            // What it connects to speaks TLS as well: its primary and, for a Sentinel, all it watches.
+            .args(["--tls-replication", "yes", "--tls-cluster", "yes"])
+    }
+}
+
+/// A binary without TLS knows none of its options.
+fn lacks_tls(log: &str) -> bool {
+    log.contains("tls-port") && log.contains("Bad directive")
+}
+
 /// Whether the server with this pid answers on the port. The pid matters: a stranger may listen there and answer `PING`
 /// while ours is still on its way to finding the port taken.
-fn answers(port: u16, pid: u32) -> bool {
-    let Ok(mut client) = RawClient::connect((Ipv4Addr::LOCALHOST, port)) else {
+fn answers(contact: &Contact, pid: u32) -> bool {
+    let Ok(mut client) = contact.connect() else {
         return false;
     };
     if client.set_timeout(Some(Duration::from_secs(1))).is_err() {
@@ -121,8 +199,8 @@ fn answers(port: u16, pid: u32) -> bool {
     }
     match client.try_call(&["PING"]) {
         Ok(Reply::Status(pong)) if pong == "PONG" => {}
-        // With `--requirepass` this is as far as a stranger gets.
-        Ok(Reply::Error(error)) if error.starts_with("NOAUTH") => return true,
+        // With a password, or a default user that may do little, this is as far as a stranger gets.
+        Ok(Reply::Error(error)) if is_refusal(&error) => return true,
         _ => return false,
     }
     match client.try_call(&["INFO", "server"]) {
@@ -130,8 +208,13 @@ fn answers(port: u16, pid: u32) -> bool {
             let wanted = format!("process_id:{pid}");
             String::from_utf8_lossy(&info).lines().any(|line| line == wanted)
         }
+        Ok(Reply::Error(error)) => is_refusal(&error),
         _ => false,
     }
+}
+
+fn is_refusal(error: &str) -> bool {
+    error.starts_with("NOAUTH") || error.starts_with("NOPERM")
 }
 
 /// The binary named by the environment, or else the first `redis-server` on `PATH`.
@@ -195,6 +278,15 @@ fn parse_version(output: &str) -> Option<Version> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_binary_without_tls_is_told_by_its_refusal() {
+        let refusal = ">>> 'tls-port \"12345\"'\nBad directive or wrong number of arguments\n";
+        assert!(lacks_tls(refusal));
+        assert!(!lacks_tls(
+            ">>> 'no-such-option \"1\"'\nBad directive or wrong number of arguments\n"
+        ));
+    }
 
     #[test]
     fn the_version_is_read_from_what_redis_and_valkey_print() {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use crate::contact::Contact;
 use crate::error::StartError;
 use crate::eventually::Pace;
 use crate::raw::RawClient;
@@ -65,7 +66,7 @@ impl Server {
     #[must_use]
     #[track_caller]
     pub fn client(&self) -> RawClient {
-        self.launch.contact(self.port()).client()
+        self.contact().client()
     }
 
     /// A new blocking connection that has logged in as a [user](crate::ServerBuilder::user).
@@ -91,6 +92,10 @@ impl Server {
     pub fn is_in_sync(&self) -> bool {
         let info = self.client().cmd("INFO replication").text();
         info.lines().any(|line| line == "master_link_status:up")
+    }
+
+    pub(crate) fn contact(&self) -> Contact {
+        self.launch.contact(self.port())
     }
 
     pub(crate) fn wait_for_sync(&self) -> Result<(), StartError> {

@@ -77,6 +77,25 @@ pub enum StartError {
         log: String,
     },
 
+    /// A topology was not whole in time.
+    #[error(
+        "not whole within {deadline:?}: {missing}; on a machine under load its timeouts may be too short for its nodes \
+         to hear of each other: raise them in the builder"
+    )]
+    NotWhole {
+        /// How long it was given.
+        deadline: Duration,
+        /// What was still missing at the end, and of which node.
+        missing: String,
+    },
+
+    /// A node of a topology refused a command. The message is the server's.
+    #[error("a node refused a command: {error}")]
+    Refused {
+        /// What it said.
+        error: String,
+    },
+
     /// No free port was found in the range the testkit draws from.
     #[error("found no free port in {tries} tries")]
     NoFreePort {

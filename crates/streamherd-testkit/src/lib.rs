@@ -2,6 +2,8 @@
 //!
 //! - [`Server`]: a private `redis-server` on a port and in a directory of its own, which can be frozen, killed and
 //!   restarted; plain or with TLS and [`Certificates`] of its own, with ACL users, over a unix socket, as a replica.
+//! - [`Cluster`]: masters and replicas, of which any can be killed, frozen, restarted and failed over; slots that move in
+//!   steps a test can stop between, and a fourth master.
 //! - [`RawClient`]: a tiny blocking RESP2 client, to look at the truth in Redis independently of the code under test.
 //! - [`Proxy`]: sits between a client and a server and loses a reply, drops a request or runs a hook at one exact
 //!   command.
@@ -19,11 +21,11 @@
 //! redis.cmd("XADD orders * item teapot").ok();
 //! assert_eq!(redis.cmd("XLEN orders").int(), 1);
 //! ```
-
-#![expect(dead_code, reason = "the cluster and the Sentinels, which come next, use it")]
+#![expect(dead_code, reason = "the Sentinels, which come next, use it")]
 
 mod access;
 mod builder;
+mod cluster;
 mod contact;
 mod error;
 mod eventually;
@@ -38,6 +40,7 @@ mod stream;
 mod tls;
 
 pub use builder::ServerBuilder;
+pub use cluster::{Cluster, ClusterBuilder, Failover, Migration, View, slot_of};
 pub use error::StartError;
 pub use eventually::{eventually, eventually_blocking};
 pub use process::Process;

@@ -10,7 +10,7 @@ use thiserror::Error;
 /// Names the binary to run.
 pub(crate) const BINARY_VARIABLE: &str = "STREAMHERD_REDIS_SERVER";
 
-/// Why a [`Server`](crate::Server) could not be started.
+/// Why a [`Server`](crate::Server), or a topology of them, could not be started.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {

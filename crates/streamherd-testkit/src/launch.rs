@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::env;
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,7 +14,7 @@ use crate::error::{BINARY_VARIABLE, StartError};
 use crate::eventually::Pace;
 use crate::process::Process;
 use crate::reply::Reply;
-use crate::tls::Certificates;
+use crate::tls::{Tls, lacks_tls};
 
 const READY_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -30,6 +31,8 @@ pub(crate) struct Launch {
     pub(crate) users: Vec<User>,
     pub(crate) tls: Option<Tls>,
     pub(crate) role: Role,
+    /// A Sentinel's configuration file.
+    pub(crate) config: Option<PathBuf>,
     pub(crate) persistent: bool,
     pub(crate) args: Vec<String>,
 }
@@ -42,13 +45,6 @@ pub(crate) struct User {
     pub(crate) rules: Vec<String>,
 }
 
-/// How a server speaks TLS.
-#[derive(Debug, Clone)]
-pub(crate) struct Tls {
-    pub(crate) certificates: Certificates,
-    pub(crate) require_client_certificate: bool,
-}
-
 /// What a server is in its topology.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Role {
@@ -56,8 +52,8 @@ pub(crate) enum Role {
     Standalone,
     /// A node of a cluster, which needs a second port.
     ClusterNode,
-    /// A Sentinel with this configuration file, in which it keeps its state.
-    Sentinel(PathBuf),
+    /// A Sentinel whose configuration file begins as this text; it keeps its state there.
+    Sentinel(String),
 }
 
 /// A start that failed.
@@ -114,6 +110,19 @@ impl Launch {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// Removes all data, but not what a node knows of its cluster: that is its identity.
+    pub(crate) fn wipe(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.data)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                fs::remove_dir_all(path)?;
+            } else if !path.ends_with("nodes.conf") {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
     fn spawn(&self, port: u16) -> Result<Process, StartError> {
         // Not `--logfile`: an error in an argument is printed before redis-server opens its log file.
         let log = File::options()
@@ -123,22 +132,30 @@ impl Launch {
             .map_err(StartError::io("open the server's log"))?;
         let errors = log.try_clone().map_err(StartError::io("open the server's log"))?;
 
+        let mut command = self.command(&port.to_string());
+        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        Process::try_spawn(command).map_err(|source| StartError::Spawn {
+            binary: self.binary.clone(),
+            source,
+        })
+    }
+
+    fn command(&self, port: &str) -> Command {
         let mut command = Command::new(&self.binary);
-        if let Role::Sentinel(config) = &self.role {
+        if let Some(config) = &self.config {
             command.arg(config).arg("--sentinel");
         }
-        let port = port.to_string();
         match &self.tls {
-            None => command.args(["--port", &port]),
-            Some(tls) => tls.add_to(&mut command, &port),
+            None => command.args(["--port", port]),
+            Some(tls) => tls.add_to(&mut command, port),
         };
         command
             .args(["--bind", "127.0.0.1"])
             .args(["--daemonize", "no", "--save", ""])
+            // A replica is served at once instead of after 5 s in which others might come.
+            .args(["--repl-diskless-sync-delay", "0"])
             .arg("--dir")
             .arg(&self.data);
-        // A replica is served at once instead of after 5 s in which others might come.
-        command.args(["--repl-diskless-sync-delay", "0"]);
         if self.persistent {
             command.args(["--appendonly", "yes", "--appendfsync", "always"]);
         } else {
@@ -151,41 +168,26 @@ impl Launch {
         if let Some(socket) = &self.socket {
             command.arg("--unixsocket").arg(socket);
         }
-        for user in &self.users {
-            let password = format!(">{}", user.password);
-            command.args(["--user", &user.name, "on", &password]).args(&user.rules);
-        }
         if let Role::ClusterNode = self.role {
             command.args(["--cluster-enabled", "yes"]);
         }
-        command.args(&self.args).stdin(Stdio::null()).stdout(log).stderr(errors);
-        Process::try_spawn(command).map_err(|source| StartError::Spawn {
-            binary: self.binary.clone(),
-            source,
-        })
-    }
-}
-
-impl Tls {
-    fn add_to<'c>(&self, command: &'c mut Command, port: &str) -> &'c mut Command {
-        let certificates = &self.certificates;
-        let clients = if self.require_client_certificate { "yes" } else { "no" };
+        // A Sentinel writes its users into its configuration file, and they may stand in one place only.
+        if self.config.is_none() {
+            for user in &self.users {
+                command.arg("--user").args(user.words());
+            }
+        }
+        command.args(&self.args);
         command
-            .args(["--port", "0", "--tls-port", port, "--tls-auth-clients", clients])
-            .arg("--tls-ca-cert-file")
-            .arg(certificates.authority())
-            .arg("--tls-cert-file")
-            .arg(certificates.server_certificate())
-            .arg("--tls-key-file")
-            .arg(certificates.server_key())
-            // What it connects to speaks TLS as well: its primary and, for a Sentinel, all it watches.
-            .args(["--tls-replication", "yes", "--tls-cluster", "yes"])
     }
 }
 
-/// A binary without TLS knows none of its options.
-fn lacks_tls(log: &str) -> bool {
-    log.contains("tls-port") && log.contains("Bad directive")
+impl User {
+    /// The user as Redis has it in `ACL SETUSER` and in its configuration.
+    pub(crate) fn words(&self) -> impl Iterator<Item = String> {
+        let head = [self.name.clone(), "on".to_owned(), format!(">{}", self.password)];
+        head.into_iter().chain(self.rules.iter().cloned())
+    }
 }
 
 /// Whether the server with this pid answers on the port. The pid matters: a stranger may listen there and answer `PING`
@@ -278,15 +280,6 @@ fn parse_version(output: &str) -> Option<Version> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_binary_without_tls_is_told_by_its_refusal() {
-        let refusal = ">>> 'tls-port \"12345\"'\nBad directive or wrong number of arguments\n";
-        assert!(lacks_tls(refusal));
-        assert!(!lacks_tls(
-            ">>> 'no-such-option \"1\"'\nBad directive or wrong number of arguments\n"
-        ));
-    }
 
     #[test]
     fn the_version_is_read_from_what_redis_and_valkey_print() {

@@ -4,6 +4,7 @@
 //!   restarted; plain or with TLS and [`Certificates`] of its own, with ACL users, over a unix socket, as a replica.
 //! - [`Cluster`]: masters and replicas, of which any can be killed, frozen, restarted and failed over; slots that move in
 //!   steps a test can stop between, and a fourth master.
+//! - [`Sentinels`]: three of them over a primary and a replica.
 //! - [`RawClient`]: a tiny blocking RESP2 client, to look at the truth in Redis independently of the code under test.
 //! - [`Proxy`]: sits between a client and a server and loses a reply, drops a request or runs a hook at one exact
 //!   command.
@@ -21,7 +22,6 @@
 //! redis.cmd("XADD orders * item teapot").ok();
 //! assert_eq!(redis.cmd("XLEN orders").int(), 1);
 //! ```
-#![expect(dead_code, reason = "the Sentinels, which come next, use it")]
 
 mod access;
 mod builder;
@@ -30,11 +30,13 @@ mod contact;
 mod error;
 mod eventually;
 mod launch;
+mod node;
 mod port;
 mod process;
 mod proxy;
 mod raw;
 mod reply;
+mod sentinels;
 mod server;
 mod stream;
 mod tls;
@@ -47,5 +49,6 @@ pub use process::Process;
 pub use proxy::{Armed, Command, Fault, Matcher, Proxy};
 pub use raw::RawClient;
 pub use reply::Reply;
+pub use sentinels::{Sentinels, SentinelsBuilder};
 pub use server::Server;
 pub use tls::Certificates;

@@ -9,10 +9,10 @@ use tempfile::TempDir;
 use crate::builder::ServerBuilder;
 use crate::error::StartError;
 use crate::eventually::Pace;
-use crate::launch::{self, Failed, Launch, Role, Tls};
+use crate::launch::{self, Failed, Launch, Role};
 use crate::port::Port;
 use crate::process::Process;
-use crate::tls::Certificates;
+use crate::tls::{Certificates, Tls};
 
 const PORT_TRIES: usize = 20;
 const PORT_DEADLINE: Duration = Duration::from_secs(5);
@@ -182,6 +182,14 @@ impl Server {
             .map_err(StartError::io("create the server's directory"))?;
         let data = dir.path().join("data");
         fs::create_dir(&data).map_err(StartError::io("create the server's directory"))?;
+        let config = match &builder.role {
+            Role::Sentinel(text) => {
+                let config = dir.path().join("sentinel.conf");
+                fs::write(&config, text).map_err(StartError::io("write the Sentinel's configuration"))?;
+                Some(config)
+            }
+            Role::Standalone | Role::ClusterNode => None,
+        };
         let tls = match (builder.tls, builder.certificates) {
             (false, _) => None,
             (true, certificates) => Some(Tls {
@@ -198,6 +206,7 @@ impl Server {
             users: builder.users,
             tls,
             role: builder.role,
+            config,
             persistent: builder.persistent,
             args: builder.args,
         };
@@ -244,9 +253,8 @@ impl Server {
 
     #[track_caller]
     fn wipe(&self) {
-        let data = &self.launch.data;
-        if let Err(error) = fs::remove_dir_all(data).and_then(|()| fs::create_dir(data)) {
-            panic!("cannot empty {}: {error}", data.display());
+        if let Err(error) = self.launch.wipe() {
+            panic!("cannot empty {}: {error}", self.launch.data.display());
         }
     }
 

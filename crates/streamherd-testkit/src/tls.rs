@@ -2,6 +2,7 @@ use std::error::Error;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use rcgen::{
@@ -137,4 +138,47 @@ fn signed(
     fs::write(dir.join(format!("{name}.crt")), certificate.pem())?;
     fs::write(dir.join(format!("{name}.key")), key.serialize_pem())?;
     Ok((certificate, key))
+}
+
+/// How a server speaks TLS.
+#[derive(Debug, Clone)]
+pub(crate) struct Tls {
+    pub(crate) certificates: Certificates,
+    pub(crate) require_client_certificate: bool,
+}
+
+impl Tls {
+    pub(crate) fn add_to<'c>(&self, command: &'c mut Command, port: &str) -> &'c mut Command {
+        let certificates = &self.certificates;
+        let clients = if self.require_client_certificate { "yes" } else { "no" };
+        command
+            .args(["--port", "0", "--tls-port", port, "--tls-auth-clients", clients])
+            .arg("--tls-ca-cert-file")
+            .arg(certificates.authority())
+            .arg("--tls-cert-file")
+            .arg(certificates.server_certificate())
+            .arg("--tls-key-file")
+            .arg(certificates.server_key())
+            // What it connects to speaks TLS as well: its primary and, for a Sentinel, all it watches.
+            .args(["--tls-replication", "yes", "--tls-cluster", "yes"])
+    }
+}
+
+/// A binary without TLS knows none of its options.
+pub(crate) fn lacks_tls(log: &str) -> bool {
+    log.contains("tls-port") && log.contains("Bad directive")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_binary_without_tls_is_told_by_its_refusal() {
+        let refusal = ">>> 'tls-port \"12345\"'\nBad directive or wrong number of arguments\n";
+        assert!(lacks_tls(refusal));
+        assert!(!lacks_tls(
+            ">>> 'no-such-option \"1\"'\nBad directive or wrong number of arguments\n"
+        ));
+    }
 }

@@ -7,7 +7,7 @@ use crate::launch::Role;
 use crate::server::Server;
 use crate::tls::Certificates;
 
-const NODE_TIMEOUT: Duration = Duration::from_millis(1500);
+const NODE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How a [`Cluster`] is started. See [`Cluster::builder`].
 #[derive(Debug, Clone)]
@@ -49,8 +49,8 @@ impl ClusterBuilder {
         self
     }
 
-    /// How long a node may be silent before the others call it dead (`cluster-node-timeout`). Default: 1.5 s, where Redis
-    /// has 15 s.
+    /// How long a node may be silent before the others call it dead (`cluster-node-timeout`). Default: 2 s, where Redis has
+    /// 15 s.
     pub fn node_timeout(mut self, timeout: Duration) -> Self {
         self.node_timeout = timeout;
         self

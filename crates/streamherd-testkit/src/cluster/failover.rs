@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use crate::cluster::Cluster;
+use crate::node::{must, wait_for};
 
 const TRIES: usize = 4;
 /// A replica gives up a failover that it was told to do after 5 s.
@@ -33,9 +34,9 @@ impl Cluster {
             Failover::Force => command.push("FORCE"),
             Failover::Takeover => command.push("TAKEOVER"),
         }
-        self.must(self.ask(replica, &command));
+        must(self.ask(replica, &command));
         for _ in 1..TRIES {
-            if self.wait_for(TRY_TIME, |cluster| cluster.is_promoted(replica)).is_ok() {
+            if wait_for(TRY_TIME, || self.is_promoted(replica)).is_ok() {
                 return;
             }
             // Refused where the replica has taken over and only the rest is late.
@@ -52,7 +53,7 @@ impl Cluster {
     /// If it takes longer than 30 s.
     #[track_caller]
     pub fn wait_for_promotion(&self, replica: usize) {
-        self.must(self.wait(|cluster| cluster.is_promoted(replica)));
+        must(self.wait(|cluster| cluster.is_promoted(replica)));
     }
 
     fn is_promoted(&self, replica: usize) -> Result<(), String> {

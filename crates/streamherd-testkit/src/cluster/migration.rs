@@ -1,9 +1,12 @@
 use std::ops::RangeInclusive;
 
-use crate::cluster::Cluster;
 use crate::cluster::slot::SLOTS;
+use crate::cluster::{Cluster, DEADLINE};
 use crate::contact::Contact;
+use crate::eventually::eventually_blocking;
+use crate::node::must;
 use crate::raw::RawClient;
+use crate::reply::Reply;
 
 const KEYS_PER_MOVE: usize = 100;
 
@@ -12,7 +15,9 @@ const KEYS_PER_MOVE: usize = 100;
 ///
 /// It stays like that until [`finish`](Self::finish); dropping it leaves the slots half-way, as an operator's tool does
 /// that dies. It is free of the [`Cluster`], so that nodes can be killed meanwhile and another thread can go on with it.
-/// Replicas know nothing of it: one that is promoted meanwhile has forgotten that the slots are moving.
+/// Replicas know nothing of it: one that is promoted meanwhile has forgotten that the slots are moving. Begin a new one
+/// then, from or to the promoted node. Until then the target of a source that was replaced does not believe it: it says
+/// `cluster_state:fail` (7.0.15), so the cluster is not [whole](Cluster::wait_until_whole).
 #[derive(Debug)]
 #[must_use]
 pub struct Migration {
@@ -33,7 +38,7 @@ impl Migration {
     ///
     /// # Panics
     ///
-    /// If the source does not answer, or cannot reach the target.
+    /// If the source does not answer, or cannot reach the target within 30 s.
     #[expect(
         clippy::must_use_candidate,
         reason = "a test that moves a known number of keys needs nothing from it"
@@ -81,16 +86,24 @@ impl Migration {
     #[track_caller]
     fn move_with(&self, source: &mut RawClient, slot: u16, count: usize) -> usize {
         let (slot, count) = (slot.to_string(), count.to_string());
-        let keys = source.call(&["CLUSTER", "GETKEYSINSLOT", &slot, &count]).array();
-        if keys.is_empty() {
-            return 0;
-        }
         let port = self.to.contact.port.to_string();
         let command = ["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "REPLACE", "KEYS"];
-        let mut command: Vec<_> = command.iter().map(|word| word.as_bytes().to_vec()).collect();
-        command.extend(keys.iter().map(|key| key.bytes()));
-        source.call(&command).ok();
-        keys.len()
+        eventually_blocking(DEADLINE, "the target takes the keys", || {
+            let keys = source.call(&["CLUSTER", "GETKEYSINSLOT", &slot, &count]).array();
+            if keys.is_empty() {
+                return Some(0);
+            }
+            let mut command: Vec<_> = command.iter().map(|word| word.as_bytes().to_vec()).collect();
+            command.extend(keys.iter().map(Reply::bytes));
+            match source.call(&command) {
+                // A target that hears nothing of the others for a moment takes nothing; moving twice does no harm.
+                Reply::Error(error) if error.contains("CLUSTERDOWN") || error.starts_with("IOERR") => None,
+                reply => {
+                    reply.ok();
+                    Some(keys.len())
+                }
+            }
+        })
     }
 
     /// The slots that have keys at the source, and how many.
@@ -119,8 +132,18 @@ impl Cluster {
     /// If `from` does not own them all, or one of the two does not answer.
     #[track_caller]
     pub fn begin_migration(&self, slots: RangeInclusive<u16>, from: usize, to: usize) -> Migration {
+        // A node takes no slots from or to one that it does not know to be a master, as after a promotion.
+        must(self.wait(|cluster| {
+            for node in [from, to] {
+                let known = cluster.try_view(node)?.primaries();
+                if let Some(other) = [from, to].into_iter().find(|other| !known.contains(other)) {
+                    return Err(format!("node {node} does not know that node {other} is a master"));
+                }
+            }
+            Ok(())
+        }));
         let peer = |node| Peer {
-            id: self.must(self.id(node)),
+            id: must(self.id(node)),
             contact: self.node(node).contact(),
         };
         let others = self.up().filter(|node| *node != from && *node != to);
@@ -130,6 +153,8 @@ impl Cluster {
             others: others.map(|node| self.node(node).contact()).collect(),
             slots,
         };
+        // Who was taking in these slots from a source that has been replaced since takes the old one for their owner.
+        set_slots(&migration.to.contact, &migration.slots, &["NODE", &migration.from.id]);
         // The target first: were it the source, clients would be sent to a target that sends them back.
         set_slots(
             &migration.to.contact,
@@ -153,7 +178,7 @@ impl Cluster {
     pub fn migrate_slots(&self, slots: RangeInclusive<u16>, from: usize, to: usize) {
         let first = *slots.start();
         self.begin_migration(slots, from, to).finish();
-        self.must(self.wait(|cluster| match cluster.views()?.owner_of(first) {
+        must(self.wait(|cluster| match cluster.views()?.owner_of(first) {
             Some(owner) if owner == to => Ok(()),
             owner => Err(format!("slot {first} is owned by {owner:?}, not by node {to}")),
         }));
@@ -167,8 +192,8 @@ impl Cluster {
     #[track_caller]
     pub fn add_master(&mut self) -> usize {
         let started = self.start_node();
-        let node = self.must(started);
-        self.must(super::form::meet(self, node));
+        let node = must(started);
+        must(super::form::meet(self, node));
         self.wait_until_whole();
         node
     }

@@ -6,7 +6,6 @@ mod slot;
 mod state;
 mod view;
 
-use std::thread;
 use std::time::Duration;
 
 use crate::builder::ServerBuilder;
@@ -16,13 +15,12 @@ pub use crate::cluster::migration::Migration;
 pub use crate::cluster::slot::slot_of;
 pub use crate::cluster::view::View;
 use crate::error::StartError;
-use crate::eventually::Pace;
+use crate::node::{self, Node};
 use crate::raw::RawClient;
 use crate::reply::Reply;
 use crate::server::Server;
 
 const DEADLINE: Duration = Duration::from_secs(30);
-const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A private Redis Cluster: 3 masters and 3 replicas unless the [builder](Self::builder) says otherwise.
 ///
@@ -50,19 +48,6 @@ pub struct Cluster {
     template: ServerBuilder,
 }
 
-#[derive(Debug)]
-struct Node {
-    server: Server,
-    state: State,
-}
-
-#[derive(Debug, PartialEq)]
-enum State {
-    Up,
-    Frozen,
-    Down,
-}
-
 impl Cluster {
     /// Starts a cluster and waits until every node says `cluster_state:ok`, all agree on roles and slots, and every
     /// replica is in sync.
@@ -84,7 +69,7 @@ impl Cluster {
     /// `redis-cluster://` with every node, or `rediss-cluster://` where they speak TLS.
     #[must_use]
     pub fn url(&self) -> String {
-        self.url_from(&self.nodes[0].server.url())
+        node::url_of(&self.nodes[0].server.url(), "cluster", &self.nodes[1..])
     }
 
     /// The URL with the name and password of a [user](ClusterBuilder::user).
@@ -95,7 +80,7 @@ impl Cluster {
     #[must_use]
     #[track_caller]
     pub fn url_as(&self, user: &str) -> String {
-        self.url_from(&self.nodes[0].server.url_as(user))
+        node::url_of(&self.nodes[0].server.url_as(user), "cluster", &self.nodes[1..])
     }
 
     /// How many nodes there are, dead or alive.
@@ -145,8 +130,7 @@ impl Cluster {
     /// If there is no such node.
     #[track_caller]
     pub fn kill(&mut self, node: usize) {
-        self.nodes[node].server.kill();
-        self.nodes[node].state = State::Down;
+        self.nodes[node].kill();
     }
 
     /// Stops a node (`SIGSTOP`): its connections stay open and nobody answers on them.
@@ -156,8 +140,7 @@ impl Cluster {
     /// If there is no such node, or it is dead.
     #[track_caller]
     pub fn freeze(&mut self, node: usize) {
-        self.nodes[node].server.freeze();
-        self.nodes[node].state = State::Frozen;
+        self.nodes[node].freeze();
     }
 
     /// Lets a frozen node run on (`SIGCONT`). Was it a master and another has its slots by now, it takes writes until it
@@ -168,8 +151,7 @@ impl Cluster {
     /// If there is no such node, or it is dead.
     #[track_caller]
     pub fn thaw(&mut self, node: usize) {
-        self.nodes[node].server.thaw();
-        self.nodes[node].state = State::Up;
+        self.nodes[node].thaw();
     }
 
     /// Starts a node again on the same port, with its data and what it knew of the cluster; after a kill if it still
@@ -181,9 +163,18 @@ impl Cluster {
     /// If there is no such node, or it does not come back.
     #[track_caller]
     pub fn restart(&mut self, node: usize) {
-        self.kill(node);
-        self.nodes[node].server.restart();
-        self.nodes[node].state = State::Up;
+        self.nodes[node].restart();
+    }
+
+    /// Like [`restart`](Self::restart), but the node has lost its data. It still knows the cluster: a master that is back
+    /// before it is missed stays a master, and its replica then loses the data too.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node, or it does not come back.
+    #[track_caller]
+    pub fn restart_empty(&mut self, node: usize) {
+        self.nodes[node].restart_empty();
     }
 
     /// Waits until every node that runs says `cluster_state:ok`, all of them agree on roles and slots, and every replica
@@ -194,7 +185,7 @@ impl Cluster {
     /// If it takes longer than 30 s.
     #[track_caller]
     pub fn wait_until_whole(&self) {
-        self.must(self.wait(|cluster| cluster.whole().map(drop)));
+        node::must(self.wait(|cluster| cluster.whole().map(drop)));
     }
 
     pub(crate) fn of(template: ServerBuilder) -> Self {
@@ -205,14 +196,12 @@ impl Cluster {
     }
 
     pub(crate) fn start_node(&mut self) -> Result<usize, StartError> {
-        let server = self.template.clone().try_start()?;
-        let state = State::Up;
-        self.nodes.push(Node { server, state });
+        self.nodes.push(Node::start(self.template.clone())?);
         Ok(self.len() - 1)
     }
 
     pub(crate) fn is_up(&self, node: usize) -> bool {
-        self.nodes[node].state == State::Up
+        self.nodes[node].is_up()
     }
 
     pub(crate) fn up(&self) -> impl Iterator<Item = usize> {
@@ -226,60 +215,11 @@ impl Cluster {
 
     /// Sends a command that must not fail.
     pub(crate) fn ask<A: AsRef<[u8]>>(&self, node: usize, args: &[A]) -> Result<Reply, StartError> {
-        let contact = self.node(node).contact();
-        let reply = contact.connect().and_then(|mut client| client.try_call(args));
-        match reply.map_err(StartError::io("talk to a node of the cluster"))? {
-            Reply::Error(error) => Err(StartError::Refused { error }),
-            reply => Ok(reply),
-        }
+        self.nodes[node].ask(args)
     }
 
     /// Polls `probe`, which tells what is still missing, with the cluster's deadline.
     pub(crate) fn wait(&self, probe: impl Fn(&Self) -> Result<(), String>) -> Result<(), StartError> {
-        self.wait_for(DEADLINE, probe)
-    }
-
-    pub(crate) fn wait_for(
-        &self,
-        deadline: Duration,
-        probe: impl Fn(&Self) -> Result<(), String>,
-    ) -> Result<(), StartError> {
-        let mut pace = Pace::new(deadline);
-        while let Err(missing) = probe(self) {
-            let Some(pause) = pace.next() else {
-                return Err(StartError::NotWhole { deadline, missing });
-            };
-            thread::sleep(pause);
-        }
-        Ok(())
-    }
-
-    #[track_caller]
-    pub(crate) fn must<T>(&self, result: Result<T, StartError>) -> T {
-        match result {
-            Ok(value) => value,
-            Err(error) => panic!("{}", crate::server::explain(&error)),
-        }
-    }
-
-    fn url_from(&self, first: &str) -> String {
-        let nodes = self.nodes[1..].iter();
-        let nodes = nodes.map(|node| format!("node=127.0.0.1:{}", node.server.port()));
-        let rest = nodes.collect::<Vec<_>>().join("&");
-        format!("{}?{rest}", first.replacen("://", "-cluster://", 1))
-    }
-
-    fn probe(&self, node: usize, command: &str) -> Result<String, String> {
-        let contact = self.node(node).contact();
-        let words: Vec<_> = command.split(' ').collect();
-        let reply = contact.connect().and_then(|mut client| {
-            client.set_timeout(Some(PROBE_TIMEOUT))?;
-            client.try_call(&words)
-        });
-        match reply {
-            Ok(Reply::Bulk(text)) => Ok(String::from_utf8_lossy(&text).into_owned()),
-            Ok(other) => Err(format!("node {node} answers {command} with {other:?}")),
-            Err(error) => Err(format!("node {node} does not answer {command}: {error}")),
-        }
+        node::wait_for(DEADLINE, || probe(self))
     }
 }

@@ -1,6 +1,7 @@
 //! What the nodes say of the cluster.
 
 use crate::cluster::{Cluster, View, slot_of};
+use crate::node::must;
 
 impl Cluster {
     /// What a node believes at this moment.
@@ -26,7 +27,7 @@ impl Cluster {
     #[must_use]
     #[track_caller]
     pub fn agreed(&self) -> View {
-        self.must(self.wait(|cluster| cluster.views().map(drop)));
+        must(self.wait(|cluster| cluster.views().map(drop)));
         match self.views() {
             Ok(view) => view,
             Err(missing) => panic!("{missing}"),
@@ -113,16 +114,16 @@ impl Cluster {
     /// The same, if the cluster serves every slot and its replicas are in sync.
     pub(crate) fn whole(&self) -> Result<View, String> {
         for node in self.up() {
-            let info = self.probe(node, "CLUSTER INFO")?;
-            if !info.lines().any(|line| line == "cluster_state:ok") {
+            let info = self.nodes[node].info("CLUSTER INFO")?;
+            if !info.iter().any(|line| line == "cluster_state:ok") {
                 return Err(format!("node {node} does not say cluster_state:ok but {info:?}"));
             }
         }
         let view = self.views()?;
         for master in self.up() {
             for replica in view.replicas_of(master).into_iter().filter(|node| self.is_up(*node)) {
-                let info = self.probe(replica, "INFO replication")?;
-                if !info.lines().any(|line| line == "master_link_status:up") {
+                let info = self.nodes[replica].info("INFO replication")?;
+                if !info.iter().any(|line| line == "master_link_status:up") {
                     return Err(format!("node {replica} is not in sync: {info:?}"));
                 }
             }
@@ -130,8 +131,8 @@ impl Cluster {
         Ok(view)
     }
 
-    fn try_view(&self, node: usize) -> Result<View, String> {
-        let nodes = self.probe(node, "CLUSTER NODES")?;
+    pub(crate) fn try_view(&self, node: usize) -> Result<View, String> {
+        let nodes = self.nodes[node].probe("CLUSTER NODES")?.text();
         let number = |port| (0..self.len()).find(|number| self.node(*number).port() == port);
         let view = View::parse(&nodes, number).map_err(|missing| format!("node {node}: {missing}"))?;
         if view.len() != self.len() {

@@ -99,6 +99,21 @@ fn a_restarted_node_has_its_data_and_its_slots() {
 }
 
 #[test]
+fn a_master_that_is_back_empty_before_it_is_missed_takes_its_replicas_data_too() {
+    let mut cluster = Cluster::start();
+    let (owner, before) = (cluster.owner_of("k"), cluster.agreed());
+    let replica = cluster.replica_of(owner);
+    cluster.client(owner).cmd("SET k v").ok();
+    assert_eq!(cluster.client(owner).cmd("WAIT 1 5000").int(), 1);
+    cluster.restart_empty(owner);
+    cluster.wait_until_whole();
+    assert_eq!(cluster.agreed(), before);
+    for node in [owner, replica] {
+        assert_eq!(cluster.client(node).cmd("DBSIZE").int(), 0);
+    }
+}
+
+#[test]
 fn nothing_is_left_running_after_a_panic() {
     let mut left = Vec::new();
     let panicked = catch_unwind(AssertUnwindSafe(|| {

@@ -61,6 +61,37 @@ fn a_migration_goes_on_after_a_restart_of_its_source() {
 }
 
 #[test]
+fn a_migration_whose_source_died_is_begun_again_from_its_replica() {
+    let mut cluster = Cluster::start();
+    let (source, slot) = (cluster.owner_of("{t}"), slot_of("{t}"));
+    let (target, replica) = (another_master(&cluster, source), cluster.replica_of(source));
+    let mut redis = cluster.client(source);
+    redis.cmd("MSET {t}1 a {t}2 b").ok();
+    let migration = cluster.begin_migration(slot..=slot, source, target);
+    migration.move_keys(slot, 1);
+    eventually_blocking(SOON, "the replica knows that the key has left", || {
+        (cluster.client(replica).cmd("DBSIZE").int() == 1).then_some(())
+    });
+    cluster.kill(source);
+    eventually_blocking(SOON, "the replica is promoted", || {
+        (!cluster.view(replica).slots_of(replica).is_empty()).then_some(())
+    });
+
+    let left = ["{t}1", "{t}2"].map(|key| cluster.client(replica).call(&["GET", key]));
+    assert_eq!(
+        left.iter().filter(|value| value.is_nil()).count(),
+        1,
+        "the slot is not known to move: {left:?}"
+    );
+    let again = cluster.begin_migration(slot..=slot, replica, target);
+    cluster.wait_until_whole();
+    again.finish();
+    cluster.wait_until_whole();
+    assert_eq!(cluster.owner_of_slot(slot), target);
+    assert_eq!(cluster.client(target).cmd("MGET {t}1 {t}2").strings(), ["a", "b"]);
+}
+
+#[test]
 fn a_fourth_master_takes_its_share() {
     let mut cluster = Cluster::start();
     for n in 0..500 {
@@ -129,7 +160,7 @@ fn increment(ports: [u16; 2], key: &str) {
         }
         match client.call(&["INCR", key]) {
             Reply::Int(_) => return,
-            Reply::Error(error) if error.starts_with("TRYAGAIN") => {}
+            Reply::Error(error) if error.starts_with("TRYAGAIN") || error.starts_with("CLUSTERDOWN") => {}
             Reply::Error(error) => {
                 asking = error.starts_with("ASK");
                 port = error.rsplit(':').next().unwrap().parse().unwrap();

@@ -82,7 +82,8 @@ impl Server {
         client
     }
 
-    /// Whether the server is a replica that has a copy of its primary's data and is connected to it.
+    /// Whether the server is a replica that has a copy of its primary's data and is connected to it. What the primary
+    /// takes right after the copy may reach it up to 1 s later.
     ///
     /// # Panics
     ///
@@ -98,9 +99,9 @@ impl Server {
         self.launch.contact(self.port())
     }
 
-    pub(crate) fn wait_for_sync(&self) -> Result<(), StartError> {
+    pub(crate) fn wait_for_sync(&self, primary: &Contact) -> Result<(), StartError> {
         let mut pace = Pace::new(SYNC_DEADLINE);
-        while !self.is_in_sync() {
+        while !self.is_in_sync() || !primary.reaches(1).unwrap_or(false) {
             let Some(pause) = pace.next() else {
                 return Err(StartError::NotInSync {
                     deadline: SYNC_DEADLINE,

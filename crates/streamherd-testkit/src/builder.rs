@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use crate::contact::Contact;
 use crate::error::StartError;
 use crate::launch::{Role, User};
 use crate::server::Server;
@@ -17,7 +18,7 @@ pub struct ServerBuilder {
     pub(crate) tls: bool,
     pub(crate) certificates: Option<Certificates>,
     pub(crate) require_client_certificate: bool,
-    pub(crate) is_replica: bool,
+    pub(crate) primary: Option<Contact>,
     pub(crate) role: Role,
 }
 
@@ -73,10 +74,10 @@ impl ServerBuilder {
         self.tls()
     }
 
-    /// Copies `primary`, and has done so once when the start returns. Where the primary speaks TLS the replica does too,
+    /// Copies `primary`, and gets all that it takes when the start returns. Where the primary speaks TLS the replica does too,
     /// with the same certificates.
     pub fn replica_of(mut self, primary: &Server) -> Self {
-        self.is_replica = true;
+        self.primary = Some(primary.contact());
         if let Some(certificates) = primary.certificates() {
             self = self.tls_with(certificates);
         }

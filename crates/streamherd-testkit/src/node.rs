@@ -85,6 +85,15 @@ impl Node {
         }
     }
 
+    /// Whether all that this primary takes reaches this many replicas.
+    pub(crate) fn reaches(&self, replicas: usize) -> Result<(), String> {
+        match self.server.contact().reaches(replicas) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(format!("{} does not reach {replicas} replicas", self.server.url())),
+            Err(error) => Err(format!("{} does not answer: {error}", self.server.url())),
+        }
+    }
+
     /// The lines of an `INFO`.
     pub(crate) fn info(&self, command: &str) -> Result<Vec<String>, String> {
         Ok(self.probe(command)?.text().lines().map(str::to_owned).collect())

@@ -223,8 +223,8 @@ impl Server {
                         port,
                         _dir: dir,
                     };
-                    if builder.is_replica {
-                        server.wait_for_sync()?;
+                    if let Some(primary) = &builder.primary {
+                        server.wait_for_sync(primary)?;
                     }
                     return Ok(server);
                 }

@@ -132,7 +132,10 @@ fn a_started_replica_has_its_primarys_data_and_follows_it() {
         let mut replica = Server::builder().replica_of(&primary).start();
         assert!(replica.is_in_sync() && !primary.is_in_sync());
         assert_eq!(replica.client().cmd("GET k").text(), "before");
-        primary.client().cmd("SET k after").ok();
+        let mut redis = primary.client();
+        redis.cmd("SET k after").ok();
+        assert_eq!(redis.cmd("WAIT 1 5000").int(), 1);
+        assert_eq!(replica.client().cmd("GET k").text(), "after");
         replica.restart();
         eventually_blocking(SOON, "the replica follows after its restart", || {
             (replica.client().cmd("GET k") == Reply::Bulk(b"after".to_vec())).then_some(())

@@ -62,7 +62,7 @@ impl ClusterBuilder {
         self
     }
 
-    /// Adds an ACL user to every node, as [`ServerBuilder::user`] does.
+    /// Adds an ACL user to every node, as [`ServerBuilder::user`] does. Not the default user: the testkit itself is that.
     pub fn user(mut self, name: impl Into<String>, password: impl Into<String>, rules: &str) -> Self {
         self.server = self.server.user(name, password, rules);
         self

@@ -55,7 +55,7 @@ impl SentinelsBuilder {
     }
 
     /// Adds an ACL user to the primary, the replica and the Sentinels, as [`ServerBuilder::user`] does; most clients use
-    /// one name for all.
+    /// one name for all. Not the default user: the testkit itself is that.
     pub fn user(mut self, name: impl Into<String>, password: impl Into<String>, rules: &str) -> Self {
         self.server = self.server.user(name, password, rules);
         self
@@ -96,7 +96,7 @@ impl SentinelsBuilder {
         let replica = Node::start(server.clone())?;
         // Not an option of its start, as the roles change and a restart would bring the first ones back.
         replica.ask(&["REPLICAOF", "127.0.0.1", &port])?;
-        replica.server.wait_for_sync()?;
+        replica.server.wait_for_sync(&primary.server.contact())?;
 
         let mut sentinel = Server::builder().role(Role::Sentinel(self.config(&port)));
         sentinel.users.clone_from(&server.users);

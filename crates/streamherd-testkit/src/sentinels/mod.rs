@@ -218,7 +218,8 @@ impl Sentinels {
     }
 
     /// Has the Sentinels make the replica the primary, as an operator does, and [waits](Self::wait_for_promotion) until it
-    /// is. Returns its number.
+    /// is. Returns its number. Sentinels don't make the primary wait for the replica first: what
+    /// has not reached it is lost.
     ///
     /// # Panics
     ///

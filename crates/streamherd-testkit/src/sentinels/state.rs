@@ -94,6 +94,9 @@ impl Sentinels {
                 return Err(format!("server {server} has no {missing:?} in {info:?}"));
             }
         }
+        if self.servers.iter().all(Node::is_up) {
+            self.servers[primary].reaches(1)?;
+        }
         Ok(primary)
     }
 }

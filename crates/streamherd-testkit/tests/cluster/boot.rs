@@ -103,8 +103,9 @@ fn a_master_that_is_back_empty_before_it_is_missed_takes_its_replicas_data_too()
     let mut cluster = Cluster::start();
     let (owner, before) = (cluster.owner_of("k"), cluster.agreed());
     let replica = cluster.replica_of(owner);
-    cluster.client(owner).cmd("SET k v").ok();
-    assert_eq!(cluster.client(owner).cmd("WAIT 1 5000").int(), 1);
+    let mut redis = cluster.client(owner);
+    redis.cmd("SET k v").ok();
+    assert_eq!(redis.cmd("WAIT 1 5000").int(), 1);
     cluster.restart_empty(owner);
     cluster.wait_until_whole();
     assert_eq!(cluster.agreed(), before);

@@ -7,8 +7,9 @@ use crate::timed;
 #[test]
 fn sentinels_agree_on_the_new_primary() {
     let mut sentinels = Sentinels::start();
-    sentinels.client().cmd("SET k v").ok();
-    assert_eq!(sentinels.client().cmd("WAIT 1 5000").int(), 1);
+    let mut redis = sentinels.client();
+    redis.cmd("SET k v").ok();
+    assert_eq!(redis.cmd("WAIT 1 5000").int(), 1);
     let old = sentinels.kill_primary();
     let new = 1 - old;
     timed("promotion after a kill", || sentinels.wait_for_promotion(new));
@@ -44,7 +45,9 @@ fn a_frozen_primary_is_replaced_and_follows_after_the_thaw() {
 #[test]
 fn an_operators_failover_swaps_the_roles_and_can_be_repeated() {
     let sentinels = Sentinels::start();
-    sentinels.client().cmd("SET k v").ok();
+    let mut redis = sentinels.client();
+    redis.cmd("SET k v").ok();
+    assert_eq!(redis.cmd("WAIT 1 5000").int(), 1);
     for new in [1, 0, 1] {
         timed("operator's failover", || assert_eq!(sentinels.failover(), new));
     }
@@ -66,8 +69,9 @@ fn two_sentinels_of_three_suffice() {
 #[test]
 fn a_primary_that_is_back_empty_before_it_is_missed_takes_its_replicas_data_too() {
     let mut sentinels = Sentinels::builder().down_after(Duration::from_secs(5)).start();
-    sentinels.client().cmd("SET k v").ok();
-    assert_eq!(sentinels.client().cmd("WAIT 1 5000").int(), 1);
+    let mut redis = sentinels.client();
+    redis.cmd("SET k v").ok();
+    assert_eq!(redis.cmd("WAIT 1 5000").int(), 1);
     sentinels.restart_empty(0);
     sentinels.wait_until_whole();
     assert_eq!(sentinels.primary(), 0);

@@ -8,9 +8,9 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// Names the binary to run.
-const BINARY_VARIABLE: &str = "STREAMHERD_REDIS_SERVER";
+pub(crate) const BINARY_VARIABLE: &str = "STREAMHERD_REDIS_SERVER";
 
-/// Why a [`Server`](crate::Server) could not be started.
+/// Why a [`Server`](crate::Server), or a topology of them, could not be started.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -55,6 +55,45 @@ pub enum StartError {
         deadline: Duration,
         /// What it logged.
         log: String,
+    },
+
+    /// The binary was built without TLS.
+    #[error(
+        "{} was built without TLS; install one that has it (those of Debian, Ubuntu, Fedora and Homebrew do), or build \
+         redis with `make BUILD_TLS=yes`, and name it in STREAMHERD_REDIS_SERVER",
+        binary.display()
+    )]
+    NoTls {
+        /// The binary.
+        binary: PathBuf,
+    },
+
+    /// A replica got no copy of its primary's data in time.
+    #[error("the replica was not in sync within {deadline:?}; is its primary up? Its log:\n{log}")]
+    NotInSync {
+        /// How long it was given.
+        deadline: Duration,
+        /// What it logged.
+        log: String,
+    },
+
+    /// A topology was not whole in time.
+    #[error(
+        "not whole within {deadline:?}: {missing}; on a machine under load its timeouts may be too short for its nodes \
+         to hear of each other: raise them in the builder"
+    )]
+    NotWhole {
+        /// How long it was given.
+        deadline: Duration,
+        /// What was still missing at the end, and of which node.
+        missing: String,
+    },
+
+    /// A node of a topology refused a command. The message is the server's.
+    #[error("a node refused a command: {error}")]
+    Refused {
+        /// What it said.
+        error: String,
     },
 
     /// No free port was found in the range the testkit draws from.

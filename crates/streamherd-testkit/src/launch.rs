@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::env;
 use std::fs::{self, File};
-use std::net::Ipv4Addr;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,14 +9,13 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::error::StartError;
+use crate::contact::Contact;
+use crate::error::{BINARY_VARIABLE, StartError};
 use crate::eventually::Pace;
 use crate::process::Process;
-use crate::raw::RawClient;
 use crate::reply::Reply;
+use crate::tls::{Tls, lacks_tls};
 
-/// Names the binary to run instead of the one on `PATH`.
-const BINARY_VARIABLE: &str = "STREAMHERD_REDIS_SERVER";
 const READY_DEADLINE: Duration = Duration::from_secs(10);
 
 pub(crate) type Version = (u32, u32, u32);
@@ -29,8 +28,32 @@ pub(crate) struct Launch {
     pub(crate) data: PathBuf,
     pub(crate) log: PathBuf,
     pub(crate) socket: Option<PathBuf>,
+    pub(crate) users: Vec<User>,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) role: Role,
+    /// A Sentinel's configuration file.
+    pub(crate) config: Option<PathBuf>,
     pub(crate) persistent: bool,
     pub(crate) args: Vec<String>,
+}
+
+/// A user of the server's ACL.
+#[derive(Debug, Clone)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) password: String,
+    pub(crate) rules: Vec<String>,
+}
+
+/// What a server is in its topology.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Role {
+    #[default]
+    Standalone,
+    /// A node of a cluster, which needs a second port.
+    ClusterNode,
+    /// A Sentinel whose configuration file begins as this text; it keeps its state there.
+    Sentinel(String),
 }
 
 /// A start that failed.
@@ -47,13 +70,17 @@ impl Launch {
         let mut process = self.spawn(port).map_err(Failed::Other)?;
         let mut pace = Pace::starting_at(READY_DEADLINE, Duration::from_millis(1));
         loop {
-            if answers(port, process.pid()) {
+            if answers(&self.contact(port), process.pid()) {
                 return Ok(process);
             }
             if let Some(status) = process.try_wait() {
                 let log = self.log().split_off(earlier);
                 if log.contains("Address already in use") {
                     return Err(Failed::PortTaken);
+                }
+                if self.tls.is_some() && lacks_tls(&log) {
+                    let binary = self.binary.clone();
+                    return Err(Failed::Other(StartError::NoTls { binary }));
                 }
                 return Err(Failed::Other(StartError::Exited { status, log }));
             }
@@ -69,10 +96,31 @@ impl Launch {
         }
     }
 
+    /// How the server is reached on `port`.
+    pub(crate) fn contact(&self, port: u16) -> Contact {
+        Contact {
+            port,
+            certificates: self.tls.as_ref().map(|tls| tls.certificates.clone()),
+        }
+    }
+
     /// What the server has logged since it was first started.
     pub(crate) fn log(&self) -> String {
         let bytes = fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Removes all data, but not what a node knows of its cluster: that is its identity.
+    pub(crate) fn wipe(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.data)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                fs::remove_dir_all(path)?;
+            } else if !path.ends_with("nodes.conf") {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 
     fn spawn(&self, port: u16) -> Result<Process, StartError> {
@@ -84,10 +132,28 @@ impl Launch {
             .map_err(StartError::io("open the server's log"))?;
         let errors = log.try_clone().map_err(StartError::io("open the server's log"))?;
 
+        let mut command = self.command(&port.to_string());
+        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        Process::try_spawn(command).map_err(|source| StartError::Spawn {
+            binary: self.binary.clone(),
+            source,
+        })
+    }
+
+    fn command(&self, port: &str) -> Command {
         let mut command = Command::new(&self.binary);
+        if let Some(config) = &self.config {
+            command.arg(config).arg("--sentinel");
+        }
+        match &self.tls {
+            None => command.args(["--port", port]),
+            Some(tls) => tls.add_to(&mut command, port),
+        };
         command
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--bind", "127.0.0.1"])
             .args(["--daemonize", "no", "--save", ""])
+            // A replica is served at once instead of after 5 s in which others might come.
+            .args(["--repl-diskless-sync-delay", "0"])
             .arg("--dir")
             .arg(&self.data);
         if self.persistent {
@@ -102,18 +168,32 @@ impl Launch {
         if let Some(socket) = &self.socket {
             command.arg("--unixsocket").arg(socket);
         }
-        command.args(&self.args).stdin(Stdio::null()).stdout(log).stderr(errors);
-        Process::try_spawn(command).map_err(|source| StartError::Spawn {
-            binary: self.binary.clone(),
-            source,
-        })
+        if let Role::ClusterNode = self.role {
+            command.args(["--cluster-enabled", "yes"]);
+        }
+        // A Sentinel writes its users into its configuration file, and they may stand in one place only.
+        if self.config.is_none() {
+            for user in &self.users {
+                command.arg("--user").args(user.words());
+            }
+        }
+        command.args(&self.args);
+        command
+    }
+}
+
+impl User {
+    /// The user as Redis has it in `ACL SETUSER` and in its configuration.
+    pub(crate) fn words(&self) -> impl Iterator<Item = String> {
+        let head = [self.name.clone(), "on".to_owned(), format!(">{}", self.password)];
+        head.into_iter().chain(self.rules.iter().cloned())
     }
 }
 
 /// Whether the server with this pid answers on the port. The pid matters: a stranger may listen there and answer `PING`
 /// while ours is still on its way to finding the port taken.
-fn answers(port: u16, pid: u32) -> bool {
-    let Ok(mut client) = RawClient::connect((Ipv4Addr::LOCALHOST, port)) else {
+fn answers(contact: &Contact, pid: u32) -> bool {
+    let Ok(mut client) = contact.connect() else {
         return false;
     };
     if client.set_timeout(Some(Duration::from_secs(1))).is_err() {
@@ -121,8 +201,8 @@ fn answers(port: u16, pid: u32) -> bool {
     }
     match client.try_call(&["PING"]) {
         Ok(Reply::Status(pong)) if pong == "PONG" => {}
-        // With `--requirepass` this is as far as a stranger gets.
-        Ok(Reply::Error(error)) if error.starts_with("NOAUTH") => return true,
+        // With a password, or a default user that may do little, this is as far as a stranger gets.
+        Ok(Reply::Error(error)) if is_refusal(&error) => return true,
         _ => return false,
     }
     match client.try_call(&["INFO", "server"]) {
@@ -130,8 +210,13 @@ fn answers(port: u16, pid: u32) -> bool {
             let wanted = format!("process_id:{pid}");
             String::from_utf8_lossy(&info).lines().any(|line| line == wanted)
         }
+        Ok(Reply::Error(error)) => is_refusal(&error),
         _ => false,
     }
+}
+
+fn is_refusal(error: &str) -> bool {
+    error.starts_with("NOAUTH") || error.starts_with("NOPERM")
 }
 
 /// The binary named by the environment, or else the first `redis-server` on `PATH`.

@@ -13,6 +13,10 @@ use crate::error::StartError;
 const RANGE: std::ops::Range<u64> = 10_000..22_700;
 const TRIES: usize = 200;
 
+/// Where the nodes of a cluster talk among themselves, counted from a node's port: Redis's own default, as 6.2 knows no
+/// other.
+const BUS_OFFSET: u16 = 10_000;
+
 /// A port that belongs to this process as long as the value lives.
 #[derive(Debug)]
 pub(crate) struct Port {
@@ -20,6 +24,8 @@ pub(crate) struct Port {
     /// Between a kill and a restart nobody listens on the port. The lock keeps parallel test processes of the same user
     /// from drawing it in that gap; the operating system releases it if the process dies.
     _lock: File,
+    /// The same for the port of a cluster's bus.
+    _bus_lock: Option<File>,
 }
 
 impl Port {
@@ -30,17 +36,32 @@ impl Port {
 
     /// Draws a port and listens on it.
     pub(crate) fn listen() -> Result<(Self, TcpListener), StartError> {
-        let dir = lock_dir().map_err(StartError::io("create the directory for port locks"))?;
         for _ in 0..TRIES {
             let number = random_port();
-            let lock = File::create(dir.join(number.to_string())).map_err(StartError::io("create a port lock"))?;
-            let ours = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
-            if !ours {
-                continue;
-            }
-            if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, number)) {
-                let port = Self { number, _lock: lock };
+            if let Some((lock, listener)) = take(number)? {
+                let port = Self {
+                    number,
+                    _lock: lock,
+                    _bus_lock: None,
+                };
                 return Ok((port, listener));
+            }
+        }
+        Err(StartError::NoFreePort { tries: TRIES })
+    }
+
+    /// Draws a port whose [`BUS_OFFSET`] neighbour is free too and is held with it, as a cluster's node needs.
+    pub(crate) fn draw_with_bus() -> Result<Self, StartError> {
+        for _ in 0..TRIES {
+            let number = random_port();
+            if let Some((lock, _)) = take(number)?
+                && let Some((bus_lock, _)) = take(number + BUS_OFFSET)?
+            {
+                return Ok(Self {
+                    number,
+                    _lock: lock,
+                    _bus_lock: Some(bus_lock),
+                });
             }
         }
         Err(StartError::NoFreePort { tries: TRIES })
@@ -49,6 +70,17 @@ impl Port {
     pub(crate) fn number(&self) -> u16 {
         self.number
     }
+}
+
+/// Locks a port and listens on it, or `None` if it is another's.
+fn take(number: u16) -> Result<Option<(File, TcpListener)>, StartError> {
+    let dir = lock_dir().map_err(StartError::io("create the directory for port locks"))?;
+    let lock = File::create(dir.join(number.to_string())).map_err(StartError::io("create a port lock"))?;
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(None);
+    }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, number)).ok();
+    Ok(listener.map(|listener| (lock, listener)))
 }
 
 fn lock_dir() -> std::io::Result<PathBuf> {

@@ -1,10 +1,14 @@
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use rustls::StreamOwned;
+
 use crate::reply::Reply;
+use crate::stream::Stream;
+use crate::tls::Certificates;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -28,6 +32,25 @@ impl RawClient {
         let stream = TcpStream::connect(addr)?;
         stream.set_nodelay(true)?;
         Self::over(Stream::Tcp(stream))
+    }
+
+    /// Connects over TLS and shows the client's certificate if the server asks for one.
+    ///
+    /// # Errors
+    ///
+    /// If nobody listens on `addr`, or whoever does has no certificate of this authority.
+    pub fn connect_tls(addr: impl ToSocketAddrs, certificates: &Certificates) -> io::Result<Self> {
+        Self::handshake(addr, certificates, true)
+    }
+
+    /// Connects over TLS with no certificate to show.
+    ///
+    /// # Errors
+    ///
+    /// If nobody listens on `addr`, or whoever does has no certificate of this authority. A server that wants a
+    /// certificate may be heard refusing only at the first reply: that is where TLS 1.3 has its place for it.
+    pub fn connect_tls_anonymous(addr: impl ToSocketAddrs, certificates: &Certificates) -> io::Result<Self> {
+        Self::handshake(addr, certificates, false)
     }
 
     /// Connects over a unix socket.
@@ -88,7 +111,9 @@ impl RawClient {
     ///
     /// If the connection fails or times out.
     pub fn send<A: AsRef<[u8]>>(&mut self, args: &[A]) -> io::Result<()> {
-        self.stream.get_mut().write_all(&encode(args))
+        let stream = self.stream.get_mut();
+        stream.write_all(&encode(args))?;
+        stream.flush()
     }
 
     /// Waits for the next reply, or the next message after a `SUBSCRIBE`.
@@ -100,54 +125,31 @@ impl RawClient {
         read_reply(&mut self.stream)
     }
 
+    /// Sends all commands before it reads the first reply.
+    pub(crate) fn pipeline(&mut self, commands: &[Vec<String>]) -> io::Result<Vec<Reply>> {
+        let bytes: Vec<u8> = commands.iter().flat_map(|command| encode(command)).collect();
+        let stream = self.stream.get_mut();
+        stream.write_all(&bytes)?;
+        stream.flush()?;
+        commands.iter().map(|_| self.receive()).collect()
+    }
+
+    fn handshake(addr: impl ToSocketAddrs, certificates: &Certificates, known: bool) -> io::Result<Self> {
+        let mut socket = TcpStream::connect(addr)?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(TIMEOUT))?;
+        let mut session = certificates.session(known)?;
+        while session.is_handshaking() {
+            session.complete_io(&mut socket)?;
+        }
+        Self::over(Stream::Tls(Box::new(StreamOwned::new(session, socket))))
+    }
+
     fn over(stream: Stream) -> io::Result<Self> {
         stream.set_timeout(Some(TIMEOUT))?;
         Ok(Self {
             stream: BufReader::new(stream),
         })
-    }
-}
-
-#[derive(Debug)]
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Stream {
-    fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => {
-                stream.set_read_timeout(timeout)?;
-                stream.set_write_timeout(timeout)
-            }
-            Self::Unix(stream) => {
-                stream.set_read_timeout(timeout)?;
-                stream.set_write_timeout(timeout)
-            }
-        }
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buf),
-            Self::Unix(stream) => stream.read(buf),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(buf),
-            Self::Unix(stream) => stream.write(buf),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

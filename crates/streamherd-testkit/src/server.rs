@@ -1,7 +1,6 @@
 use std::error::Error;
 use std::fs;
-use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -10,10 +9,10 @@ use tempfile::TempDir;
 use crate::builder::ServerBuilder;
 use crate::error::StartError;
 use crate::eventually::Pace;
-use crate::launch::{self, Failed, Launch};
+use crate::launch::{self, Failed, Launch, Role};
 use crate::port::Port;
 use crate::process::Process;
-use crate::raw::RawClient;
+use crate::tls::{Certificates, Tls};
 
 const PORT_TRIES: usize = 20;
 const PORT_DEADLINE: Duration = Duration::from_secs(5);
@@ -28,8 +27,8 @@ pub struct Server {
     /// `None` between [`kill`](Self::kill) and a restart. Before `dir`, so that the process is gone when its directory
     /// goes.
     process: Option<Process>,
-    launch: Launch,
-    port: Port,
+    pub(crate) launch: Launch,
+    pub(crate) port: Port,
     _dir: TempDir,
 }
 
@@ -69,24 +68,6 @@ impl Server {
         launch::find_binary()
     }
 
-    /// The port on 127.0.0.1. A restart keeps it.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.port.number()
-    }
-
-    /// `redis://127.0.0.1:PORT`.
-    #[must_use]
-    pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port())
-    }
-
-    /// The unix socket, if the builder asked for one.
-    #[must_use]
-    pub fn unix_socket(&self) -> Option<&Path> {
-        self.launch.socket.as_deref()
-    }
-
     /// The process id of the running server. A restart changes it.
     ///
     /// # Panics
@@ -103,20 +84,6 @@ impl Server {
     #[must_use]
     pub fn version(&self) -> (u32, u32, u32) {
         self.launch.version
-    }
-
-    /// A new blocking connection of its own.
-    ///
-    /// # Panics
-    ///
-    /// If the server does not accept it.
-    #[must_use]
-    #[track_caller]
-    pub fn client(&self) -> RawClient {
-        match RawClient::connect((Ipv4Addr::LOCALHOST, self.port())) {
-            Ok(client) => client,
-            Err(error) => panic!("cannot connect to redis-server at {}: {error}", self.url()),
-        }
     }
 
     /// Stops the server (`SIGSTOP`) and returns when it stands still. Connections stay open, and new ones still succeed,
@@ -215,25 +182,51 @@ impl Server {
             .map_err(StartError::io("create the server's directory"))?;
         let data = dir.path().join("data");
         fs::create_dir(&data).map_err(StartError::io("create the server's directory"))?;
+        let config = match &builder.role {
+            Role::Sentinel(text) => {
+                let config = dir.path().join("sentinel.conf");
+                fs::write(&config, text).map_err(StartError::io("write the Sentinel's configuration"))?;
+                Some(config)
+            }
+            Role::Standalone | Role::ClusterNode => None,
+        };
+        let tls = match (builder.tls, builder.certificates) {
+            (false, _) => None,
+            (true, certificates) => Some(Tls {
+                certificates: certificates.map_or_else(Certificates::make, Ok)?,
+                require_client_certificate: builder.require_client_certificate,
+            }),
+        };
         let launch = Launch {
             version: launch::version_of(&binary)?,
             binary,
             data,
             log: dir.path().join("redis.log"),
             socket: builder.unix_socket.then(|| dir.path().join("redis.sock")),
+            users: builder.users,
+            tls,
+            role: builder.role,
+            config,
             persistent: builder.persistent,
             args: builder.args,
         };
         for _ in 0..PORT_TRIES {
-            let port = Port::draw()?;
+            let port = match launch.role {
+                Role::ClusterNode => Port::draw_with_bus()?,
+                Role::Standalone | Role::Sentinel(_) => Port::draw()?,
+            };
             match launch.start(port.number()) {
                 Ok(process) => {
-                    return Ok(Self {
+                    let server = Self {
                         process: Some(process),
                         launch,
                         port,
                         _dir: dir,
-                    });
+                    };
+                    if let Some(primary) = &builder.primary {
+                        server.wait_for_sync(primary)?;
+                    }
+                    return Ok(server);
                 }
                 Err(Failed::PortTaken) => {}
                 Err(Failed::Other(error)) => return Err(error),
@@ -260,9 +253,8 @@ impl Server {
 
     #[track_caller]
     fn wipe(&self) {
-        let data = &self.launch.data;
-        if let Err(error) = fs::remove_dir_all(data).and_then(|()| fs::create_dir(data)) {
-            panic!("cannot empty {}: {error}", data.display());
+        if let Err(error) = self.launch.wipe() {
+            panic!("cannot empty {}: {error}", self.launch.data.display());
         }
     }
 

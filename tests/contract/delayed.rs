@@ -268,3 +268,22 @@ async fn a_repeated_submit_whose_answer_was_lost_is_the_same_submit() {
         assert_eq!(truth.length(), 1, "{lost:?}");
     }
 }
+
+#[tokio::test]
+async fn what_is_delayed_for_ever_waits_for_ten_years_and_hides_nothing() {
+    let server = Server::start();
+    let producer = builder(&server.url()).connect_producer().await.unwrap();
+    let far = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 50);
+    producer.schedule_after("a", &1, Duration::MAX).await.unwrap();
+    producer.schedule("b", &1, far).await.unwrap();
+    let mut worker = Worker::start(&server.url()).await;
+    producer.submit("c", &1).await.unwrap();
+    let lease = worker.added().await;
+    lease.retry(RetryAfter::after(Duration::MAX)).await.unwrap();
+    let admin = builder(&server.url()).connect_admin().await.unwrap();
+    let status = admin.status().await.unwrap();
+    assert_eq!(status.delayed, 3);
+    assert!(status.delayed_next_ms.is_some());
+    producer.submit("d", &1).await.unwrap();
+    worker.added().await.done().await.unwrap();
+}

@@ -355,8 +355,8 @@ impl RetryAfter {
         Self::default()
     }
 
-    /// Not before this time has passed, by the clock of Redis, and at most about a scan interval later. Whole milliseconds;
-    /// no time is [`now`](Self::now).
+    /// Not before this time has passed, by the clock of Redis, and at most about a scan interval later. Whole milliseconds,
+    /// at most ten years; no time is [`now`](Self::now).
     #[must_use]
     pub fn after(delay: Duration) -> Self {
         Self {

@@ -111,7 +111,7 @@ impl Producer {
         self.send(name, info, When::At(at)).await
     }
 
-    /// [`schedule`](Self::schedule) after a delay, by the clock of Redis alone.
+    /// [`schedule`](Self::schedule) after a delay of at most ten years, by the clock of Redis alone.
     ///
     /// # Errors
     /// As [`submit`](Self::submit).

@@ -73,7 +73,7 @@ pub(crate) struct SettleLimits {
 }
 
 /// Ten years; sums of it and a time stay exact in Lua.
-const LONGEST_DELAY_MS: u64 = 10 * 365 * 24 * 3600 * 1000;
+pub(super) const LONGEST_DELAY_MS: u64 = 10 * 365 * 24 * 3600 * 1000;
 
 /// Longer error texts are cut: a dead letter is a record, not a log.
 const MAX_ERROR_BYTES: usize = 4096;

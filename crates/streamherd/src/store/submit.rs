@@ -7,6 +7,7 @@ use super::connection::options;
 use super::hello::millis;
 use super::reply::Reply;
 use super::script::{Call, PROMOTE, SUBMIT};
+use super::settle::LONGEST_DELAY_MS;
 use super::{Judged, Store, StoreError};
 use crate::dead_letter::DeadLetterReason;
 use crate::entry::INPUT_FIELD;
@@ -76,8 +77,13 @@ impl Store {
         }
         let (word, ms) = match when {
             When::Now => ("now", 0),
-            When::After(delay) => ("after", millis(delay)),
-            When::At(time) => ("at", time.duration_since(UNIX_EPOCH).map_or(0, millis_rounded_up)),
+            When::After(delay) => ("after", millis(delay).min(LONGEST_DELAY_MS)),
+            When::At(time) => (
+                "at",
+                time.duration_since(UNIX_EPOCH)
+                    .map_or(0, millis_rounded_up)
+                    .min(LATEST_MS),
+            ),
         };
         let call = Call::on(&self.keys)
             .arg(word)
@@ -149,7 +155,10 @@ impl Store {
     }
 }
 
+/// The end of the year 9999, which Lua still counts exactly.
+const LATEST_MS: u64 = 253_402_300_799_999;
+
 /// Never early.
 fn millis_rounded_up(span: Duration) -> u64 {
-    millis(span + Duration::from_nanos(999_999))
+    millis(span.saturating_add(Duration::from_nanos(999_999)))
 }

@@ -108,7 +108,8 @@ impl Worker {
         }
     }
 
-    /// How many handlers run at once. Default and most: the client's `max_in_flight`; at least 1.
+    /// How many handlers run at once: from 1 to the client's `max_in_flight`. Default: as many as the client holds, also where
+    /// [`Client::set_max_in_flight`] changes that.
     ///
     /// Up to `max_in_flight` streams are held; those beyond this number wait for a handler, and their leases stay valid
     /// meanwhile. They wait here while another worker might be idle, so set `max_in_flight` to little more.

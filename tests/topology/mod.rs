@@ -1,1 +1,7 @@
+mod broken;
+mod ledger;
+mod load;
+mod master_killed;
+mod report;
 mod smoke;
+mod verdict;

@@ -1,0 +1,117 @@
+//! Whose loss it was when an acknowledged submit never surfaced.
+
+use std::collections::BTreeSet;
+
+use streamherd::{EntryId, Lane, Reference, StreamId};
+use streamherd_testkit::RawClient;
+
+use super::{Answer, At, Submit};
+
+/// What a replica had of a partition when it could get nothing more from its dead master and was not promoted yet: all
+/// that a failover can keep.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Snapshot {
+    pub(crate) partition: u16,
+    /// It was certainly still a replica then: whatever was acknowledged by then was acknowledged by the master.
+    pub(crate) replica_until: At,
+    /// The last ids of the two lanes.
+    pub(crate) input: StreamId,
+    pub(crate) front: StreamId,
+    /// The numbers of the submits of which there is any trace.
+    pub(crate) numbers: BTreeSet<usize>,
+}
+
+/// Who lost an acknowledged submit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// The master acknowledged it and died, and the replica that took its place never had it.
+    Replication,
+    /// Anything else.
+    Ours,
+}
+
+impl Snapshot {
+    /// Asks a replica whose master is dead or cut off.
+    ///
+    /// # Panics
+    /// If it is not a replica.
+    pub(crate) fn take(replica: &mut RawClient, prefix: &str, partition: u16, now: impl Fn() -> At) -> Self {
+        // Refused where there is no cluster, and not needed there.
+        let _ = replica.cmd("READONLY");
+        let key = |name: &str| format!("{{{prefix}:{partition}}}:{name}");
+        let mut last = |lane: &str| {
+            let info = replica.cmd(&format!("XINFO STREAM {}", key(lane)));
+            let pairs = info.array();
+            pairs
+                .chunks(2)
+                .find(|pair| pair[0].text() == "last-generated-id")
+                .map_or_else(StreamId::default, |pair| pair[1].text().parse().expect("a stream id"))
+        };
+        let (input, front) = (last("input"), last("front"));
+        let mut numbers = BTreeSet::new();
+        for lane in ["input", "front"] {
+            for entry in replica.cmd(&format!("XRANGE {} - +", key(lane))).array() {
+                for (_, value) in entry.array()[1].pairs() {
+                    numbers.extend(numbers_in(&value));
+                }
+            }
+        }
+        for (_, record) in replica.cmd(&format!("HGETALL {}", key("live"))).pairs() {
+            numbers.extend(numbers_in(&record));
+        }
+        let replica_until = now();
+        let role = replica.cmd("ROLE").array()[0].text();
+        assert_eq!(role, "slave", "the snapshot came too late");
+        Self {
+            partition,
+            replica_until,
+            input,
+            front,
+            numbers,
+        }
+    }
+
+    fn had(&self, entry: EntryId) -> bool {
+        entry.id
+            <= match entry.lane {
+                Lane::Input => self.input,
+                Lane::Front => self.front,
+            }
+    }
+
+    /// Who lost this submit, which was acknowledged and never surfaced.
+    pub(crate) fn blame(&self, submit: &Submit) -> Loss {
+        let never_copied = match submit.answer {
+            Answer::New(Reference::Queued(entry)) => !self.had(entry),
+            // What it shares an entry with may be lost, or the wish that was noted beside that entry.
+            Answer::Coalesced(Reference::Queued(entry)) => !self.had(entry) || !self.numbers.contains(&submit.number),
+            _ => false,
+        };
+        if submit.partition == self.partition && submit.answered <= self.replica_until && never_copied {
+            Loss::Replication
+        } else {
+            Loss::Ours
+        }
+    }
+}
+
+/// Who lost a submit that never surfaced; `snapshots` are those of all failovers.
+pub(crate) fn blame(submit: &Submit, snapshots: &[Snapshot]) -> Loss {
+    let excused = snapshots
+        .iter()
+        .any(|snapshot| snapshot.blame(submit) == Loss::Replication);
+    if excused { Loss::Replication } else { Loss::Ours }
+}
+
+/// The numbers of submits in a piece of JSON, however it is wrapped: `"submit":17`.
+pub(crate) fn numbers_in(text: &str) -> Vec<usize> {
+    let mut numbers = Vec::new();
+    for (_, rest) in text
+        .match_indices("\"submit\":")
+        .map(|(at, mark)| text.split_at(at + mark.len()))
+    {
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        numbers.extend(digits.parse::<usize>());
+    }
+    numbers
+}

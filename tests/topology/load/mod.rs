@@ -1,0 +1,197 @@
+//! Work that goes on while a topology changes: four workers, two thousand streams, and a submitter that never stops.
+
+mod submitter;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use streamherd::{Builder, Client, Recovery};
+use streamherd_testkit::{RawClient, eventually};
+use streamherd_tests::{SERVICE, patiently};
+use tokio::sync::SemaphorePermit;
+use tokio::task::JoinHandle;
+
+use super::ledger::{At, Ledger, Record};
+
+const WORKERS: usize = 4;
+const STREAMS: usize = 2_000;
+/// Until a fault is over and all that it left behind is worked off.
+const DRAINED: Duration = Duration::from_secs(60);
+
+/// One load at a time, so that they don't measure each other.
+static ALONE: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(1);
+
+/// Waits until no other load runs.
+pub(crate) async fn alone() -> SemaphorePermit<'static> {
+    ALONE.acquire().await.expect("it is never closed")
+}
+
+/// What a load is like.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) partitions: u16,
+    pub(crate) lock_ttl: Duration,
+    pub(crate) streams: usize,
+    /// Between two submits.
+    pub(crate) pace: Duration,
+    /// What a test has to say about its builders.
+    pub(crate) adjust: fn(Builder) -> Builder,
+    /// The same for the submitter's.
+    pub(crate) produce: fn(streamherd::Producer) -> streamherd::Producer,
+}
+
+impl Plan {
+    /// Locks that live this long.
+    pub(crate) fn with_ttl(lock_ttl: Duration) -> Self {
+        Self {
+            partitions: 6,
+            lock_ttl,
+            streams: STREAMS,
+            pace: Duration::from_millis(6),
+            adjust: |builder| builder,
+            produce: |producer| producer,
+        }
+    }
+
+    pub(crate) fn builder(&self, url: &str) -> Builder {
+        let builder = Client::builder(SERVICE)
+            .url(url)
+            .consumer("w")
+            .lock_ttl(self.lock_ttl)
+            .read_block(Duration::from_secs(1))
+            .health_interval(Duration::from_secs(1))
+            .partitions(self.partitions)
+            .recovery(Recovery {
+                scan_interval: Duration::from_millis(300),
+                // Streams are to end by what their handlers do, not by how often a test breaks something.
+                max_abandonments: 0,
+                ..Recovery::default()
+            });
+        (self.adjust)(builder)
+    }
+}
+
+/// A load that runs.
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub(crate) plan: Plan,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) clients: Vec<Client>,
+    workers: Vec<JoinHandle<()>>,
+    submitter: JoinHandle<()>,
+}
+
+impl Load {
+    pub(crate) async fn start(url: &str, plan: Plan) -> Self {
+        let ledger = Arc::new(Ledger::open(plan.partitions));
+        let mut clients = Vec::new();
+        let mut workers = Vec::new();
+        for number in 0..WORKERS {
+            let (client, notifications) = patiently(|| plan.builder(url).connect()).await;
+            workers.push(tokio::spawn(worker::run(
+                number,
+                client.clone(),
+                notifications,
+                Arc::clone(&ledger),
+            )));
+            clients.push(client);
+        }
+        let producer = patiently(|| plan.builder(url).connect_producer()).await;
+        let producer = (plan.produce)(producer);
+        let submitter = tokio::spawn(submitter::run(producer, plan.clone(), Arc::clone(&ledger)));
+        Self {
+            plan,
+            ledger,
+            clients,
+            workers,
+            submitter,
+        }
+    }
+
+    /// Waits until so many of a hundred streams have been submitted, and work goes on in every partition.
+    pub(crate) async fn under_way(&self, percent: usize) {
+        let wanted = self.plan.streams * percent / 100;
+        let what = format!("{wanted} streams are submitted");
+        eventually(DRAINED, &what, || {
+            let submitted = self.ledger.read(|record| record.submits.len());
+            async move { (submitted >= wanted).then_some(()) }
+        })
+        .await;
+        let since = self.ledger.now();
+        eventually(DRAINED, "streams of all partitions are handed out", || {
+            let all = (0..self.plan.partitions).all(|partition| self.handed_out_since(partition, since));
+            async move { all.then_some(()) }
+        })
+        .await;
+    }
+
+    /// Waits until a stream of this partition that was submitted later than this is done.
+    pub(crate) async fn flows_again(&self, partition: u16, since: At) {
+        let what = format!("a stream of partition {partition} that was submitted later is handed out");
+        eventually(DRAINED, &what, || {
+            let flows = self.ledger.read(|record| {
+                let later = record.submits.iter().filter(|submit| submit.partition == partition);
+                let later: Vec<_> = later
+                    .filter(|submit| submit.asked > since && submit.acknowledged().is_some())
+                    .collect();
+                record.leases.iter().any(|held| {
+                    held.ended.is_some()
+                        && held.handed_out > since
+                        && later.iter().any(|submit| submit.stream == held.stream)
+                })
+            });
+            async move { flows.then_some(()) }
+        })
+        .await;
+    }
+
+    fn handed_out_since(&self, partition: u16, since: At) -> bool {
+        self.ledger.read(|record| {
+            record
+                .leases
+                .iter()
+                .rev()
+                .any(|held| held.partition == partition && held.handed_out > since)
+        })
+    }
+
+    /// Waits until all is submitted and worked off, ends the workers, and hands over what the ledger says. `redis` are
+    /// connections to where the partitions are by now.
+    pub(crate) async fn finish(self, mut redis: Vec<RawClient>) -> Record {
+        let submitter = tokio::time::timeout(DRAINED, self.submitter).await;
+        submitter
+            .expect("all is submitted in time")
+            .expect("the submitter does not panic");
+        let mut left = String::new();
+        let end = tokio::time::Instant::now() + DRAINED;
+        while !drained(&mut redis, &mut left) {
+            let now = tokio::time::Instant::now();
+            assert!(now < end, "not worked off within {DRAINED:?}: {left}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        for client in &self.clients {
+            client.shutdown(Duration::from_secs(1)).await;
+        }
+        for worker in self.workers {
+            worker.await.expect("a worker does not panic");
+        }
+        self.ledger.read(Clone::clone)
+    }
+}
+
+/// Whether nothing of any work is left in any partition; else says what.
+fn drained(redis: &mut [RawClient], left: &mut String) -> bool {
+    left.clear();
+    for (partition, redis) in redis.iter_mut().enumerate() {
+        for count in ["XLEN input", "XLEN front", "ZCARD delayed", "HLEN live"] {
+            let (command, key) = count.split_once(' ').expect("a command and a key");
+            let reply = redis.cmd(&format!("{command} {{{SERVICE}:{partition}}}:{key}"));
+            let is_zero = !reply.is_error() && reply.int() == 0;
+            if !is_zero {
+                left.push_str(&format!("partition {partition} has {count} = {reply:?}; "));
+            }
+        }
+    }
+    left.is_empty()
+}

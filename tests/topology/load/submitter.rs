@@ -1,0 +1,73 @@
+//! Submits at a steady pace, whatever happens to single submits: each is repeated until it is acknowledged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use streamherd::Producer;
+use streamherd::error::SubmitError;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use super::super::ledger::{Answer, Ledger};
+use super::Plan;
+use super::worker::{Task, Then};
+
+/// Every so many streams one is submitted a second time and more often, which coalesces with what is queued or held.
+const AGAIN: usize = 25;
+const NAMES_AGAIN: usize = 20;
+const PAUSE: Duration = Duration::from_millis(50);
+
+pub(super) async fn run(producer: Producer, plan: Plan, ledger: Arc<Ledger>) {
+    let mut clock = tokio::time::interval(plan.pace);
+    // The pace is kept, but not made up for: a burst after a pause would be another load.
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut submits = JoinSet::new();
+    for number in 0..plan.streams + plan.streams / AGAIN {
+        clock.tick().await;
+        let name = if number % (AGAIN + 1) == AGAIN {
+            format!("again-{}", number / (AGAIN + 1) % NAMES_AGAIN)
+        } else {
+            format!("s-{number}")
+        };
+        let task = task(number, plan.lock_ttl);
+        submits.spawn(submit(producer.clone(), name, task, Arc::clone(&ledger)));
+    }
+    while let Some(submitted) = submits.join_next().await {
+        submitted.expect("a submit does not panic");
+    }
+    producer.close().await;
+}
+
+async fn submit(producer: Producer, name: String, task: Task, ledger: Arc<Ledger>) {
+    loop {
+        let asked = ledger.now();
+        let answer = match producer.submit(&name, &task).await {
+            Ok(submitted) => Answer::from(submitted),
+            Err(SubmitError::MaybeSubmitted(_)) => Answer::Maybe,
+            Err(_) => Answer::Refused,
+        };
+        ledger.submitted(task.submit, &name, asked, answer);
+        if !matches!(answer, Answer::Maybe | Answer::Refused) {
+            return;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// A few milliseconds to some hundred of work for most, more than a lock lives for one in forty.
+fn task(submit: usize, ttl: Duration) -> Task {
+    let ttl = u64::try_from(ttl.as_millis()).expect("not that long");
+    let spread = u64::try_from(submit * 7_919 % 120).expect("less than 120");
+    let ms = if submit % 40 == 3 {
+        ttl + 10 * spread
+    } else {
+        3 + spread
+    };
+    let then = match submit % 50 {
+        10 => Then::Retry,
+        20 => Then::DeadLetter,
+        3 | 13 | 23 => Then::Stubborn,
+        _ => Then::Done,
+    };
+    Task { submit, ms, then }
+}

@@ -1,47 +1,31 @@
 //! A master dies, and its replica takes over.
 
-use streamherd_testkit::Cluster;
+use std::time::Duration;
 
-use super::broken::{LONG, SHORT, blocking, held_by, homes, recover};
-use super::ledger::Record;
-use super::load::{Load, Plan, alone};
-use super::report::Report;
-use super::verdict::holds;
-
-async fn kill_a_master(test: &str, plan: Plan) -> Record {
-    let _alone = alone().await;
-    let partitions = plan.partitions;
-    let cluster = Cluster::start();
-    let load = Load::start(&cluster.url(), plan).await;
-    load.under_way(25).await;
-    let hit = held_by(&cluster, 0, partitions);
-    assert!(!hit.is_empty(), "the first master holds something");
-    let replica = cluster.replica_of(0);
-
-    let fault = load.ledger.now();
-    let (cluster, ()) = blocking(cluster, move |cluster| {
-        cluster.kill(0);
-        cluster.wait_for_promotion(replica);
-    })
-    .await;
-    let promoted = load.ledger.now();
-    recover(&load, &hit).await;
-
-    let record = load.finish(homes(&cluster, partitions)).await;
-    let mut report = Report::of(test, &record, fault, partitions, &hit);
-    report.set("promotion_seen_after_ms", super::report::ms(promoted - fault));
-    report.publish();
-    holds(&record, &[]);
-    record
-}
+use super::broken::{LONG, SHORT, Scene};
+use super::load::{Plan, alone};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failover_shorter_than_a_lock_costs_no_stream_and_no_lease() {
-    let record = kill_a_master("master_killed_long_locks", Plan::with_ttl(LONG)).await;
+async fn a_failover_that_is_over_before_the_locks_are_costs_no_stream_and_no_lease() {
+    let _alone = alone().await;
+    let mut scene = Scene::set(Plan {
+        // At its death a lock has almost all its life before it.
+        adjust: |builder| builder.heartbeat(Duration::from_secs(1)),
+        ..Plan::with_ttl(LONG)
+    })
+    .await;
+    scene.failover(0, |cluster| cluster.kill(0)).await;
+    scene.recovers().await;
+    let (record, _) = scene.ends("master_killed_long_locks").await;
     assert_eq!(record.disowned, []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failover_longer_than_a_lock_costs_no_stream() {
-    kill_a_master("master_killed_short_locks", Plan::with_ttl(SHORT)).await;
+async fn a_failover_that_takes_longer_than_the_locks_live_costs_no_stream() {
+    let _alone = alone().await;
+    let mut scene = Scene::set(Plan::with_ttl(SHORT)).await;
+    scene.failover(0, |cluster| cluster.kill(0)).await;
+    scene.recovers().await;
+    let (record, _) = scene.ends("master_killed_short_locks").await;
+    assert!(!record.disowned.is_empty(), "the failover was long enough for that");
 }

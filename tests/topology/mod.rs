@@ -1,7 +1,12 @@
 mod broken;
 mod ledger;
 mod load;
+mod manual_failover;
+mod master_added;
+mod master_down;
+mod master_frozen;
 mod master_killed;
 mod report;
+mod slot_migration;
 mod smoke;
 mod verdict;

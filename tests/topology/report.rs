@@ -1,5 +1,6 @@
 //! What a fault cost: printed, and kept in `target/topology-faults/`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -82,7 +83,10 @@ impl Report {
                 flow
             })
             .collect();
-        let reasons = |reason: &str| record.disowned.iter().filter(|(_, _, why)| *why == reason).count();
+        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, _, why) in &record.disowned {
+            *reasons.entry(why).or_default() += 1;
+        }
         let unsure = record.submits.len()
             - record
                 .submits
@@ -98,7 +102,7 @@ impl Report {
                 "handed_out": record.leases.len(), "done": record.count(End::Done),
                 "dead_lettered": record.count(End::DeadLettered), "requeued": record.count(End::Requeued),
                 "refused": record.count(End::Refused), "lost": record.count(End::Lost), "unknown": record.count(End::Unknown),
-                "disowned_deadline_passed": reasons("deadline_passed"), "disowned_taken_over": reasons("taken_over"),
+                "disowned": reasons,
             }),
         );
         report.set("submits_without_an_answer", unsure);

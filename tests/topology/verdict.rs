@@ -2,12 +2,11 @@
 
 use std::fmt::Debug;
 
-use super::ledger::{Loss, Record, Snapshot, Submit, blame};
+use super::ledger::{Loss, Record, Snapshot, blame};
 
-/// Fails unless every acknowledged submit ended, no stream had two valid leases at one time, and the tokens tell the
-/// order. Submits that a failover lost are excused by `snapshots`, and returned.
-#[track_caller]
-pub(crate) fn holds<'a>(record: &'a Record, snapshots: &[Snapshot]) -> Vec<&'a Submit> {
+/// How many acknowledged submits a failover lost, and whatever else is wrong: nothing, if every acknowledged submit
+/// ended, no stream had two valid leases at one time, and the tokens tell the order.
+pub(crate) fn holds(record: &Record, snapshots: &[Snapshot]) -> (usize, Vec<String>) {
     let (excused, ours): (Vec<_>, Vec<_>) = record
         .unfinished()
         .into_iter()
@@ -30,8 +29,7 @@ pub(crate) fn holds<'a>(record: &'a Record, snapshots: &[Snapshot]) -> Vec<&'a S
         &record.settled_too_late(),
     );
     problem(&mut problems, "leases that never ended", &record.open());
-    assert!(problems.is_empty(), "{}", problems.join("\n"));
-    excused
+    (excused.len(), problems)
 }
 
 fn problem<T: Debug>(problems: &mut Vec<String>, what: &str, found: &[T]) {

@@ -1,11 +1,15 @@
 //! Whose loss it was when an acknowledged submit never surfaced.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use streamherd::{EntryId, Lane, Reference, StreamId};
 use streamherd_testkit::RawClient;
+use streamherd_tests::SERVICE;
 
 use super::{Answer, At, Submit};
+
+const PROMOTED: Duration = Duration::from_secs(30);
 
 /// What a replica had of a partition when it could get nothing more from its dead master and was not promoted yet: all
 /// that a failover can keep.
@@ -31,21 +35,17 @@ pub(crate) enum Loss {
 }
 
 impl Snapshot {
-    /// Asks a replica whose master is dead or cut off.
-    ///
-    /// # Panics
-    /// If it is not a replica.
-    pub(crate) fn take(replica: &mut RawClient, prefix: &str, partition: u16, now: impl Fn() -> At) -> Self {
-        // Refused where there is no cluster, and not needed there.
-        let _ = replica.cmd("READONLY");
-        let key = |name: &str| format!("{{{prefix}:{partition}}}:{name}");
+    /// Looks at a replica whose master is dead or cut off. [`None`] if it is a replica no more.
+    fn take(replica: &mut RawClient, partition: u16, now: impl Fn() -> At) -> Option<Self> {
+        let key = |name: &str| format!("{{{SERVICE}:{partition}}}:{name}");
         let mut last = |lane: &str| {
             let info = replica.cmd(&format!("XINFO STREAM {}", key(lane)));
+            if info.is_error() {
+                return StreamId::default();
+            }
             let pairs = info.array();
-            pairs
-                .chunks(2)
-                .find(|pair| pair[0].text() == "last-generated-id")
-                .map_or_else(StreamId::default, |pair| pair[1].text().parse().expect("a stream id"))
+            let last = pairs.chunks(2).find(|pair| pair[0].text() == "last-generated-id");
+            last.map_or_else(StreamId::default, |pair| pair[1].text().parse().expect("a stream id"))
         };
         let (input, front) = (last("input"), last("front"));
         let mut numbers = BTreeSet::new();
@@ -60,14 +60,37 @@ impl Snapshot {
             numbers.extend(numbers_in(&record));
         }
         let replica_until = now();
-        let role = replica.cmd("ROLE").array()[0].text();
-        assert_eq!(role, "slave", "the snapshot came too late");
-        Self {
+        let still = replica.cmd("ROLE").array()[0].text() == "slave";
+        still.then_some(Self {
             partition,
             replica_until,
             input,
             front,
             numbers,
+        })
+    }
+
+    /// Looks at a replica again and again, until it is promoted, and returns what it had last.
+    ///
+    /// # Panics
+    /// If it is not promoted.
+    pub(crate) fn until_promoted(mut replica: RawClient, partitions: &[u16], now: impl Fn() -> At) -> Vec<Self> {
+        // Refused where there is no cluster, and not needed there.
+        let _ = replica.cmd("READONLY");
+        let _ = replica.cmd("CONFIG SET cluster-allow-reads-when-down yes");
+        let mut last = Vec::new();
+        let started = now();
+        loop {
+            let taken: Option<Vec<_>> = partitions
+                .iter()
+                .map(|partition| Self::take(&mut replica, *partition, &now))
+                .collect();
+            match taken {
+                Some(taken) => last = taken,
+                None => return last,
+            }
+            assert!(now() - started < PROMOTED, "it is not promoted within {PROMOTED:?}");
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 

@@ -11,6 +11,7 @@ use streamherd_testkit::{RawClient, eventually};
 use streamherd_tests::{SERVICE, patiently};
 use tokio::sync::SemaphorePermit;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::ledger::{At, Ledger, Record};
 
@@ -48,7 +49,7 @@ impl Plan {
             partitions: 6,
             lock_ttl,
             streams: STREAMS,
-            pace: Duration::from_millis(6),
+            pace: Duration::from_millis(5),
             adjust: |builder| builder,
             produce: |producer| producer,
         }
@@ -80,6 +81,7 @@ pub(crate) struct Load {
     pub(crate) clients: Vec<Client>,
     workers: Vec<JoinHandle<()>>,
     submitter: JoinHandle<()>,
+    enough: CancellationToken,
 }
 
 impl Load {
@@ -97,15 +99,22 @@ impl Load {
             )));
             clients.push(client);
         }
+        let enough = CancellationToken::new();
         let producer = patiently(|| plan.builder(url).connect_producer()).await;
         let producer = (plan.produce)(producer);
-        let submitter = tokio::spawn(submitter::run(producer, plan.clone(), Arc::clone(&ledger)));
+        let submitter = tokio::spawn(submitter::run(
+            producer,
+            plan.clone(),
+            Arc::clone(&ledger),
+            enough.clone(),
+        ));
         Self {
             plan,
             ledger,
             clients,
             workers,
             submitter,
+            enough,
         }
     }
 
@@ -156,9 +165,10 @@ impl Load {
         })
     }
 
-    /// Waits until all is submitted and worked off, ends the workers, and hands over what the ledger says. `redis` are
+    /// Waits until at least [`STREAMS`] are submitted and all are worked off, ends the workers, and hands over what the ledger says. `redis` are
     /// connections to where the partitions are by now.
     pub(crate) async fn finish(self, mut redis: Vec<RawClient>) -> Record {
+        self.enough.cancel();
         let submitter = tokio::time::timeout(DRAINED, self.submitter).await;
         submitter
             .expect("all is submitted in time")

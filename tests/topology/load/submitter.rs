@@ -1,4 +1,5 @@
-//! Submits at a steady pace, whatever happens to single submits: each is repeated until it is acknowledged.
+//! Submits at a steady pace, and on until the test has seen what it wants to see. Whatever happens to single submits, each is
+//! repeated until it is acknowledged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use streamherd::Producer;
 use streamherd::error::SubmitError;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 
 use super::super::ledger::{Answer, Ledger};
 use super::Plan;
@@ -15,15 +17,22 @@ use super::worker::{Task, Then};
 /// Every so many streams one is submitted a second time and more often, which coalesces with what is queued or held.
 const AGAIN: usize = 25;
 const NAMES_AGAIN: usize = 20;
-const PAUSE: Duration = Duration::from_millis(50);
+/// Until a submit is repeated that was not acknowledged.
+const PAUSE: Duration = Duration::from_millis(300);
+/// One of so many is worked on for longer than a lock lives.
+const LONG: usize = 16;
 
-pub(super) async fn run(producer: Producer, plan: Plan, ledger: Arc<Ledger>) {
+pub(super) async fn run(producer: Producer, plan: Plan, ledger: Arc<Ledger>, enough: CancellationToken) {
     let mut clock = tokio::time::interval(plan.pace);
     // The pace is kept, but not made up for: a burst after a pause would be another load.
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut submits = JoinSet::new();
-    for number in 0..plan.streams + plan.streams / AGAIN {
+    let least = plan.streams + plan.streams / AGAIN;
+    for number in 0.. {
         clock.tick().await;
+        if number >= least && enough.is_cancelled() {
+            break;
+        }
         let name = if number % (AGAIN + 1) == AGAIN {
             format!("again-{}", number / (AGAIN + 1) % NAMES_AGAIN)
         } else {
@@ -54,11 +63,11 @@ async fn submit(producer: Producer, name: String, task: Task, ledger: Arc<Ledger
     }
 }
 
-/// A few milliseconds to some hundred of work for most, more than a lock lives for one in forty.
+/// A few milliseconds to some hundred of work for most, more than a lock lives for some.
 fn task(submit: usize, ttl: Duration) -> Task {
     let ttl = u64::try_from(ttl.as_millis()).expect("not that long");
     let spread = u64::try_from(submit * 7_919 % 120).expect("less than 120");
-    let ms = if submit % 40 == 3 {
+    let ms = if submit % LONG == 3 {
         ttl + 10 * spread
     } else {
         3 + spread

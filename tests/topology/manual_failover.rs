@@ -1,0 +1,27 @@
+//! An operator has a replica take over, which closes no connection.
+
+use std::time::Duration;
+
+use streamherd_testkit::Failover;
+
+use super::broken::Scene;
+use super::load::{Plan, alone};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_by_hand_costs_no_stream_and_no_lease() {
+    let _alone = alone().await;
+    let mut scene = Scene::set(Plan::with_ttl(Duration::from_secs(4))).await;
+    scene.hit = scene.held_by(2).await;
+    scene.fault = Some(scene.load.ledger.now());
+    let done = scene
+        .stage(|cluster, ledger| {
+            cluster.failover(cluster.replica_of(2), Failover::Graceful);
+            ledger.now()
+        })
+        .await;
+    scene.note("promoted_after_ms", done);
+    scene.recovers().await;
+    let (record, lost) = scene.ends("manual_failover").await;
+    assert_eq!(lost, 0, "the replica has caught up before it took over");
+    assert_eq!(record.disowned, []);
+}

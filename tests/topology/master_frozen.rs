@@ -1,0 +1,26 @@
+//! A master stands still, is replaced meanwhile, and comes back not knowing that.
+
+use std::time::Duration;
+
+use super::broken::{SHORT, Scene};
+use super::load::{Plan, alone};
+
+const FROZEN: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_stands_still_for_ten_seconds_costs_no_stream() {
+    let _alone = alone().await;
+    let mut scene = Scene::set(Plan::with_ttl(SHORT)).await;
+    scene.failover(1, |cluster| cluster.freeze(1)).await;
+    let fault = scene.fault.unwrap_or_default();
+    // Not a wait for anything: the fault takes that long.
+    tokio::time::sleep((fault + FROZEN).saturating_sub(scene.load.ledger.now())).await;
+    scene
+        .stage(|cluster, _| {
+            cluster.thaw(1);
+            cluster.wait_until_whole();
+        })
+        .await;
+    scene.recovers().await;
+    scene.ends("master_frozen").await;
+}

@@ -1,9 +1,9 @@
-//! A cluster under a load, and what is done to it.
+//! Servers under a load, and what is done to them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use streamherd_testkit::{Cluster, RawClient};
+use streamherd_testkit::{Cluster, RawClient, Sentinels};
 use streamherd_tests::SERVICE;
 
 use super::ledger::{At, Ledger, Record, Snapshot};
@@ -20,82 +20,136 @@ pub(crate) fn key(partition: u16) -> String {
     format!("{{{SERVICE}:{partition}}}:input")
 }
 
-/// A cluster and its load.
-#[derive(Debug)]
-pub(crate) struct Scene {
-    pub(crate) cluster: Arc<std::sync::Mutex<Cluster>>,
-    pub(crate) load: Load,
-    /// When something was done to it, and to which partitions.
-    pub(crate) fault: Option<At>,
-    pub(crate) hit: Vec<u16>,
-    pub(crate) snapshots: Vec<Snapshot>,
-    pub(crate) found: Vec<(&'static str, u64)>,
+/// Servers that belong together. One of them holds a partition; another takes over when that one is gone.
+pub(crate) trait Topology: Send + 'static {
+    fn url(&self) -> String;
+    /// The node that holds a partition.
+    fn home(&self, partition: u16) -> usize;
+    /// A connection to where a partition is.
+    fn to(&self, partition: u16) -> RawClient;
+    /// Who is to take a node's place, and a connection to it.
+    fn successor(&self, node: usize) -> (usize, RawClient);
+    fn wait_for_promotion(&self, node: usize);
 }
 
-impl Scene {
-    /// A cluster, and a load that is well under way.
-    pub(crate) async fn set(plan: Plan) -> Self {
-        Self::over(Cluster::start(), plan).await
+impl Topology for Cluster {
+    fn url(&self) -> String {
+        Self::url(self)
     }
 
-    pub(crate) async fn over(cluster: Cluster, plan: Plan) -> Self {
-        let load = Load::start(&cluster.url(), plan).await;
+    fn home(&self, partition: u16) -> usize {
+        self.owner_of(key(partition))
+    }
+
+    fn to(&self, partition: u16) -> RawClient {
+        self.client_for(key(partition))
+    }
+
+    fn successor(&self, node: usize) -> (usize, RawClient) {
+        let replica = self.replica_of(node);
+        (replica, self.client(replica))
+    }
+
+    fn wait_for_promotion(&self, node: usize) {
+        Self::wait_for_promotion(self, node);
+    }
+}
+
+impl Topology for Sentinels {
+    fn url(&self) -> String {
+        Self::url(self)
+    }
+
+    fn home(&self, _: u16) -> usize {
+        self.primary()
+    }
+
+    fn to(&self, _: u16) -> RawClient {
+        self.client()
+    }
+
+    fn successor(&self, node: usize) -> (usize, RawClient) {
+        (1 - node, self.server(1 - node).client())
+    }
+
+    fn wait_for_promotion(&self, node: usize) {
+        Self::wait_for_promotion(self, node);
+    }
+}
+
+/// Servers and their load.
+#[derive(Debug)]
+pub(crate) struct Scene<T> {
+    servers: Arc<Mutex<T>>,
+    pub(crate) load: Load,
+    /// When something was done to them, and to which partitions.
+    pub(crate) fault: At,
+    pub(crate) hit: Vec<u16>,
+    snapshots: Vec<Snapshot>,
+    found: Vec<(&'static str, u64)>,
+}
+
+impl<T: Topology> Scene<T> {
+    /// A load that is well under way.
+    pub(crate) async fn set(servers: T, plan: Plan) -> Self {
+        let load = Load::start(&servers.url(), plan).await;
         load.under_way(20).await;
         Self {
-            cluster: Arc::new(std::sync::Mutex::new(cluster)),
+            fault: load.ledger.now(),
+            servers: Arc::new(Mutex::new(servers)),
             load,
-            fault: None,
             hit: Vec::new(),
             snapshots: Vec::new(),
             found: Vec::new(),
         }
     }
 
-    /// Does something to the cluster, on a thread that may block.
-    pub(crate) async fn stage<T: Send + 'static>(
-        &self,
-        what: impl FnOnce(&mut Cluster, &Ledger) -> T + Send + 'static,
-    ) -> T {
-        let (cluster, ledger) = (Arc::clone(&self.cluster), Arc::clone(&self.load.ledger));
-        let done = tokio::task::spawn_blocking(move || what(&mut cluster.lock().expect("nobody panicked"), &ledger));
+    /// What follows is the fault.
+    pub(crate) fn begins(&mut self) {
+        self.fault = self.load.ledger.now();
+    }
+
+    /// Does something to the servers, on a thread that may block.
+    pub(crate) async fn stage<R: Send + 'static>(&self, what: impl FnOnce(&mut T, &Ledger) -> R + Send + 'static) -> R {
+        let (servers, ledger) = (Arc::clone(&self.servers), Arc::clone(&self.load.ledger));
+        let done = tokio::task::spawn_blocking(move || what(&mut servers.lock().expect("nobody panicked"), &ledger));
         done.await.expect("it does not panic")
     }
 
     /// The partitions that a node holds.
     pub(crate) async fn held_by(&self, node: usize) -> Vec<u16> {
         let partitions = self.load.plan.partitions;
-        self.stage(move |cluster, _| {
-            let held = (0..partitions).filter(|partition| cluster.owner_of(key(*partition)) == node);
+        self.stage(move |servers, _| {
+            let held = (0..partitions).filter(|partition| servers.home(*partition) == node);
             held.collect()
         })
         .await
     }
 
-    /// Has a master's replica take over because of what `strike` does to the master, and looks what the replica had.
-    pub(crate) async fn failover(&mut self, master: usize, strike: impl FnOnce(&mut Cluster) + Send + 'static) {
-        self.hit = self.held_by(master).await;
-        assert!(!self.hit.is_empty(), "node {master} holds something");
-        self.fault = Some(self.load.ledger.now());
+    /// Has a node's replica take over because of what `strike` does to the node, and looks what the replica had.
+    pub(crate) async fn failover(&mut self, node: usize, strike: impl FnOnce(&mut T) + Send + 'static) {
+        self.hit = self.held_by(node).await;
+        assert!(!self.hit.is_empty(), "node {node} holds something");
         let hit = self.hit.clone();
-        let (snapshots, promoted) = self
-            .stage(move |cluster, ledger| {
-                let replica = cluster.replica_of(master);
-                let at_replica = cluster.client(replica);
-                strike(cluster);
-                let snapshots = Snapshot::until_promoted(at_replica, &hit, || ledger.now());
+        let (fault, snapshots, promoted) = self
+            .stage(move |servers, ledger| {
+                let (successor, connection) = servers.successor(node);
+                let fault = ledger.now();
+                strike(servers);
+                let snapshots = Snapshot::until_promoted(connection, &hit, || ledger.now());
                 let promoted = ledger.now();
-                cluster.wait_for_promotion(replica);
-                (snapshots, promoted)
+                servers.wait_for_promotion(successor);
+                (fault, snapshots, promoted)
             })
             .await;
+        self.fault = fault;
         self.snapshots.extend(snapshots);
         self.note("promoted_after_ms", promoted);
     }
 
     /// Notes how long after the fault something was.
     pub(crate) fn note(&mut self, what: &'static str, at: At) {
-        let fault = self.fault.unwrap_or_default();
-        self.found.push((what, ms(at.saturating_sub(fault))));
+        self.found.push((what, ms(at.saturating_sub(self.fault))));
     }
 
     /// Waits until what was hit works again.
@@ -110,13 +164,10 @@ impl Scene {
     pub(crate) async fn ends(self, test: &str) -> (Record, usize) {
         let partitions = self.load.plan.partitions;
         let homes: Vec<RawClient> = self
-            .stage(move |cluster, _| {
-                let home = |partition| cluster.client_for(key(partition));
-                (0..partitions).map(home).collect()
-            })
+            .stage(move |servers, _| (0..partitions).map(|partition| servers.to(partition)).collect())
             .await;
         let record = self.load.finish(homes).await;
-        let mut report = Report::of(test, &record, self.fault.unwrap_or_default(), partitions, &self.hit);
+        let mut report = Report::of(test, &record, self.fault, partitions, &self.hit);
         for (what, found) in self.found {
             report.set(what, found);
         }

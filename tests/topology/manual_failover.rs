@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use streamherd_testkit::Failover;
+use streamherd_testkit::{Cluster, Failover};
 
 use super::broken::Scene;
 use super::load::{Plan, alone};
@@ -10,9 +10,9 @@ use super::load::{Plan, alone};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failover_by_hand_costs_no_stream_and_no_lease() {
     let _alone = alone().await;
-    let mut scene = Scene::set(Plan::with_ttl(Duration::from_secs(4))).await;
+    let mut scene = Scene::set(Cluster::start(), Plan::with_ttl(Duration::from_secs(4))).await;
     scene.hit = scene.held_by(2).await;
-    scene.fault = Some(scene.load.ledger.now());
+    scene.begins();
     let done = scene
         .stage(|cluster, ledger| {
             cluster.failover(cluster.replica_of(2), Failover::Graceful);

@@ -2,19 +2,24 @@
 
 use std::time::Duration;
 
+use streamherd_testkit::Cluster;
+
 use super::broken::Scene;
 use super::load::{Plan, alone};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fourth_master_that_takes_its_share_of_the_slots_costs_no_stream_and_no_lease() {
     let _alone = alone().await;
-    let mut scene = Scene::set(Plan {
-        // Enough for some to be in the quarter of the slots that moves.
-        partitions: 12,
-        ..Plan::with_ttl(Duration::from_secs(3))
-    })
+    let mut scene = Scene::set(
+        Cluster::start(),
+        Plan {
+            // Enough for some to be in the quarter of the slots that moves.
+            partitions: 12,
+            ..Plan::with_ttl(Duration::from_secs(3))
+        },
+    )
     .await;
-    scene.fault = Some(scene.load.ledger.now());
+    scene.begins();
     let (added, done) = scene
         .stage(|cluster, ledger| {
             let added = cluster.add_master();

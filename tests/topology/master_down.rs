@@ -18,10 +18,10 @@ async fn while_one_master_is_down_the_other_partitions_go_on_without_a_pause() {
         // Else all nodes refuse everything as soon as they have noticed that some slots are served by nobody.
         .arg("--cluster-require-full-coverage", "no")
         .start();
-    let mut scene = Scene::over(cluster, Plan::with_ttl(SHORT)).await;
+    let mut scene = Scene::set(cluster, Plan::with_ttl(SHORT)).await;
     scene.hit = scene.held_by(0).await;
-    let fault = scene.load.ledger.now();
-    scene.fault = Some(fault);
+    scene.begins();
+    let fault = scene.fault;
     scene.stage(|cluster, _| cluster.kill(0)).await;
     // Not a wait for anything: the fault takes that long.
     tokio::time::sleep(AWAY).await;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use streamherd_testkit::Cluster;
+
 use super::broken::{SHORT, Scene};
 use super::load::{Plan, alone};
 
@@ -10,9 +12,9 @@ const FROZEN: Duration = Duration::from_secs(10);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_stands_still_for_ten_seconds_costs_no_stream() {
     let _alone = alone().await;
-    let mut scene = Scene::set(Plan::with_ttl(SHORT)).await;
+    let mut scene = Scene::set(Cluster::start(), Plan::with_ttl(SHORT)).await;
     scene.failover(1, |cluster| cluster.freeze(1)).await;
-    let fault = scene.fault.unwrap_or_default();
+    let fault = scene.fault;
     // Not a wait for anything: the fault takes that long.
     tokio::time::sleep((fault + FROZEN).saturating_sub(scene.load.ledger.now())).await;
     scene

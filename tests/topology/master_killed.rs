@@ -2,17 +2,22 @@
 
 use std::time::Duration;
 
+use streamherd_testkit::Cluster;
+
 use super::broken::{LONG, SHORT, Scene};
 use super::load::{Plan, alone};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failover_that_is_over_before_the_locks_are_costs_no_stream_and_no_lease() {
     let _alone = alone().await;
-    let mut scene = Scene::set(Plan {
-        // At its death a lock has almost all its life before it.
-        adjust: |builder| builder.heartbeat(Duration::from_secs(1)),
-        ..Plan::with_ttl(LONG)
-    })
+    let mut scene = Scene::set(
+        Cluster::start(),
+        Plan {
+            // At its death a lock has almost all its life before it.
+            adjust: |builder| builder.heartbeat(Duration::from_secs(1)),
+            ..Plan::with_ttl(LONG)
+        },
+    )
     .await;
     scene.failover(0, |cluster| cluster.kill(0)).await;
     scene.recovers().await;
@@ -23,7 +28,7 @@ async fn a_failover_that_is_over_before_the_locks_are_costs_no_stream_and_no_lea
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failover_that_takes_longer_than_the_locks_live_costs_no_stream() {
     let _alone = alone().await;
-    let mut scene = Scene::set(Plan::with_ttl(SHORT)).await;
+    let mut scene = Scene::set(Cluster::start(), Plan::with_ttl(SHORT)).await;
     scene.failover(0, |cluster| cluster.kill(0)).await;
     scene.recovers().await;
     let (record, _) = scene.ends("master_killed_short_locks").await;

@@ -1,12 +1,15 @@
 mod broken;
+mod expiry_events;
 mod ledger;
 mod load;
+mod lost_replication;
 mod manual_failover;
 mod master_added;
 mod master_down;
 mod master_frozen;
 mod master_killed;
 mod report;
+mod sentinel_failover;
 mod slot_migration;
 mod smoke;
 mod verdict;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use streamherd_testkit::slot_of;
+use streamherd_testkit::{Cluster, slot_of};
 
 use super::broken::{Scene, key};
 use super::load::{Plan, alone};
@@ -12,9 +12,9 @@ const TTL: Duration = Duration::from_secs(3);
 
 async fn move_slowly(test: &str, span: Duration) {
     let _alone = alone().await;
-    let mut scene = Scene::set(Plan::with_ttl(TTL)).await;
+    let mut scene = Scene::set(Cluster::start(), Plan::with_ttl(TTL)).await;
     scene.hit = vec![PARTITION];
-    scene.fault = Some(scene.load.ledger.now());
+    scene.begins();
     let (begun, moved) = scene
         .stage(move |cluster, ledger| {
             let slot = slot_of(key(PARTITION));

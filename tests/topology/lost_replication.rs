@@ -1,0 +1,89 @@
+//! A master dies when its replica has not had its last writes: submits, reads and locks.
+
+use std::time::Duration;
+
+use streamherd_testkit::{Cluster, eventually};
+use streamherd_tests::SOON;
+
+use super::broken::{LONG, SHORT, Scene};
+use super::ledger::{Answer, At, Record};
+use super::load::{Plan, alone};
+
+/// What is to be at the master alone when it dies, of leases and of submits.
+const ENOUGH: usize = 20;
+
+/// Has the replica copy nothing any more, and its cluster not notice. Returns from when on.
+async fn cut_off(scene: &Scene<Cluster>, master: usize) -> At {
+    scene
+        .stage(move |cluster, ledger| {
+            let mut replica = cluster.client(cluster.replica_of(master));
+            // Its master asks for no password, so it takes none either.
+            replica.cmd("CONFIG SET masterauth nonsense").ok();
+            replica.cmd("CLIENT KILL TYPE master").ok();
+            ledger.now()
+        })
+        .await
+}
+
+/// Waits until the load has made enough of something.
+async fn enough(scene: &Scene<Cluster>, what: &str, count: impl Fn(&Record) -> usize) {
+    eventually(SOON, what, || {
+        let counted = scene.load.ledger.read(&count);
+        async move { (counted >= ENOUGH).then_some(()) }
+    })
+    .await;
+}
+
+/// Kills a master of whose last writes the replica knows nothing: leases that were given since, and submits that nobody
+/// was given yet.
+async fn lose_the_last_writes(scene: &mut Scene<Cluster>) {
+    let hit = scene.held_by(0).await;
+    let cut = cut_off(scene, 0).await;
+    enough(scene, "leases are held that only the master knows of", |record| {
+        let held = record.leases.iter().filter(|held| held.ended.is_none());
+        held.filter(|held| hit.contains(&held.partition) && held.handed_out > cut)
+            .count()
+    })
+    .await;
+    scene.load.clients[0].pause().await.expect("Redis answers");
+    let paused = scene.load.ledger.now();
+    enough(
+        scene,
+        "submits are acknowledged that only the master knows of",
+        |record| {
+            let new = record.submits.iter().filter(|submit| submit.asked > paused);
+            let new = new.filter(|submit| matches!(submit.answer, Answer::New(_)));
+            new.filter(|submit| hit.contains(&submit.partition)).count()
+        },
+    )
+    .await;
+    scene.failover(0, |cluster| cluster.kill(0)).await;
+    scene.load.clients[0].resume().await.expect("Redis answers");
+    scene.recovers().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_of_which_the_promoted_replica_never_heard_stay_single_and_are_kept() {
+    let _alone = alone().await;
+    let mut scene = Scene::set(
+        Cluster::start(),
+        Plan {
+            adjust: |builder| builder.heartbeat(Duration::from_secs(1)),
+            ..Plan::with_ttl(LONG)
+        },
+    )
+    .await;
+    lose_the_last_writes(&mut scene).await;
+    let (record, lost) = scene.ends("lost_replication_long_locks").await;
+    assert!(lost > 0, "submits were lost, and it is told by what");
+    assert_eq!(record.disowned, [], "the failover was over in time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_that_ran_out_while_their_writes_were_lost_stay_single() {
+    let _alone = alone().await;
+    let mut scene = Scene::set(Cluster::start(), Plan::with_ttl(SHORT)).await;
+    lose_the_last_writes(&mut scene).await;
+    let (_, lost) = scene.ends("lost_replication_short_locks").await;
+    assert!(lost > 0, "submits were lost, and it is told by what");
+}

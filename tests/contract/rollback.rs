@@ -15,8 +15,14 @@ struct Rollback {
 
 impl Rollback {
     /// What `then` does is lost.
-    async fn of(before: &[&str], then: impl AsyncFnOnce(&mut Worker, &Server, Vec<Lease>) -> Vec<Lease>) -> (Self, Vec<Lease>) {
-        let snapshots = Server::builder().persistent().arg("--appendonly", "no").arg("--save", "");
+    async fn of(
+        before: &[&str],
+        then: impl AsyncFnOnce(&mut Worker, &Server, Vec<Lease>) -> Vec<Lease>,
+    ) -> (Self, Vec<Lease>) {
+        let snapshots = Server::builder()
+            .persistent()
+            .arg("--appendonly", "no")
+            .arg("--save", "");
         let mut server = snapshots.start();
         let mut worker = Worker::with(patient(&server.url())).await;
         submit(&server.url(), before).await;
@@ -127,7 +133,15 @@ async fn an_entry_written_anew_keeps_its_fields_its_counters_and_its_name() {
         // Wanted once more while it is held.
         submit_info(server, "a", "later").await;
         truth
-            .call(&["XADD", &Truth::key("input"), "*", "lbs-input", r#"{"DataStreamName":"raw"}"#, "x-trace", "7"])
+            .call(&[
+                "XADD",
+                &Truth::key("input"),
+                "*",
+                "lbs-input",
+                r#"{"DataStreamName":"raw"}"#,
+                "x-trace",
+                "7",
+            ])
             .ok();
         vec![again, worker.added().await]
     })
@@ -141,7 +155,10 @@ async fn an_entry_written_anew_keeps_its_fields_its_counters_and_its_name() {
         async move { (written == 2).then_some(()) }
     })
     .await;
-    assert_eq!((lease.original_id(), lease.token(), lease.attempt()), (origin, token, 1));
+    assert_eq!(
+        (lease.original_id(), lease.token(), lease.attempt()),
+        (origin, token, 1)
+    );
     let front = rollback.truth.entries("front");
     assert_eq!(field(&front[0].1, "_sh_failures"), "1");
     assert_eq!(field(&front[0].1, "_sh_origin"), origin.to_string());
@@ -159,7 +176,10 @@ async fn an_entry_written_anew_keeps_its_fields_its_counters_and_its_name() {
 }
 
 async fn submit_info(server: &Server, name: &str, info: &str) {
-    let producer = streamherd_tests::builder(&server.url()).connect_producer().await.unwrap();
+    let producer = streamherd_tests::builder(&server.url())
+        .connect_producer()
+        .await
+        .unwrap();
     producer.submit(name, info).await.unwrap();
     producer.close().await;
 }

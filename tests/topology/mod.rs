@@ -1,1 +1,2 @@
+mod durability;
 mod smoke;

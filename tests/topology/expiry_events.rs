@@ -68,6 +68,9 @@ async fn locks_that_expire_are_heard_of_from_all_three_masters_and_again_after_f
         let heard = tokio::time::timeout(SOON, hearing).await;
         assert!(heard.is_ok(), "never heard of {names:?}");
     };
+    for partition in 0..PARTITIONS {
+        assert!(is_listened_to(&cluster, partition), "partition {partition}");
+    }
     hears(abandon(&cluster, 0)).await;
 
     // One is killed and one is replaced by hand, which closes no connection; the third stays.

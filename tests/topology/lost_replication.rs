@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use streamherd::Durability;
 use streamherd_testkit::{Cluster, eventually};
 use streamherd_tests::SOON;
 
@@ -34,29 +35,35 @@ async fn enough(scene: &Scene<Cluster>, what: &str, count: impl Fn(&Record) -> u
     .await;
 }
 
-/// Kills a master of whose last writes the replica knows nothing: leases that were given since, and submits that nobody
-/// was given yet.
-async fn lose_the_last_writes(scene: &mut Scene<Cluster>) {
-    let hit = scene.held_by(0).await;
-    let cut = cut_off(scene, 0).await;
+/// Waits until leases have been handed out of which only the master of these partitions knows.
+async fn leases(scene: &Scene<Cluster>, hit: &[u16], cut: At) {
     enough(scene, "leases are held that only the master knows of", |record| {
         let held = record.leases.iter().filter(|held| held.ended.is_none());
         held.filter(|held| hit.contains(&held.partition) && held.handed_out > cut)
             .count()
     })
     .await;
+}
+
+/// Waits until submits of these partitions were answered so, of which only the master knows.
+async fn submits(scene: &Scene<Cluster>, hit: &[u16], since: At, answer: impl Fn(Answer) -> bool) {
+    enough(scene, "submits are answered that only the master knows of", |record| {
+        let new = record.submits.iter().filter(|submit| submit.asked > since);
+        new.filter(|submit| hit.contains(&submit.partition) && answer(submit.answer))
+            .count()
+    })
+    .await;
+}
+
+/// Kills a master of whose last writes the replica knows nothing: leases that were given since, and submits that nobody
+/// was given yet.
+async fn lose_the_last_writes(scene: &mut Scene<Cluster>) {
+    let hit = scene.held_by(0).await;
+    let cut = cut_off(scene, 0).await;
+    leases(scene, &hit, cut).await;
     scene.load.clients[0].pause().await.expect("Redis answers");
     let paused = scene.load.ledger.now();
-    enough(
-        scene,
-        "submits are acknowledged that only the master knows of",
-        |record| {
-            let new = record.submits.iter().filter(|submit| submit.asked > paused);
-            let new = new.filter(|submit| matches!(submit.answer, Answer::New(_)));
-            new.filter(|submit| hit.contains(&submit.partition)).count()
-        },
-    )
-    .await;
+    submits(scene, &hit, paused, |answer| matches!(answer, Answer::New(_))).await;
     scene.failover(0, |cluster| cluster.kill(0)).await;
     scene.load.clients[0].resume().await.expect("Redis answers");
     scene.recovers().await;
@@ -86,4 +93,34 @@ async fn leases_that_ran_out_while_their_writes_were_lost_stay_single() {
     lose_the_last_writes(&mut scene).await;
     let (_, lost) = scene.ends("lost_replication_short_locks").await;
     assert!(lost > 0, "submits were lost, and it is told by what");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_submit_that_waited_for_a_replica_is_lost() {
+    let _alone = alone().await;
+    let mut scene = Scene::set(
+        Cluster::start(),
+        Plan {
+            produce: |producer| {
+                producer.durability(Durability::Replicas {
+                    count: 1,
+                    within: Duration::from_millis(500),
+                })
+            },
+            ..Plan::with_ttl(SHORT)
+        },
+    )
+    .await;
+    let hit = scene.held_by(0).await;
+    let cut = cut_off(&scene, 0).await;
+    leases(&scene, &hit, cut).await;
+    scene.load.clients[0].pause().await.expect("Redis answers");
+    let paused = scene.load.ledger.now();
+    // Accepted by the master, but by nobody else, which the producer is told.
+    submits(&scene, &hit, paused, |answer| answer == Answer::Maybe).await;
+    scene.failover(0, |cluster| cluster.kill(0)).await;
+    scene.load.clients[0].resume().await.expect("Redis answers");
+    scene.recovers().await;
+    let (_, lost) = scene.ends("lost_replication_durable").await;
+    assert_eq!(lost, 0, "what was acknowledged had reached the replica");
 }

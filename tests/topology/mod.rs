@@ -1,4 +1,5 @@
 mod broken;
+mod durability;
 mod expiry_events;
 mod ledger;
 mod load;

@@ -7,6 +7,7 @@ use std::time::Duration;
 pub use crate::entry::InvalidEntry;
 use crate::id::EntryId;
 pub use crate::store::StoreError;
+use crate::store::Submitted;
 pub use crate::worker::RunError;
 
 /// A setting that breaks a rule. Nothing was started.
@@ -256,6 +257,17 @@ pub enum ClaimError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
+    /// It was accepted, but is not known to be as [durable](crate::Producer::durability) as was asked for: it will be worked
+    /// on, unless the master is lost now. It may be repeated: with
+    /// [`Coalesce`](crate::Duplicates::Coalesce) without harm.
+    #[error("the stream was submitted, but not confirmed by enough servers in time; a failover now could lose it")]
+    NotDurable {
+        /// What became of it at the master.
+        submitted: Submitted,
+        /// Why nobody knows, where that is not the time.
+        #[source]
+        source: Option<StoreError>,
+    },
     /// The entry breaks a limit. Nothing was sent.
     #[error(transparent)]
     Invalid(#[from] InvalidEntry),

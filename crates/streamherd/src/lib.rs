@@ -95,5 +95,5 @@ pub use notification::{DataLoss, Disowned, Notification, Notifications, Orphan};
 pub use partition::partition_of;
 pub use producer::{Duplicates, Producer};
 pub use runtime::{ShutdownReport, TerminatedReason};
-pub use store::{Need, Right, Role, Submitted};
+pub use store::{Durability, Need, Right, Role, Submitted};
 pub use worker::{BoxError, Handler, Job, Outcome, RetryPolicy, Worker, WorkerReport};

@@ -246,7 +246,7 @@ pub(crate) fn describe() {
     );
     describe_counter!(
         "streamherd_submitted_total",
-        "Submits, by outcome: new, coalesced, maybe (sent, not answered), refused, invalid"
+        "Submits, by outcome: new, coalesced, not_durable, maybe (sent, not answered), refused, invalid"
     );
     describe_counter!("streamherd_read_total", "Entries read from the queue, by lane");
     describe_counter!(

@@ -13,10 +13,12 @@ use crate::id::ConsumerId;
 use crate::metrics::{self, Metrics};
 use crate::partition::partition_of;
 use crate::runtime::Handle;
-use crate::store::{Endpoint, Lines, Network, Store, Submitted, When};
+use crate::store::{Durability, Endpoint, Lines, Network, Store, Submitted, When};
 
 /// Submits under way at one time in [`Producer::submit_many`]; the connection sends them without waiting for each other.
 const PIPELINED: usize = 512;
+
+const GOODBYE: Duration = Duration::from_millis(500);
 
 /// What becomes of a submit of a data stream that is queued, delayed or held already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,6 +48,7 @@ pub struct Producer {
     /// One per partition.
     stores: Arc<[Store]>,
     duplicates: Duplicates,
+    durability: Durability,
     metrics: Metrics,
     connections: Connections,
 }
@@ -57,6 +60,8 @@ enum Connections {
     Shared {
         _alive: Handle,
     },
+    /// In part its own.
+    Durable(Box<Self>, Lines),
 }
 
 impl Producer {
@@ -68,6 +73,7 @@ impl Producer {
         Self {
             stores,
             duplicates: Duplicates::Coalesce,
+            durability: Durability::Memory,
             metrics,
             connections,
         }
@@ -110,6 +116,23 @@ impl Producer {
     #[must_use]
     pub const fn duplicates(mut self, duplicates: Duplicates) -> Self {
         self.duplicates = duplicates;
+        self
+    }
+
+    /// How far a submit has to have got before it is accepted. Default: [`Durability::Memory`]. Anything else takes a
+    /// connection of its own to each server, and a round trip more per submit.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        if durability == Durability::Memory || matches!(self.connections, Connections::Durable(..)) {
+            return self;
+        }
+        // Whatever follows such a wait on its connection waits too: a client's scripts must not.
+        let lines = Lines::like(self.stores.first().map(|store| &store.line));
+        if let Some(lines) = lines {
+            self.stores = self.stores.iter().map(|store| store.over(&lines)).collect();
+            self.connections = Connections::Durable(Box::new(self.connections), lines);
+        }
         self
     }
 
@@ -213,27 +236,41 @@ impl Producer {
         let input = entry::encode(name, info).inspect_err(|_| self.metrics.submitted("invalid"))?;
         let coalesce = (self.duplicates == Duplicates::Coalesce).then_some(name);
         let partition = partition_of(name, u16::try_from(self.stores.len()).unwrap_or(u16::MAX));
-        let result = self.stores[usize::from(partition)].submit(input, when, coalesce).await;
+        let store = &self.stores[usize::from(partition)];
+        let result = store.submit_durably(input, when, coalesce, self.durability).await;
         self.metrics.submitted(match &result {
-            Ok(Submitted::New(_)) => "new",
-            Ok(Submitted::Coalesced(_)) => "coalesced",
+            Ok((_, Ok(false) | Err(_))) => "not_durable",
+            Ok((Submitted::New(_), _)) => "new",
+            Ok((Submitted::Coalesced(_), _)) => "coalesced",
             Err(e) if e.is_certain() => "refused",
             Err(_) => "maybe",
         });
-        result.map_err(|e| {
-            if e.is_certain() {
-                SubmitError::NotSubmitted(e)
-            } else {
-                SubmitError::MaybeSubmitted(e)
-            }
-        })
+        match result {
+            Ok((submitted, Ok(true))) => Ok(submitted),
+            Ok((submitted, confirmed)) => Err(SubmitError::NotDurable {
+                submitted,
+                source: confirmed.err(),
+            }),
+            Err(e) if e.is_certain() => Err(SubmitError::NotSubmitted(e)),
+            Err(e) => Err(SubmitError::MaybeSubmitted(e)),
+        }
     }
 
     /// Ends the producer's connection. One that came from a [`Client`](crate::Client) shares that client's, which stays.
     pub async fn close(self) {
-        if let Connections::Own(network, lines) = self.connections {
-            lines.close(Duration::from_millis(500)).await;
-            network.close();
+        let mut connections = self.connections;
+        loop {
+            connections = match connections {
+                Connections::Own(network, lines) => {
+                    lines.close(GOODBYE).await;
+                    return network.close();
+                }
+                Connections::Durable(others, lines) => {
+                    lines.close(GOODBYE).await;
+                    *others
+                }
+                Connections::Shared { .. } => return,
+            };
         }
     }
 }

@@ -35,32 +35,37 @@ pub(crate) enum Loss {
 }
 
 impl Snapshot {
-    /// Looks at a replica whose master is dead or cut off. [`None`] if it is a replica no more.
+    /// Looks at a replica whose master is dead or cut off. [`None`] if it is a replica no more: Sentinels then close all its
+    /// connections.
     fn take(replica: &mut RawClient, partition: u16, now: impl Fn() -> At) -> Option<Self> {
+        let mut ask = |line: &str| {
+            let words: Vec<_> = line.split(' ').collect();
+            replica.try_call(&words).ok()
+        };
         let key = |name: &str| format!("{{{SERVICE}:{partition}}}:{name}");
         let mut last = |lane: &str| {
-            let info = replica.cmd(&format!("XINFO STREAM {}", key(lane)));
+            let info = ask(&format!("XINFO STREAM {}", key(lane)))?;
             if info.is_error() {
-                return StreamId::default();
+                return Some(StreamId::default());
             }
             let pairs = info.array();
             let last = pairs.chunks(2).find(|pair| pair[0].text() == "last-generated-id");
-            last.map_or_else(StreamId::default, |pair| pair[1].text().parse().expect("a stream id"))
+            last.map(|pair| pair[1].text().parse().expect("a stream id"))
         };
-        let (input, front) = (last("input"), last("front"));
+        let (input, front) = (last("input")?, last("front")?);
         let mut numbers = BTreeSet::new();
         for lane in ["input", "front"] {
-            for entry in replica.cmd(&format!("XRANGE {} - +", key(lane))).array() {
+            for entry in ask(&format!("XRANGE {} - +", key(lane)))?.array() {
                 for (_, value) in entry.array()[1].pairs() {
                     numbers.extend(numbers_in(&value));
                 }
             }
         }
-        for (_, record) in replica.cmd(&format!("HGETALL {}", key("live"))).pairs() {
+        for (_, record) in ask(&format!("HGETALL {}", key("live")))?.pairs() {
             numbers.extend(numbers_in(&record));
         }
         let replica_until = now();
-        let still = replica.cmd("ROLE").array()[0].text() == "slave";
+        let still = ask("ROLE")?.array()[0].text() == "slave";
         still.then_some(Self {
             partition,
             replica_until,

@@ -69,6 +69,7 @@ pub(crate) struct Submit {
 pub(crate) enum Answer {
     New(Reference),
     Coalesced(Reference),
+    /// It may be queued, or is, but not so that it outlives its master.
     Maybe,
     Refused,
 }

@@ -52,7 +52,7 @@ async fn submit(producer: Producer, name: String, task: Task, ledger: Arc<Ledger
         let asked = ledger.now();
         let answer = match producer.submit(&name, &task).await {
             Ok(submitted) => Answer::from(submitted),
-            Err(SubmitError::MaybeSubmitted(_)) => Answer::Maybe,
+            Err(SubmitError::MaybeSubmitted(_) | SubmitError::NotDurable { .. }) => Answer::Maybe,
             Err(_) => Answer::Refused,
         };
         ledger.submitted(task.submit, &name, asked, answer);

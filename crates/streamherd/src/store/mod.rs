@@ -46,7 +46,7 @@ pub use rights::{Need, Right, Role};
 #[cfg(test)]
 pub(crate) use rights::{channel_rule, key_rule};
 pub(crate) use settle::{Operation, SettleLimits, SettleOutcome, SettleStep};
-pub use submit::Submitted;
+pub use submit::{Durability, Submitted};
 pub(crate) use submit::{PromoteOutcome, When};
 pub(crate) use sweep::{Stranded, Swept};
 
@@ -75,6 +75,14 @@ impl Store {
 
     pub(crate) fn keys(&self) -> Arc<Keys> {
         Arc::clone(&self.keys)
+    }
+
+    /// The same store over other connections.
+    pub(crate) fn over(&self, lines: &Lines) -> Self {
+        Self {
+            line: self.line.over(lines),
+            ..self.clone()
+        }
     }
 
     /// The same store with another timeout.

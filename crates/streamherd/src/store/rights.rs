@@ -184,6 +184,7 @@ static TABLE: &[Right] = &[
     useful(W,           "PSUBSCRIBE", SUBSCRIBE, "orphans are found by the scan alone, a little later"),
     useful(W | P | O,   "CLIENT|ID", "", "each connection leaves a line in the server's ACL LOG, and a blocked read can't be ended"),
     useful(W,           "INFO", "server", "a server that is too old is not noticed; and after a failover that lost writes two workers may hold one stream for up to a `lock_ttl`, as nobody notices that the server is another one"),
+    useful(P,           "WAIT", "0 1", "submits can't be made durable at replicas"),
     useful(P | O,       "INFO", "server", "a server that is too old is not noticed"),
     useful(W,           "ZCARD", "$nothing", "how much waits is not in the metrics"),
     useful(O,           "CONFIG|GET", "notify-keyspace-events", "doctor can't check the server's settings"),

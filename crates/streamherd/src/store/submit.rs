@@ -42,6 +42,25 @@ impl Submitted {
     }
 }
 
+/// Where a submitted stream has to be before it counts as accepted.
+///
+/// Redis copies writes to its replicas after it has answered, so a failover can lose what was accepted last. No setting makes
+/// that impossible, as a replica without the write can still be promoted; one that has it is preferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// In the memory of its master, as any Redis write. A failover or a crash of the server can lose it.
+    #[default]
+    Memory,
+    /// In the memory of so many replicas too (`WAIT`).
+    Replicas {
+        /// At least so many; 1 or more.
+        count: u32,
+        /// How long to wait for them at most.
+        within: Duration,
+    },
+}
+
 /// What became of due entries.
 #[derive(Debug)]
 pub(crate) struct Promoted {
@@ -99,6 +118,31 @@ impl Store {
             "coalesced" => Ok(Submitted::Coalesced(reference)),
             _ => Err(reply.unexpected("an outcome of submit")),
         }
+    }
+
+    /// [`submit`](Self::submit), and whether it has got as far as it has to within the time for that. This handle's
+    /// connections must be for this alone, as whatever follows on them waits too.
+    pub(crate) async fn submit_durably(
+        &self,
+        input: String,
+        when: When,
+        coalesce: Option<&str>,
+        durability: Durability,
+    ) -> Result<(Submitted, Result<bool, StoreError>), StoreError> {
+        let Durability::Replicas { count, within } = durability else {
+            return Ok((self.submit(input, when, coalesce).await?, Ok(true)));
+        };
+        self.line.open().await?;
+        let before = self.line.incarnation();
+        let submitted = self.submit(input, when, coalesce).await?;
+        let args = vec![count.to_string().into(), millis(within).max(1).to_string().into()];
+        let waited = self.line.command("wait", "WAIT", args, within + self.timeout).await;
+        // Another connection has written nothing, and is told so at once.
+        if self.line.incarnation() != before {
+            return Ok((submitted, Ok(false)));
+        }
+        let confirmed = waited.and_then(|value| Ok(Reply::new("wait", &value).number()? >= u64::from(count)));
+        Ok((submitted, confirmed))
     }
 
     /// Adds one entry to the input stream, as any Redis client could.

@@ -43,6 +43,12 @@ impl Lines {
         Self(shared)
     }
 
+    /// Connections of their own to wherever a line may lead.
+    pub(crate) fn like(line: Option<&Line>) -> Option<Self> {
+        let line = line?;
+        Some(Self::new(line.network(), line.lines.0.endpoint.timeout()))
+    }
+
     pub(crate) fn to(&self, partition: u16) -> Line {
         Line {
             lines: self.clone(),
@@ -119,6 +125,10 @@ impl fmt::Debug for Line {
 }
 
 impl Line {
+    pub(in crate::store) fn over(&self, lines: &Lines) -> Self {
+        lines.to(self.partition)
+    }
+
     pub(crate) fn network(&self) -> &Network {
         &self.lines.0.network
     }

@@ -79,7 +79,7 @@ impl Client {
     pub async fn claim(&self, orphan: &Orphan) -> Result<Claimed, ClaimError> {
         let core = &self.core;
         let id = orphan.id();
-        let Some(partition) = self.partitions.get(usize::from(orphan.partition())) else {
+        let Some(partition) = self.partitions.of(orphan.partition()) else {
             return Err(ClaimError::AlreadyClaimed(id));
         };
         let limits = RequeueLimits {
@@ -130,7 +130,7 @@ impl Client {
             since_renewal: ago(|marks| marks.renewed),
             since_scan: ago(|marks| marks.scanned),
             listening: marks.iter().all(|marks| marks.listening),
-            held: self.partitions.iter().map(|partition| partition.leases.len()).sum(),
+            held: self.partitions.held(),
             free: self.core.slots.free(),
             paused: self.partitions.iter().any(|partition| partition.pause.is_set()),
         }

@@ -307,7 +307,7 @@ impl Settings {
         ConnectError::Partitions {
             stored,
             wanted: self.partitions(),
-            control: self.keys(1)[0].all()[1].to_owned(),
+            control: Keys::new(&self.service, 0).control().to_owned(),
         }
     }
 

@@ -86,6 +86,10 @@ impl Keys {
         }
     }
 
+    pub(crate) fn control(&self) -> &str {
+        &self.control
+    }
+
     pub(crate) fn stream(&self, lane: Lane) -> &str {
         match lane {
             Lane::Front => &self.front,

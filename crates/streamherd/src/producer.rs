@@ -13,7 +13,7 @@ use crate::id::ConsumerId;
 use crate::metrics::{self, Metrics};
 use crate::partition::partition_of;
 use crate::runtime::Handle;
-use crate::store::{Durability, Endpoint, Lines, Network, Store, Submitted, When};
+use crate::store::{Durability, Endpoint, Lines, Network, Store, StoreError, Submitted, When};
 
 /// Submits under way at one time in [`Producer::submit_many`]; the connection sends them without waiting for each other.
 const PIPELINED: usize = 512;
@@ -105,7 +105,10 @@ impl Producer {
             store.load_submit().await?;
         }
         let wanted = settings.partitions();
-        match self.stores[0].join(Some(wanted)).await? {
+        let Some(first) = self.stores.first() else {
+            return Ok(());
+        };
+        match first.join(Some(wanted)).await? {
             Some(stored) if stored != wanted => Err(settings.other_partitions(stored)),
             _ => Ok(()),
         }
@@ -236,7 +239,9 @@ impl Producer {
         let input = entry::encode(name, info).inspect_err(|_| self.metrics.submitted("invalid"))?;
         let coalesce = (self.duplicates == Duplicates::Coalesce).then_some(name);
         let partition = partition_of(name, u16::try_from(self.stores.len()).unwrap_or(u16::MAX));
-        let store = &self.stores[usize::from(partition)];
+        let Some(store) = self.stores.get(usize::from(partition)) else {
+            return Err(SubmitError::NotSubmitted(StoreError::homeless()));
+        };
         let result = store.submit_durably(input, when, coalesce, self.durability).await;
         self.metrics.submitted(match &result {
             Ok((_, Ok(false) | Err(_))) => "not_durable",

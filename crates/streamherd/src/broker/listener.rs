@@ -79,7 +79,7 @@ impl Listener {
     }
 
     fn core(&self) -> &Arc<Core> {
-        &self.partitions[0].core
+        &self.partitions.core
     }
 
     /// The partitions that this server holds now.
@@ -209,10 +209,10 @@ impl Listener {
 
     /// Reads one batch of one partition's orphans and tells of them. What fails is left to the scan.
     async fn look(&self, expired: &mut BTreeSet<LockExpired>) {
-        let Some(number) = expired.first().map(|lock| lock.partition) else {
-            return;
+        let first = expired.first().map(|lock| lock.partition);
+        let Some((number, partition)) = first.and_then(|number| Some((number, self.partitions.of(number)?))) else {
+            return expired.clear();
         };
-        let partition = &self.partitions[usize::from(number)];
         let mut ids: Vec<EntryId> = Vec::with_capacity(LOOK_BATCH);
         while ids.len() < LOOK_BATCH && expired.first().is_some_and(|lock| lock.partition == number) {
             let Some(LockExpired { id, .. }) = expired.pop_first() else {

@@ -52,7 +52,7 @@ impl Broker {
     /// Listens to every server that holds a partition, until stopped.
     pub(crate) async fn run(mut self) {
         let mut changes = self.network.changes();
-        let resets = Arc::clone(&self.partitions[0].core);
+        let core = Arc::clone(&self.partitions.core);
         let mut tasks = JoinSet::new();
         let mut listening: BTreeMap<Node, CancellationToken> = BTreeMap::new();
         let mut before = Arc::new(Placement::default());
@@ -65,9 +65,9 @@ impl Broker {
                     stop.cancel();
                 }
             }
-            for partition in diff.moved {
-                self.partitions[usize::from(partition)].health.listening(false);
-                self.partitions[usize::from(partition)].scan_now.notify_one();
+            for partition in diff.moved.into_iter().filter_map(|number| self.partitions.of(number)) {
+                partition.health.listening(false);
+                partition.scan_now.notify_one();
             }
             for node in diff.listen {
                 let stop = self.stop.child_token();
@@ -79,7 +79,7 @@ impl Broker {
             tokio::select! {
                 () = self.stop.cancelled() => break,
                 changed = changes.changed() => if changed.is_err() { break },
-                () = resets.resubscribe.notified() => {
+                () = core.resubscribe.notified() => {
                     for stop in std::mem::take(&mut listening).into_values() {
                         stop.cancel();
                     }
@@ -93,7 +93,7 @@ impl Broker {
     fn listener(&self, node: &Node, stop: CancellationToken) -> Listener {
         Listener {
             node: node.clone(),
-            partitions: Arc::clone(&self.partitions),
+            partitions: self.partitions.clone(),
             network: self.network.clone(),
             stop,
             unconfirmed: self.unconfirmed.clone(),

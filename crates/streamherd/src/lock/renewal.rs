@@ -99,9 +99,7 @@ async fn beat(
     stop: CancellationToken,
     opened: oneshot::Sender<Result<(), ConnectError>>,
 ) {
-    let Some(timeout) = partitions.first().map(|first| first.core.settings.lease_timeout) else {
-        return;
-    };
+    let timeout = partitions.core.settings.lease_timeout;
     // What leases wait for must fit into their time, whatever other commands may take.
     let lines = Lines::new(network, timeout);
     let first = lines.open_all().await.map_err(ConnectError::from);
@@ -145,7 +143,7 @@ async fn keep(partition: &Arc<Partition>, store: Store, mut hellos: mpsc::Unboun
                 }
                 let said = partition.say_hello(&store).await;
                 for one in asked {
-                    let _ = one.send(said.as_ref().map(|()| ()).map_err(StoreError::again));
+                    let _ = one.send(said.as_ref().copied().map_err(StoreError::again));
                 }
                 continue;
             }
@@ -306,9 +304,7 @@ async fn renew_each(partition: &Arc<Partition>, store: &Store, chunk: &[&Arc<Hel
 /// On this thread, so that a handler that blocks the user's whole runtime is ended too: then the settler can't say so to
 /// Redis, but nobody renews the lock any more, and a peer has the stream when it has expired.
 async fn deadlines(partitions: &Partitions) {
-    let Some(core) = partitions.first().map(|first| &first.core) else {
-        return;
-    };
+    let core = &partitions.core;
     // A new lease has more than a heartbeat ahead of it, so looking this often misses none. Shorter than a heartbeat
     // because these sleeps stand still with a suspended machine and the deadlines do not.
     let most = core.settings.heartbeat / 4;

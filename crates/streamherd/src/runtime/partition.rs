@@ -46,7 +46,34 @@ pub(crate) struct Inboxes {
 }
 
 /// All partitions of a service, by number.
-pub(crate) type Partitions = Arc<[Arc<Partition>]>;
+#[derive(Debug, Clone)]
+pub(crate) struct Partitions {
+    pub(crate) core: Arc<Core>,
+    all: Arc<[Arc<Partition>]>,
+}
+
+impl Partitions {
+    pub(super) fn new(core: Arc<Core>, all: Vec<Arc<Partition>>) -> Self {
+        Self { core, all: all.into() }
+    }
+
+    pub(crate) fn of(&self, number: u16) -> Option<&Arc<Partition>> {
+        self.all.get(usize::from(number))
+    }
+
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Arc<Partition>> {
+        self.all.iter()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Streams held, settling or being handed back.
+    pub(crate) fn held(&self) -> usize {
+        self.iter().map(|partition| partition.leases.len()).sum()
+    }
+}
 
 impl Partition {
     pub(super) fn new(core: Arc<Core>, number: u16, store: Store, session: Session) -> (Self, Inboxes) {

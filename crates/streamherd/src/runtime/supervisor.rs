@@ -105,7 +105,7 @@ async fn open(
             (Arc::new(partition), inbox)
         })
         .unzip();
-    let partitions: Partitions = partitions.into();
+    let partitions = Partitions::new(Arc::clone(&core), partitions);
     let (settlements, hellos): (Vec<_>, Vec<_>) = inboxes
         .into_iter()
         .map(|inboxes: Inboxes| (inboxes.settlements, inboxes.hellos))
@@ -123,7 +123,7 @@ async fn open(
         for (partition, lines) in partitions.iter().zip(&reading) {
             lines.to(partition.number).open().await?;
         }
-        Heartbeat::start(Arc::clone(&partitions), network.clone(), hellos).await
+        Heartbeat::start(partitions.clone(), network.clone(), hellos).await
     };
     let heartbeat = match opened.await {
         Ok(heartbeat) => heartbeat,
@@ -148,12 +148,7 @@ async fn open(
     }
     if core.settings.keyspace_events != KeyspaceEvents::Off {
         let (unconfirmed, mut confirmed) = mpsc::channel(1);
-        let broker = Broker::new(
-            Arc::clone(&partitions),
-            network.clone(),
-            background.clone(),
-            unconfirmed,
-        );
+        let broker = Broker::new(partitions.clone(), network.clone(), background.clone(), unconfirmed);
         tasks.spawn(broker.run());
         // Before the first read, so that no lock of ours can expire unheard; but work does not wait for a server that
         // refuses subscriptions.
@@ -169,7 +164,7 @@ async fn open(
 
     let supervisor = Supervisor {
         core: Arc::clone(&core),
-        partitions: Arc::clone(&partitions),
+        partitions: partitions.clone(),
         network: network.clone(),
         lines: lines.clone(),
         requested,
@@ -259,18 +254,14 @@ impl Supervisor {
         self.disown_all();
         all_ended(&mut self.tasks).await;
         let _ = tokio::time::timeout_at(last_call, self.emptied()).await;
-        let report = core.endings.report(self.held());
+        let report = core.endings.report(self.partitions.held());
 
         // 4. Nothing is left that a heartbeat or a settlement could be for.
         self.heartbeat.stop().await;
         self.settlers.shutdown().await;
         let mut goodbyes = JoinSet::new();
-        for partition in self
-            .partitions
-            .iter()
-            .filter(|partition| partition.leases.len() == 0)
-            .cloned()
-        {
+        for partition in self.partitions.iter().filter(|partition| partition.leases.len() == 0) {
+            let partition = Arc::clone(partition);
             goodbyes.spawn(async move { tokio::time::timeout(LAST_CALL / 2, deregister(&partition)).await });
         }
         all_ended(&mut goodbyes).await;
@@ -304,13 +295,9 @@ impl Supervisor {
                 }
                 // Without a panic: nobody receives notifications any more. Leases in the user's hands may still finish.
                 Some(Err(e)) = self.readers.join_next() => return panicked(e),
-                _ = gauge.tick() => self.core.metrics.leases_held(self.held()),
+                _ = gauge.tick() => self.core.metrics.leases_held(self.partitions.held()),
             }
         }
-    }
-
-    fn held(&self) -> usize {
-        self.partitions.iter().map(|partition| partition.leases.len()).sum()
     }
 
     /// Hands back every lease that is still held.

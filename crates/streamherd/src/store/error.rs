@@ -116,7 +116,7 @@ impl StoreError {
     }
 
     /// No server holds a partition's slot at present.
-    pub(super) const fn homeless() -> Self {
+    pub(crate) const fn homeless() -> Self {
         Self {
             operation: CONNECT,
             kind: Kind::NotReady,

@@ -119,6 +119,8 @@ async fn no_submit_that_waited_for_a_replica_is_lost() {
     // Accepted by the master, but by nobody else, which the producer is told.
     submits(&scene, &hit, paused, |answer| answer == Answer::Maybe).await;
     scene.failover(0, |cluster| cluster.kill(0)).await;
+    // As a replica now, without which nothing would be acknowledged any more.
+    scene.stage(|cluster, _| cluster.restart(0)).await;
     scene.load.clients[0].resume().await.expect("Redis answers");
     scene.recovers().await;
     let (_, lost) = scene.ends("lost_replication_durable").await;

@@ -1,4 +1,5 @@
 mod broken;
+mod costs;
 mod durability;
 mod expiry_events;
 mod ledger;

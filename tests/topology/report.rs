@@ -105,6 +105,7 @@ impl Report {
                 "disowned": reasons,
             }),
         );
+        report.set("why_unknown", record.unknown.clone());
         report.set("submits_without_an_answer", unsure);
         report.set("longest_until_handed_out_again_ms", longest_handover(record).map(ms));
         report

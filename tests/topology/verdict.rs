@@ -29,6 +29,16 @@ pub(crate) fn holds(record: &Record, snapshots: &[Snapshot]) -> (usize, Vec<Stri
         &record.settled_too_late(),
     );
     problem(&mut problems, "leases that never ended", &record.open());
+    problem(
+        &mut problems,
+        "settlements whose outcome was not waited for",
+        &record.unknown,
+    );
+    problem(
+        &mut problems,
+        "submits that were queued, though certainly refused",
+        &record.wrongly_refused(),
+    );
     (excused.len(), problems)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{At, End, Held, Record, Submit};
+use super::{Answer, At, End, Held, Record, Submit};
 
 impl Record {
     /// The acknowledged submits after which their stream did not end, done or dead-lettered, in a run that was handed out
@@ -123,6 +123,27 @@ impl Record {
             }
         }
         pairs
+    }
+
+    /// Submits that were said to be certainly not queued, and were: the first answers to a name that nobody else submits
+    /// were refusals, and then it was there already.
+    pub(crate) fn wrongly_refused(&self) -> Vec<&Submit> {
+        let mut of_stream: BTreeMap<_, Vec<&Submit>> = BTreeMap::new();
+        for submit in &self.submits {
+            of_stream.entry(&submit.stream).or_default().push(submit);
+        }
+        let mut wrong = Vec::new();
+        for submits in of_stream.into_values() {
+            let is_one = submits.iter().all(|submit| submit.number == submits[0].number);
+            let unsure = submits.iter().any(|submit| submit.answer == Answer::Maybe);
+            let coalesced = submits
+                .iter()
+                .any(|submit| matches!(submit.answer, Answer::Coalesced(_)));
+            if is_one && !unsure && coalesced {
+                wrong.push(submits[0]);
+            }
+        }
+        wrong
     }
 
     /// Leases of whose end nothing is known.

@@ -175,3 +175,23 @@ fn a_settlement_must_not_count_when_the_stream_was_another_workers_before() {
     };
     assert!(record(vec![in_time, taken], vec![]).settled_too_late().is_empty());
 }
+
+#[test]
+fn a_refused_submit_must_not_have_been_queued() {
+    let again = |answer| Submit {
+        answer,
+        ..submit("a", 9, "1-0")
+    };
+    let coalesced = again(Answer::Coalesced("1-0".parse().unwrap()));
+    let refused = vec![again(Answer::Refused), coalesced.clone()];
+    assert_eq!(record(vec![], refused).wrongly_refused().len(), 1);
+    let unsure = vec![again(Answer::Refused), again(Answer::Maybe), coalesced.clone()];
+    assert!(record(vec![], unsure).wrongly_refused().is_empty());
+    let another = Submit { number: 7, ..coalesced };
+    assert!(
+        record(vec![], vec![submit("a", 1, "1-0"), another])
+            .wrongly_refused()
+            .is_empty(),
+        "it was another submit that it met"
+    );
+}

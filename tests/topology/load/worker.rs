@@ -96,7 +96,10 @@ async fn handle(lease: Lease, line: Line, ledger: Arc<Ledger>) {
             Ok(Settled::DeadLettered { .. }) => End::DeadLettered,
             Ok(_) => End::Requeued,
             Err(SettleError::Disowned(_) | SettleError::Vanished { .. }) => End::Refused,
-            Err(_) => End::Unknown,
+            Err(e) => {
+                ledger.write(|record| record.unknown.push(format!("{e:?}")));
+                End::Unknown
+            }
         },
     );
 }

@@ -66,7 +66,7 @@ end
 -- How long nothing is to be handed out, in ms. More than a lock_ttl is left of a clock that has gone back since.
 local function quiet()
   local said = redis.call('HMGET', CONTROL, 'quiet_until', 'lock_ttl')
-  local left = said[1] and tonumber(said[1]) - now_ms() or 0
+  local left = (tonumber(said[1]) or 0) - now_ms()
   if left > (tonumber(said[2]) or math.huge) then return 0 end
   return math.max(left, 0)
 end

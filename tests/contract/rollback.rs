@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use streamherd::Lease;
 use streamherd_testkit::{Server, eventually};
-use streamherd_tests::{SOON, Truth, Worker, field, patient, submit};
+use streamherd_tests::{SOON, Truth, Worker, field, names, patient, submit};
 
 /// A worker that holds what it was given, and a server that has forgotten the last of it, though not its group.
 struct Rollback {
@@ -82,7 +82,8 @@ async fn guarantee_2_what_the_server_takes_for_new_stays_with_its_owner() {
     .await;
     rollback.heals().await;
     // It came back paused.
-    rollback.worker.client.resume().await.unwrap();
+    let client = rollback.worker.client.clone();
+    eventually(SOON, "the pause is taken back", || async { client.resume().await.ok() }).await;
     rollback.others_are_given_nothing().await;
     for lease in held {
         lease.done().await.unwrap();
@@ -182,4 +183,43 @@ async fn submit_info(server: &Server, name: &str, info: &str) {
         .unwrap();
     producer.submit(name, info).await.unwrap();
     producer.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guarantee_2_a_clock_that_jumps_ahead_takes_no_stream_from_its_owner() {
+    let server = Server::builder().own_clock().start();
+    let mut owner = Worker::with(patient(&server.url())).await;
+    submit(&server.url(), names("held", 8)).await;
+    let held = owner.added_many(8).await;
+    let mut other = Worker::with(patient(&server.url())).await;
+    // All locks have expired now, and everything has been pending for a minute.
+    server.set_clock(Duration::from_secs(60), Duration::ZERO);
+    let mut truth = Truth::of(&server);
+    eventually(SOON, "the generation is another one", || {
+        let epoch = truth.cmd("GET T:epoch").text();
+        async move { (!epoch.ends_with(".0")).then_some(()) }
+    })
+    .await;
+    other.listen_for(Duration::from_secs(8)).await;
+    owner.listen_for(Duration::from_millis(1)).await;
+    assert_eq!((other.unasked(), owner.unasked(), owner.unasked_disowned()), (0, 0, 0));
+    for lease in held {
+        lease.done().await.unwrap();
+    }
+    truth.becomes_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_jumps_back_holds_up_nothing_for_long() {
+    let server = Server::builder().own_clock().start();
+    let mut worker = Worker::with(patient(&server.url())).await;
+    submit(&server.url(), ["held"]).await;
+    let held = worker.added().await;
+    server.set_clock(Duration::ZERO, Duration::from_secs(3_600));
+    submit(&server.url(), ["new"]).await;
+    let new = worker.added().await;
+    assert!(new.token() > held.token(), "tokens grow, whatever the clock says");
+    held.done().await.unwrap();
+    new.done().await.unwrap();
+    Truth::of(&server).becomes_clean().await;
 }

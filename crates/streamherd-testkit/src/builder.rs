@@ -13,6 +13,7 @@ pub struct ServerBuilder {
     pub(crate) binary: Option<PathBuf>,
     pub(crate) args: Vec<String>,
     pub(crate) persistent: bool,
+    pub(crate) own_clock: bool,
     pub(crate) unix_socket: bool,
     pub(crate) users: Vec<User>,
     pub(crate) tls: bool,
@@ -34,6 +35,12 @@ impl ServerBuilder {
     /// is gone when the server is.
     pub fn persistent(mut self) -> Self {
         self.persistent = true;
+        self
+    }
+
+    /// Gives the server a clock of its own, which [`Server::set_clock`] sets; Linux only. Default: the machine's.
+    pub fn own_clock(mut self) -> Self {
+        self.own_clock = true;
         self
     }
 

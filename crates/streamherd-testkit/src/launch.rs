@@ -9,6 +9,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::contact::Contact;
 use crate::error::{BINARY_VARIABLE, StartError};
 use crate::eventually::Pace;
@@ -34,6 +35,7 @@ pub(crate) struct Launch {
     /// A Sentinel's configuration file.
     pub(crate) config: Option<PathBuf>,
     pub(crate) persistent: bool,
+    pub(crate) clock: Option<Clock>,
     pub(crate) args: Vec<String>,
 }
 
@@ -142,6 +144,9 @@ impl Launch {
 
     fn command(&self, port: &str) -> Command {
         let mut command = Command::new(&self.binary);
+        if let Some(clock) = &self.clock {
+            clock.add_to(&mut command);
+        }
         if let Some(config) = &self.config {
             command.arg(config).arg("--sentinel");
         }

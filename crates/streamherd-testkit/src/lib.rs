@@ -25,6 +25,7 @@
 
 mod access;
 mod builder;
+mod clock;
 mod cluster;
 mod contact;
 mod error;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::builder::ServerBuilder;
+use crate::clock::Clock;
 use crate::error::StartError;
 use crate::eventually::Pace;
 use crate::launch::{self, Failed, Launch, Role};
@@ -144,6 +145,20 @@ impl Server {
         self.start_again();
     }
 
+    /// Sets the server's [own clock](ServerBuilder::own_clock): so far ahead of the machine's, or behind it.
+    ///
+    /// # Panics
+    ///
+    /// If it has none.
+    #[track_caller]
+    pub fn set_clock(&self, ahead: Duration, behind: Duration) {
+        let clock = self.launch.clock.as_ref().expect("the server has a clock of its own");
+        let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        clock
+            .set(micros(ahead) - micros(behind))
+            .unwrap_or_else(|e| panic!("the clock can't be set: {e}"));
+    }
+
     /// Stops the background expiry of keys: a key that is past its TTL then expires, and its event is sent, only when
     /// something touches it. A restart resumes it.
     ///
@@ -208,6 +223,11 @@ impl Server {
             role: builder.role,
             config,
             persistent: builder.persistent,
+            clock: if builder.own_clock {
+                Some(Clock::make(dir.path())?)
+            } else {
+                None
+            },
             args: builder.args,
         };
         for _ in 0..PORT_TRIES {

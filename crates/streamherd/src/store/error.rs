@@ -248,6 +248,8 @@ fn classify(error: &FredError) -> Kind {
         // fred has no connection at this moment and has written nothing.
         _ if error.details().starts_with("Failed to route command") => Kind::NotConnected,
         ErrorKind::Canceled | ErrorKind::IO => Kind::ConnectionLost,
+        // A connection that was given up with the call still on it: the server may have it, or be about to.
+        ErrorKind::Unknown if error.details() == "channel closed" => Kind::ConnectionLost,
         ErrorKind::Auth => Kind::Login,
         _ => of_server(error.details()),
     }
@@ -306,5 +308,29 @@ impl fmt::Display for StoreError {
 impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_ref().map(|e| e as &(dyn std::error::Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_on_a_connection_that_was_given_up_may_have_been_carried_out() {
+        let given_up = FredError::new(ErrorKind::Unknown, "channel closed");
+        let error = StoreError::new("submit", given_up);
+        assert!(error.is_disconnected() && !error.is_certain());
+        let not_sent = FredError::new(ErrorKind::Canceled, "Connection closed unexpectedly.");
+        assert!(StoreError::new("submit", not_sent).is_certain());
+    }
+
+    #[test]
+    fn a_redirection_says_where_to_ask() {
+        let says = |text: &str| StoreError::new("renew", FredError::new(ErrorKind::Cluster, text.to_owned()));
+        let ask = says("ASK 5 127.0.0.1:7003");
+        assert_eq!(ask.asks(), Some(Node::at("127.0.0.1", 7003)));
+        assert!(ask.is_migrating() && ask.is_transient() && !ask.is_moved());
+        let moved = says("MOVED 5 127.0.0.1:7003");
+        assert!(moved.is_moved() && moved.is_misplaced() && moved.is_certain() && moved.asks().is_none());
     }
 }

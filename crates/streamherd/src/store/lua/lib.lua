@@ -63,10 +63,12 @@ local function is_known_server()
   return not this or this == known
 end
 
--- How long nothing is to be handed out, in ms.
+-- How long nothing is to be handed out, in ms. More than a lock_ttl is left of a clock that has gone back since.
 local function quiet()
-  local ends = tonumber(redis.call('HGET', CONTROL, 'quiet_until'))
-  return ends and math.max(ends - now_ms(), 0) or 0
+  local said = redis.call('HMGET', CONTROL, 'quiet_until', 'lock_ttl')
+  local left = (tonumber(said[1]) or 0) - now_ms()
+  if left > (tonumber(said[2]) or math.huge) then return 0 end
+  return math.max(left, 0)
 end
 
 -- What stands against handing out work: another epoch, another server, the quiet time. Nil if nothing does.

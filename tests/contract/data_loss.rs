@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use streamherd::error::{DisownedReason, SettleError};
-use streamherd_testkit::Server;
-use streamherd_tests::{SOON, Truth, Worker, names, patient, side_by_side, submit};
+use streamherd_tests::{Redis, SOON, Truth, Worker, names, patient, side_by_side, submit};
 
 /// Ways to lose the group, and whether the locks are lost with it.
 const LOSSES: [(&str, bool); 6] = [
@@ -23,13 +22,13 @@ fn a_fleet_heals_by_itself_when_redis_loses_its_group() {
 }
 
 async fn a_loss(loss: &str, locks_too: bool) {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     let mut fleet = [
-        Worker::with(patient(&server.url()).max_in_flight(8)).await,
-        Worker::with(patient(&server.url()).max_in_flight(8)).await,
+        Worker::with(patient(&server).max_in_flight(8)).await,
+        Worker::with(patient(&server).max_in_flight(8)).await,
     ];
-    submit(&server.url(), names("held", 4)).await;
+    submit(&server, names("held", 4)).await;
     let mut held = Vec::new();
     let deadline = Instant::now() + SOON;
     while held.len() < 4 {
@@ -46,7 +45,7 @@ async fn a_loss(loss: &str, locks_too: bool) {
         worker.data_loss().await;
     }
     let fresh = names("fresh", 4);
-    submit(&server.url(), &fresh).await;
+    submit(&server, &fresh).await;
 
     let mut finished: Vec<String> = Vec::new();
     let mut old = Vec::new();
@@ -111,10 +110,10 @@ async fn a_loss(loss: &str, locks_too: bool) {
 
 #[tokio::test]
 async fn a_group_that_is_made_anew_does_not_give_a_worker_what_it_holds() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let mut worker = Worker::with(patient(&server.url())).await;
-    submit(&server.url(), ["a"]).await;
+    let mut worker = Worker::with(patient(&server)).await;
+    submit(&server, ["a"]).await;
     let lease = worker.added().await;
     truth.cmd("XGROUP DESTROY T:input workers").ok();
     worker.data_loss().await;

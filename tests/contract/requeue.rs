@@ -7,30 +7,30 @@ use streamherd::error::SettleError;
 use streamherd::{
     Admin, Builder, Duplicates, KeyspaceEvents, Lane, PauseTarget, Recovery, Reference, RequeueOutcome, RetryAfter,
 };
-use streamherd_testkit::{Matcher, Proxy, Server};
-use streamherd_tests::{Lost, Truth, Worker, builder, field, names, queue, recovery, submit};
+use streamherd_testkit::Matcher;
+use streamherd_tests::{Address, Lost, Redis, Truth, Worker, builder, field, names, queue, recovery, submit};
 
 /// A worker that leaves orphans alone.
-fn quiet(url: &str) -> Builder {
+fn quiet(at: &impl AsRef<Address>) -> Builder {
     let recovery = Recovery {
         scan_interval: Duration::ZERO,
         ..recovery()
     };
-    builder(url).keyspace_events(KeyspaceEvents::Off).recovery(recovery)
+    builder(at).keyspace_events(KeyspaceEvents::Off).recovery(recovery)
 }
 
-async fn admin(url: &str) -> Admin {
-    builder(url).connect_admin().await.unwrap()
+async fn admin(at: &impl AsRef<Address>) -> Admin {
+    builder(at).connect_admin().await.unwrap()
 }
 
 const MISSING: RequeueOutcome = RequeueOutcome::NotFound { complete: true };
 
 #[tokio::test]
 async fn a_requeue_puts_a_stream_at_the_front_wherever_it_is_and_counts_nothing() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let admin = admin(&server.url()).await;
-    let producer = builder(&server.url()).connect_producer().await.unwrap();
+    let admin = admin(&server).await;
+    let producer = builder(&server).connect_producer().await.unwrap();
     assert_eq!(admin.requeue("a", false).await.unwrap(), MISSING);
 
     // Before any worker, so without a group.
@@ -49,7 +49,7 @@ async fn a_requeue_puts_a_stream_at_the_front_wherever_it_is_and_counts_nothing(
     let already = RequeueOutcome::AlreadyQueued { entry };
     assert_eq!(admin.requeue("a", false).await.unwrap(), already);
 
-    let mut worker = Worker::with(quiet(&server.url())).await;
+    let mut worker = Worker::with(quiet(&server)).await;
     let lease = worker.added().await;
     assert_eq!(
         (lease.id(), lease.attempt(), lease.original_id()),
@@ -74,16 +74,16 @@ async fn a_requeue_puts_a_stream_at_the_front_wherever_it_is_and_counts_nothing(
 
 #[tokio::test]
 async fn a_forced_requeue_takes_a_stream_from_its_owner_who_learns_so() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let admin = admin(&server.url()).await;
-    let mut owner = Worker::with(quiet(&server.url())).await;
-    submit(&server.url(), ["settles", "renews"]).await;
+    let admin = admin(&server).await;
+    let mut owner = Worker::with(quiet(&server)).await;
+    submit(&server, ["settles", "renews"]).await;
     let mut leases = owner.added_many(2).await;
     leases.sort_by_key(|lease| lease.stream().to_owned());
     let tokens: Vec<_> = leases.iter().map(streamherd::Lease::token).collect();
     // With what was submitted meanwhile.
-    let producer = builder(&server.url()).connect_producer().await.unwrap();
+    let producer = builder(&server).connect_producer().await.unwrap();
     producer.submit("settles", &json!("later")).await.unwrap();
     admin.pause(&PauseTarget::Service).await.unwrap();
     for name in ["settles", "renews"] {
@@ -116,17 +116,17 @@ async fn a_forced_requeue_takes_a_stream_from_its_owner_who_learns_so() {
 
 #[tokio::test]
 async fn runs_that_are_not_coalesced_are_found_by_their_names() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let admin = admin(&server.url()).await;
-    let producer = builder(&server.url()).connect_producer().await.unwrap();
+    let admin = admin(&server).await;
+    let producer = builder(&server).connect_producer().await.unwrap();
     let producer = producer.duplicates(Duplicates::Parallel);
     truth.make_groups();
     // More than a page of others, and names that JSON can write in several ways.
     queue(&server, &names("s", 230));
     let foreign = r#"{"Info":{"DataStreamName":"inner"},"DataStreamName":"\u00fcber \"1\""}"#;
     truth
-        .call(&["XADD", &Truth::key("input"), "*", "lbs-input", foreign, "trace", "t1"])
+        .call(&["XADD", "T:input", "*", "lbs-input", foreign, "trace", "t1"])
         .ok();
     truth.cmd("XREADGROUP GROUP workers ghost STREAMS T:input >").ok();
     let RequeueOutcome::Requeued { entry } = admin.requeue("über \"1\"", false).await.unwrap() else {
@@ -163,11 +163,11 @@ async fn runs_that_are_not_coalesced_are_found_by_their_names() {
 
 #[tokio::test]
 async fn what_another_program_has_stranded_spoilt_or_made_too_large_is_told_as_it_is() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let admin = admin(&server.url()).await;
+    let admin = admin(&server).await;
     truth.make_groups();
-    submit(&server.url(), ["stranded", "deleted", "hash"]).await;
+    submit(&server, ["stranded", "deleted", "hash"]).await;
     let ids: Vec<_> = (0..3).map(|_| truth.abandon()).collect();
     truth.cmd(&format!("XACK T:input workers {}", ids[0])).ok();
     truth.cmd(&format!("XDEL T:input {}", ids[1])).ok();
@@ -186,7 +186,7 @@ async fn what_another_program_has_stranded_spoilt_or_made_too_large_is_told_as_i
 
     truth.cmd("ZADD T:delayed 1 1-1 2 no-id 3 1-3").ok();
     truth.cmd("HSET T:delayed:body 1-1 garbage no-id garbage").ok();
-    let mut words = vec!["XADD".to_owned(), Truth::key("input"), "*".to_owned()];
+    let mut words = vec!["XADD".to_owned(), "T:input".to_owned(), "*".to_owned()];
     words.extend(["lbs-input", r#"{"DataStreamName":"large"}"#].map(str::to_owned));
     words.extend((0..5_000).flat_map(|n| [n.to_string(), "x".to_owned()]));
     truth.call(&words.iter().map(String::as_str).collect::<Vec<_>>()).ok();
@@ -203,9 +203,9 @@ async fn what_another_program_has_stranded_spoilt_or_made_too_large_is_told_as_i
 
 #[tokio::test]
 async fn a_search_has_an_end_and_says_whether_it_saw_everything() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let admin = admin(&server.url()).await;
+    let admin = admin(&server).await;
     truth.make_groups();
     let mut all = names("s", 51_000);
     all.insert(49_900, "in time".to_owned());
@@ -218,24 +218,22 @@ async fn a_search_has_an_end_and_says_whether_it_saw_everything() {
 
     // Where a name stands behind a large info, which takes a look at the whole body.
     let late = format!(r#"{{"Info":"{}","DataStreamName":"late"}}"#, "x".repeat(20_000));
-    truth
-        .call(&["XADD", &Truth::key("front"), "*", "lbs-input", &late])
-        .ok();
+    truth.call(&["XADD", "T:front", "*", "lbs-input", &late]).ok();
     let seen = admin.requeue("late", false).await.unwrap();
     assert!(matches!(seen, RequeueOutcome::AlreadyQueued { .. }), "{seen:?}");
 }
 
 #[tokio::test]
 async fn of_rivals_that_force_a_requeue_one_moves_the_stream() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let mut owner = Worker::with(quiet(&server.url())).await;
-    submit(&server.url(), ["a"]).await;
+    let mut owner = Worker::with(quiet(&server)).await;
+    submit(&server, ["a"]).await;
     let lease = owner.added().await;
     owner.client.pause().await.unwrap();
     let mut rivals = tokio::task::JoinSet::new();
     for _ in 0..8 {
-        let admin = admin(&server.url()).await;
+        let admin = admin(&server).await;
         rivals.spawn(async move { admin.requeue("a", true).await.unwrap() });
     }
     let outcomes = rivals.join_all().await;
@@ -251,17 +249,17 @@ async fn of_rivals_that_force_a_requeue_one_moves_the_stream() {
 async fn a_requeue_without_an_answer_can_be_repeated() {
     for lost in Lost::BOTH {
         for parallel in [false, true] {
-            let server = Server::start();
+            let server = Redis::start(crate::TOPOLOGY);
             let mut truth = Truth::of(&server);
             truth.make_groups();
             if parallel {
                 queue(&server, &["a".to_owned()]);
             } else {
-                submit(&server.url(), ["a"]).await;
+                submit(&server, ["a"]).await;
             }
             truth.abandon();
-            let proxy = Proxy::start(&server).await;
-            let admin = admin(&proxy.url()).await;
+            let proxy = server.proxy().await;
+            let admin = admin(&proxy).await;
             // The first one of a name without a coalesced run finds nothing.
             let loss = proxy.on(Matcher::script("kick"), if parallel { 2 } else { 1 }, lost.fault());
             assert!(admin.requeue("a", false).await.is_err());
@@ -272,7 +270,7 @@ async fn a_requeue_without_an_answer_can_be_repeated() {
                 Lost::Request => assert!(matches!(again, RequeueOutcome::Requeued { .. }), "{again:?}"),
             }
             assert_eq!((truth.length(), truth.pending_count()), (1, 0));
-            let mut worker = Worker::start(&server.url()).await;
+            let mut worker = Worker::start(&server).await;
             worker.added().await.done().await.unwrap();
             assert!(truth.is_clean());
         }

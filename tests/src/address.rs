@@ -1,0 +1,44 @@
+//! Where a service is, as clients are told.
+
+use streamherd::{Builder, Client};
+
+/// A URL, and how many partitions the service there has.
+#[derive(Debug, Clone)]
+pub struct Address {
+    /// `redis://…`, `redis-sentinel://…` or `redis-cluster://…`.
+    pub url: String,
+    /// 1 or more.
+    pub partitions: u16,
+}
+
+impl Address {
+    /// A service of one partition.
+    #[must_use]
+    pub fn of(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            partitions: 1,
+        }
+    }
+
+    /// A client of a service there, with the library's own settings.
+    pub fn service(&self, service: &str) -> Builder {
+        Client::builder(service).url(&self.url)
+    }
+
+    /// The same place for somebody who logs in: `login` is `name:password`.
+    #[must_use]
+    pub fn logged_in(&self, login: &str) -> Self {
+        let (scheme, rest) = self.url.split_once("://").expect("a URL");
+        Self {
+            url: format!("{scheme}://{login}@{rest}"),
+            ..self.clone()
+        }
+    }
+}
+
+impl AsRef<Self> for Address {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use streamherd::error::SettleError;
 use streamherd::{RetryAfter, Settled};
 use streamherd_testkit::eventually;
-use streamherd_tests::{Redis, SOON, Truth, Worker, builder, field, names, queue, submit};
+use streamherd_tests::{Redis, SOON, Truth, Worker, builder, field, names, plain, queue, submit};
 
 /// Entries that no producer of ours makes: name, reason for the dead letter, fields.
 fn bad_entries() -> Vec<(&'static str, &'static str, Vec<Vec<u8>>)> {
@@ -79,16 +79,17 @@ fn assert_buried(truth: &mut Truth, added: &BTreeMap<String, (&'static str, &'st
 #[tokio::test]
 async fn guarantee_8_bad_entries_do_not_stop_a_reader() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let names = server.together("good", bad_entries().len());
+    let mut truth = Truth::at(&server, &names[0]);
     let mut added = BTreeMap::new();
     for (number, bad) in bad_entries().into_iter().enumerate() {
         added.insert(add(&mut truth, &bad.2), bad);
-        queue(&server, &[format!("good-{number}")]);
+        queue(&server, &names[number..=number]);
     }
     let mut worker = Worker::with(builder(&server).max_in_flight(2)).await;
     for number in 0..added.len() {
         let lease = worker.added().await;
-        assert_eq!(lease.stream(), format!("good-{number}"));
+        assert_eq!(lease.stream(), names[number]);
         lease.done().await.unwrap();
     }
     truth.becomes_clean().await;
@@ -99,13 +100,14 @@ async fn guarantee_8_bad_entries_do_not_stop_a_reader() {
 #[tokio::test]
 async fn guarantee_8_bad_entries_do_not_stop_the_scan() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let names = server.together("good", bad_entries().len());
+    let mut truth = Truth::at(&server, &names[0]);
     let worker = Worker::deaf(&server).await;
     worker.client.shutdown(Duration::ZERO).await;
     let mut added = BTreeMap::new();
     for (number, bad) in bad_entries().into_iter().enumerate() {
         added.insert(add(&mut truth, &bad.2), bad);
-        queue(&server, &[format!("good-{number}")]);
+        queue(&server, &names[number..=number]);
     }
     // Somebody who read all of it and died.
     truth.cmd("XREADGROUP GROUP workers ghost STREAMS T:input >").ok();
@@ -119,7 +121,7 @@ async fn guarantee_8_bad_entries_do_not_stop_the_scan() {
         lease.done().await.unwrap();
     }
     good.sort();
-    assert_eq!(good, names("good", added.len()));
+    assert_eq!(good, names);
     truth.becomes_clean().await;
     assert_buried(&mut truth, &added);
 }
@@ -127,17 +129,18 @@ async fn guarantee_8_bad_entries_do_not_stop_the_scan() {
 #[tokio::test]
 async fn guarantee_8_a_pending_entry_whose_body_is_gone_is_tidied_away() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let names = server.together("s", 3);
+    let mut truth = Truth::at(&server, &names[0]);
     let worker = Worker::start(&server).await;
     worker.client.shutdown(Duration::ZERO).await;
-    queue(&server, &names("s", 3));
+    queue(&server, &names);
     truth.cmd("XREADGROUP GROUP workers ghost STREAMS T:input >").ok();
     for (id, _) in truth.entries("input").into_iter().take(2) {
         truth.cmd(&format!("XDEL T:input {id}")).ok();
     }
     let mut worker = Worker::start(&server).await;
     let lease = worker.added().await;
-    assert_eq!((lease.stream(), lease.attempt()), ("s-2", 1));
+    assert_eq!((plain(lease.stream()), lease.attempt()), ("s-2", 1));
     lease.done().await.unwrap();
     truth.becomes_clean().await;
     assert!(truth.dead_letters().is_empty());
@@ -146,15 +149,16 @@ async fn guarantee_8_a_pending_entry_whose_body_is_gone_is_tidied_away() {
 #[tokio::test]
 async fn guarantee_8_a_held_stream_whose_body_was_deleted_can_be_done_and_not_put_back() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let names = server.together("s", 4);
+    let mut truth = Truth::at(&server, &names[0]);
     let mut worker = Worker::with(builder(&server).max_in_flight(4)).await;
-    queue(&server, &names("s", 4));
+    queue(&server, &names);
     let leases = worker.added_many(4).await;
     for lease in &leases {
         truth.cmd(&format!("XDEL T:input {}", lease.id())).ok();
     }
     for lease in leases {
-        let turn = lease.stream().to_owned();
+        let turn = plain(lease.stream()).to_owned();
         let outcome = match turn.as_str() {
             "s-0" => lease.done().await,
             "s-1" => lease.retry(RetryAfter::now()).await,
@@ -178,6 +182,7 @@ async fn guarantee_8_a_held_stream_whose_body_was_deleted_can_be_done_and_not_pu
 async fn an_entry_of_5000_fields_goes_to_the_dead_letters_and_stops_nobody() {
     let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
+    let mut there = Truth::at(&server, "huge");
     truth.make_groups();
     let huge = |lane: &str| {
         let mut words = vec!["XADD".to_owned(), format!("T:{lane}"), "*".to_owned()];
@@ -186,9 +191,9 @@ async fn an_entry_of_5000_fields_goes_to_the_dead_letters_and_stops_nobody() {
         words
     };
     // One is an orphan already, found by the scan; one stands in front of the others, found by a reader.
-    truth.call(&huge("input")).ok();
-    truth.abandon();
-    truth.call(&huge("front")).ok();
+    there.call(&huge("input")).ok();
+    there.abandon();
+    there.call(&huge("front")).ok();
     submit(&server, names("s", 5)).await;
 
     let mut worker = Worker::with(builder(&server).max_in_flight(2)).await;

@@ -124,7 +124,7 @@ fn a_crash_of_the_one_who_recovers_loses_nothing_either() {
 async fn a_crash(row: Row) -> Found {
     let server = Redis::start(crate::TOPOLOGY);
     let all: BTreeSet<String> = server.together("s", STREAMS).into_iter().collect();
-    let mut truth = Truth::at(&server, &all.first().unwrap());
+    let mut truth = Truth::at(&server, all.first().unwrap());
     submit(&server, &all).await;
     let proxy = server.proxy().await;
     let (said, left) = Dying::start(&proxy, row).end(&mut truth).await;
@@ -138,7 +138,7 @@ async fn a_crash(row: Row) -> Found {
 async fn a_crash_of_the_rescuer(row: Row) {
     let server = Redis::start(crate::TOPOLOGY);
     let all: BTreeSet<String> = server.together("s", STREAMS).into_iter().collect();
-    let mut truth = Truth::at(&server, &all.first().unwrap());
+    let mut truth = Truth::at(&server, all.first().unwrap());
     submit(&server, &all).await;
     let mut first = WorkerProcess::start(BINARY, &server, &["then=hold"]);
     first.says_times("added", STREAMS).await;

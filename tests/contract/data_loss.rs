@@ -23,12 +23,13 @@ fn a_fleet_heals_by_itself_when_redis_loses_its_group() {
 
 async fn a_loss(loss: &str, locks_too: bool) {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let held_names = server.together("held", 4);
+    let mut truth = Truth::at(&server, &held_names[0]);
     let mut fleet = [
         Worker::with(patient(&server).max_in_flight(8)).await,
         Worker::with(patient(&server).max_in_flight(8)).await,
     ];
-    submit(&server, names("held", 4)).await;
+    submit(&server, &held_names).await;
     let mut held = Vec::new();
     let deadline = Instant::now() + SOON;
     while held.len() < 4 {
@@ -111,7 +112,7 @@ async fn a_loss(loss: &str, locks_too: bool) {
 #[tokio::test]
 async fn a_group_that_is_made_anew_does_not_give_a_worker_what_it_holds() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let mut truth = Truth::at(&server, "a");
     let mut worker = Worker::with(patient(&server)).await;
     submit(&server, ["a"]).await;
     let lease = worker.added().await;

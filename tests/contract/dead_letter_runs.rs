@@ -16,27 +16,28 @@ fn all() -> DeadLetterFilter {
 #[tokio::test]
 async fn large_and_many_letters_are_listed_and_redriven_in_bounded_calls() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
-    bury(&server, &names("s", 1_234), "rejected");
-    let big = "x".repeat(1024 * 1024 - 200);
-    for n in 0..12 {
-        let name = format!("big-{n}");
+    let small = server.together("s", 1_234);
+    let big = server.beside(&small[0], names("big", 12));
+    let mut truth = Truth::at(&server, &small[0]);
+    bury(&server, &small, "rejected");
+    let body = "x".repeat(1024 * 1024 - 200);
+    for name in &big {
         truth
             .call(&[
                 "XADD",
                 "T:dlq",
                 "*",
                 "lbs-input",
-                &input(&name),
+                &input(name),
                 "big",
-                &big,
+                &body,
                 "_sh_origin",
                 "1-1",
             ])
             .ok();
     }
     let admin = admin(&server).await;
-    let wanted: Vec<String> = names("s", 1_234).into_iter().chain(names("big", 12)).collect();
+    let wanted = [small, big].concat();
     assert_eq!(streams(&list(&admin, all()).await), wanted);
     truth.cmd("CONFIG RESETSTAT").ok();
     let report = admin.redrive(all()).finish().await.unwrap();
@@ -130,14 +131,15 @@ async fn a_purge_deletes_what_it_means_and_nothing_else() {
     let mut truth = Truth::of(&server);
     submit(&server, ["alive"]).await;
     bury(&server, &names("bad", 150), "unparseable");
-    bury(&server, &names("good", 150), "rejected");
+    let good = server.together("good", 150);
+    bury(&server, &good, "rejected");
     let admin = admin(&server).await;
     let meant = all().reason(DeadLetterReason::Unparseable);
     let told = admin.purge(meant.clone()).dry_run().finish().await.unwrap();
     assert_eq!((told.purged, truth.cmd("XLEN T:dlq").int()), (150, 300));
     let told = admin.purge(meant.clone()).finish().await.unwrap();
     assert_eq!((told.purged, told.gone), (150, 0));
-    assert_eq!(streams(&list(&admin, all()).await), names("good", 150));
+    assert_eq!(streams(&list(&admin, all()).await), good);
     assert_eq!(admin.purge(meant).finish().await.unwrap(), Default::default());
     assert_eq!(truth.length(), 1);
 }
@@ -145,8 +147,9 @@ async fn a_purge_deletes_what_it_means_and_nothing_else() {
 #[tokio::test]
 async fn a_letter_trimmed_under_way_is_gone_and_the_others_are_redriven() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
-    bury(&server, &names("s", 250), "rejected");
+    let all_of_them = server.together("s", 250);
+    let mut truth = Truth::at(&server, &all_of_them[0]);
+    bury(&server, &all_of_them, "rejected");
     let admin = admin(&server).await;
     let mut run = admin.redrive(all());
     run.next().await.unwrap().unwrap();
@@ -190,8 +193,9 @@ async fn a_lost_answer_is_an_error_and_nothing_is_lost_or_doubled_by_going_on() 
     for lost in Lost::BOTH {
         for (script, purge) in [("redrive", false), ("purge", true), ("letters", false)] {
             let server = Redis::start(crate::TOPOLOGY);
-            let mut truth = Truth::of(&server);
-            bury(&server, &names("s", 250), "rejected");
+            let letters = server.together("s", 250);
+            let mut truth = Truth::at(&server, &letters[0]);
+            bury(&server, &letters, "rejected");
             let proxy = server.proxy().await;
             let admin = admin(&proxy).await;
             let loss = proxy.on(Matcher::script(script), 2, lost.fault());
@@ -218,7 +222,7 @@ async fn a_lost_answer_is_an_error_and_nothing_is_lost_or_doubled_by_going_on() 
                 0
             };
             assert_eq!((done, report.gone), (250 - unsure, unsure), "{lost:?} of {script}");
-            let wanted = if purge { Vec::new() } else { names("s", 250) };
+            let wanted = if purge { Vec::new() } else { letters };
             let queued: Vec<String> = truth
                 .entries("front")
                 .iter()

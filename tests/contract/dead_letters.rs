@@ -41,14 +41,15 @@ async fn a_dead_letter_says_what_it_was_and_why_it_died() {
 #[tokio::test]
 async fn each_filter_finds_its_letters_in_their_order() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let b = server.beside("a", ["b"]).remove(0);
+    let mut truth = Truth::at(&server, "a");
     let time: u64 = truth.cmd("TIME").strings()[0].parse().unwrap();
     let hours_ago = |hours: u64| (time - hours * 3_600) * 1_000;
     for (hours, stream, reason) in [
         (9, "a", "rejected"),
-        (7, "b", "max_failures"),
+        (7, b.as_str(), "max_failures"),
         (3, "a", "too_large"),
-        (1, "b", "new"),
+        (1, b.as_str(), "new"),
     ] {
         let (at, input) = (hours_ago(hours).to_string(), input(stream));
         let id = format!("{at}-0");
@@ -79,10 +80,10 @@ async fn each_filter_finds_its_letters_in_their_order() {
         (all().older_than(hours(3)), &[9, 7]),
         (all().younger_than(hours(3)), &[3, 1]),
         (all().older_than(hours(1)).younger_than(hours(8)), &[7, 3]),
-        (all().stream("b"), &[7, 1]),
+        (all().stream(&b), &[7, 1]),
         (all().stream("a").reason(DeadLetterReason::Rejected), &[9]),
         (all().limit(2), &[9, 7]),
-        (all().stream("b").limit(1), &[7]),
+        (all().stream(&b).limit(1), &[7]),
         (all().ids([id(1), gone, id(9), id(1)]), &[1, 9]),
     ];
     let admin = admin(&server).await;
@@ -109,7 +110,7 @@ async fn each_filter_finds_its_letters_in_their_order() {
 #[tokio::test]
 async fn a_redriven_letter_begins_again_with_all_that_it_says() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let mut truth = Truth::at(&server, "a");
     // Bytes that are no text, and a field that nobody knows.
     let add =
         "redis.call('XADD', KEYS[1], '*', 'bin', string.char(255, 0, 13, 10), 'lbs-input', ARGV[1], 'other', 'kept')";
@@ -170,10 +171,10 @@ async fn a_redriven_letter_begins_again_with_all_that_it_says() {
 #[tokio::test]
 async fn what_is_packed_away_stays_a_dead_letter_and_stops_no_other() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let mut truth = Truth::at(&server, "a");
     bury(&server, &["a".to_owned()], "rejected");
     truth.cmd("XADD T:dlq * _sh_packed x _sh_reason too_large").ok();
-    bury(&server, &["b".to_owned()], "rejected");
+    bury(&server, &server.beside("a", ["b"]), "rejected");
     let admin = admin(&server).await;
     let packed = list(&admin, all().reason(DeadLetterReason::TooLarge)).await;
     assert!(packed[0].packed && packed[0].stream.is_none());

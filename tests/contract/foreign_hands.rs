@@ -6,7 +6,7 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use streamherd::error::SettleError;
 use streamherd::{Lease, Recovery, RetryAfter};
 use streamherd_testkit::eventually;
-use streamherd_tests::{Redis, SCAN, SOON, Truth, Worker, builder, names, patient, queue, recovery, submit};
+use streamherd_tests::{Redis, SCAN, SOON, Truth, Worker, builder, names, patient, plain, queue, recovery, submit};
 
 #[tokio::test]
 async fn a_pending_entry_whose_body_was_deleted_is_tidied_away_once_and_counted() {
@@ -14,7 +14,7 @@ async fn a_pending_entry_whose_body_was_deleted_is_tidied_away_once_and_counted(
     let counts = recorder.snapshotter();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let mut truth = Truth::at(&server, "gone");
     truth.make_groups();
     submit(&server, ["gone"]).await;
     let id = truth.abandon();
@@ -37,9 +37,10 @@ async fn a_pending_entry_whose_body_was_deleted_is_tidied_away_once_and_counted(
 #[tokio::test]
 async fn a_sweep_of_much_that_is_pending_leaves_redis_to_others() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let names = server.together("s", 20_000);
+    let mut truth = Truth::at(&server, &names[0]);
     truth.make_groups();
-    queue(&server, &names("s", 20_000));
+    queue(&server, &names);
     let take = "XREADGROUP GROUP workers foreign COUNT 20000 STREAMS T:input >";
     assert_eq!(truth.cmd(take).array().len(), 1);
     let recovery = Recovery {
@@ -59,7 +60,7 @@ async fn a_sweep_of_much_that_is_pending_leaves_redis_to_others() {
 #[tokio::test]
 async fn a_consumer_whose_name_is_no_text_stops_neither_status_nor_the_removal_of_dead_names() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let mut truth = Truth::at(&server, "any");
     truth.make_groups();
     let join = r"redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], 'workers', '\255')
                  return redis.call('HSET', KEYS[2], '\254', 'x', '\253:last', 'x', 'dead', '1 {}')";
@@ -84,9 +85,9 @@ async fn a_consumer_whose_name_is_no_text_stops_neither_status_nor_the_removal_o
 #[tokio::test]
 async fn a_held_entry_that_another_program_deletes_can_be_done_and_not_put_back() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let mut truth = Truth::at(&server, "done");
     let mut worker = Worker::with(patient(&server)).await;
-    submit(&server, ["done", "retry"]).await;
+    submit(&server, server.neighbours(["done", "retry"])).await;
     let leases = worker.added_many(2).await;
     for lease in &leases {
         assert_eq!(truth.cmd(&format!("XDEL T:input {}", lease.id())).int(), 1);
@@ -108,9 +109,9 @@ async fn a_held_entry_that_another_program_deletes_can_be_done_and_not_put_back(
 #[tokio::test]
 async fn a_held_entry_that_another_program_acknowledges_is_still_its_holders() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let mut truth = Truth::at(&server, "done");
     let mut worker = Worker::with(patient(&server)).await;
-    submit(&server, ["done", "retry"]).await;
+    submit(&server, server.neighbours(["done", "retry"])).await;
     let leases = worker.added_many(2).await;
     for lease in &leases {
         assert_eq!(truth.cmd(&format!("XACK T:input workers {}", lease.id())).int(), 1);
@@ -126,7 +127,7 @@ async fn a_held_entry_that_another_program_acknowledges_is_still_its_holders() {
         }
     }
     let again = worker.added().await;
-    assert_eq!((again.stream(), again.failures()), ("retry", 1));
+    assert_eq!((plain(again.stream()), again.failures()), ("retry", 1));
     again.done().await.unwrap();
     assert!(truth.is_clean());
 }
@@ -134,15 +135,17 @@ async fn a_held_entry_that_another_program_acknowledges_is_still_its_holders() {
 #[tokio::test]
 async fn a_lock_of_another_type_or_without_an_end_holds_no_entry_for_ever() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
-    truth.make_groups();
     let wrong = ["SET LOCK ghost:1", "HSET LOCK a b", "SADD LOCK a"];
-    submit(&server, names("orphan", wrong.len())).await;
+    let orphans = server.together("orphan", wrong.len());
+    let new = server.beside(&orphans[0], names("new", wrong.len()));
+    let mut truth = Truth::at(&server, &orphans[0]);
+    truth.make_groups();
+    submit(&server, &orphans).await;
     for lock in wrong {
         let id = truth.abandon();
         truth.cmd(&lock.replace("LOCK", &format!("T:lock:{id}"))).ok();
     }
-    submit(&server, names("new", wrong.len())).await;
+    submit(&server, &new).await;
     for ((id, _), lock) in truth.entries("input").split_off(wrong.len()).iter().zip(wrong) {
         truth.cmd(&lock.replace("LOCK", &format!("T:lock:{id}"))).ok();
     }
@@ -151,10 +154,7 @@ async fn a_lock_of_another_type_or_without_an_end_holds_no_entry_for_ever() {
     let mut leases = worker.added_many(2 * wrong.len()).await;
     leases.sort_by_key(|lease| lease.stream().to_owned());
     let streams: Vec<_> = leases.iter().map(Lease::stream).collect();
-    assert_eq!(
-        streams,
-        [names("new", wrong.len()), names("orphan", wrong.len())].concat()
-    );
+    assert_eq!(streams, [new, orphans].concat());
     // And while they are held.
     for (lease, lock) in leases.iter().zip(wrong) {
         truth.cmd(&format!("DEL T:lock:{}", lease.id())).ok();

@@ -9,7 +9,7 @@ use streamherd::error::RunError;
 use streamherd::{BoxError, Builder, Job, KeyspaceEvents, Outcome, RetryPolicy, Worker};
 use streamherd_testkit::eventually;
 use streamherd_tests::{
-    Census, Diary, Handling, Redis, SOON, TTL, Truth, builder, hold, names, patient, queue, recovery, submit,
+    Census, Diary, Handling, Redis, SOON, TTL, Truth, builder, hold, names, patient, plain, queue, recovery, submit,
 };
 
 const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
@@ -20,13 +20,13 @@ const LONG: Duration = Duration::from_secs(20);
 async fn a_handler_whose_lease_is_lost_is_told_to_stop_and_dropped_after_its_grace() {
     const GRACE: Duration = Duration::from_millis(700);
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let mut truth = Truth::at(&server, "stubborn");
     submit(&server, ["stubborn"]).await;
     let (diary, mut reading) = Diary::open();
     let handler = move |job: Job| {
         let diary = diary.clone();
         async move {
-            let name = job.stream().to_owned();
+            let name = plain(job.stream()).to_owned();
             let _gone = diary.at_drop(format!("{name} gone"));
             diary.note(format!("{name} began {}", job.id()));
             if name == "next" {
@@ -64,7 +64,7 @@ async fn a_handler_whose_lease_is_lost_is_told_to_stop_and_dropped_after_its_gra
     truth.cmd(&format!("XDEL T:input {id}")).ok();
 
     // One that stops has no need of the grace.
-    submit(&server, ["obedient"]).await;
+    submit(&server, server.beside("stubborn", ["obedient"])).await;
     eventually(SOON, "it is held", || {
         let held = truth.locks().len() == 2;
         async move { held.then_some(()) }
@@ -78,7 +78,7 @@ async fn a_handler_whose_lease_is_lost_is_told_to_stop_and_dropped_after_its_gra
     truth.cmd(&format!("XACK T:input workers {id}")).ok();
     truth.cmd(&format!("XDEL T:input {id}")).ok();
 
-    submit(&server, ["next"]).await;
+    submit(&server, server.beside("stubborn", ["next"])).await;
     reading.reads("next gone").await;
     let report = worker.end().await;
     assert_eq!(

@@ -8,11 +8,11 @@ use streamherd_tests::{Redis, SOON, TTL, Truth, Worker, submit};
 #[tokio::test]
 async fn guarantee_2_a_lease_that_can_not_be_renewed_costs_the_others_nothing() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
-    submit(&server, ["bad", "good"]).await;
+    let mut truth = Truth::at(&server, "bad");
+    submit(&server, server.neighbours(["bad", "good"])).await;
     let mut worker = Worker::start(&server).await;
     let (mut bad, mut good) = (worker.added().await, worker.added().await);
-    if bad.stream() == "good" {
+    if bad.stream() != "bad" {
         std::mem::swap(&mut bad, &mut good);
     }
     // Its lock would have to be set again, which is refused.

@@ -11,7 +11,7 @@ const MARGIN: Duration = Duration::from_nanos(TTL.as_nanos() as u64 / 12);
 #[tokio::test]
 async fn guarantee_3_a_lease_ends_here_a_margin_before_its_lock_ends_there() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let mut truth = Truth::at(&server, "s-0");
     queue(&server, &names("s", 1));
     let mut worker = Worker::start(&server).await;
     let lease = worker.added().await;

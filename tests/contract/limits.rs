@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use streamherd::{Builder, Notification, Recovery, RetryAfter};
 use streamherd_testkit::{Fault, Matcher, eventually};
-use streamherd_tests::{Redis, SOON, Truth, Worker, builder, field, names, queue, recovery, submit};
+use streamherd_tests::{Redis, SOON, Truth, Worker, builder, field, names, plain, queue, recovery, submit};
 
 fn limited(server: &Redis, change: impl FnOnce(&mut Recovery)) -> Builder {
     let mut recovery = recovery();
@@ -27,7 +27,7 @@ fn hasty(server: &Redis, change: impl FnOnce(&mut Recovery)) -> Builder {
 #[tokio::test]
 async fn the_fifth_failure_is_the_last_and_its_dead_letter_tells_all() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let mut truth = Truth::at(&server, "s");
     let raw = r#"{"DataStreamName":"s","Info":{"a":[1,2]}}"#;
     let first = truth
         .call(&["XADD", "T:input", "*", "trace", "t1", "lbs-input", raw, "trace", "t2"])
@@ -135,11 +135,12 @@ async fn abandoned_as_often_as_allowed_a_stream_is_a_dead_letter() {
 #[tokio::test]
 async fn failures_and_abandonments_have_limits_of_their_own_and_zero_abandonments_is_no_limit() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let mut truth = Truth::at(&server, "tried");
     let mut worker = Worker::with(limited(&server, |r| r.max_abandonments = 0)).await;
     worker.client.shutdown(Duration::ZERO).await;
     assert_eq!(worker.terminated().await, "shut down");
-    for (name, failures, abandonments) in [("tried", "4", "0"), ("orphaned", "0", "70")] {
+    let names = server.neighbours(["tried", "orphaned"]);
+    for (name, (failures, abandonments)) in names.iter().zip([("4", "0"), ("0", "70")]) {
         let input = serde_json::json!({ "DataStreamName": name }).to_string();
         truth
             .call(&[
@@ -161,7 +162,7 @@ async fn failures_and_abandonments_have_limits_of_their_own_and_zero_abandonment
     leases.sort_by_key(|lease| lease.stream().to_owned());
     let counted: Vec<_> = leases
         .iter()
-        .map(|l| (l.stream(), l.failures(), l.abandonments()))
+        .map(|l| (plain(l.stream()), l.failures(), l.abandonments()))
         .collect();
     assert_eq!(counted, [("orphaned", 0, 71), ("tried", 4, 1)]);
     for lease in leases {
@@ -174,8 +175,9 @@ async fn failures_and_abandonments_have_limits_of_their_own_and_zero_abandonment
 async fn dead_letters_are_trimmed_to_about_the_limit_and_zero_keeps_all() {
     for (limit, kept) in [(100, 100..=200), (0, 350..=350)] {
         let server = Redis::start(crate::TOPOLOGY);
-        let mut truth = Truth::of(&server);
-        queue(&server, &names("s", 350));
+        let all = server.together("s", 350);
+        let mut truth = Truth::at(&server, &all[0]);
+        queue(&server, &all);
         let mut worker = Worker::with(limited(&server, |r| r.dlq_max_len = limit).max_in_flight(350)).await;
         for _ in 0..350 {
             worker.added().await.dead_letter("enough").await.unwrap();
@@ -196,10 +198,11 @@ async fn dead_letters_are_trimmed_to_about_the_limit_and_zero_keeps_all() {
 async fn a_worker_never_has_more_pending_than_max_in_flight() {
     for slots in [1_i64, 2, 5] {
         let server = Redis::start(crate::TOPOLOGY);
-        queue(&server, &names("s", 200));
+        let all = server.together("s", 200);
+        queue(&server, &all);
         let over = Arc::new(AtomicBool::new(false));
         let sampler = std::thread::spawn({
-            let (mut truth, over) = (Truth::of(&server), Arc::clone(&over));
+            let (mut truth, over) = (Truth::at(&server, &all[0]), Arc::clone(&over));
             let pending = "local n = 0 for _, key in ipairs(KEYS) do
                 local p = redis.pcall('XPENDING', key, 'workers') if not p.err then n = n + p[1] end end return n";
             move || {
@@ -240,20 +243,28 @@ async fn a_worker_never_has_more_pending_than_max_in_flight() {
 #[tokio::test]
 async fn a_worker_with_one_slot_takes_one_stream_also_when_both_lanes_fill_at_once() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let names = server.neighbours(["new", "old"]);
+    let mut truth = Truth::at(&server, "new");
+    let input = truth.key("input");
     let proxy = server.proxy().await;
     let mut worker = Worker::with(builder(&proxy).max_in_flight(1)).await;
     // Held until both lanes have something.
-    let both = Matcher::custom(|command| {
-        command.is("XREADGROUP") && command.args().iter().any(|arg| arg.ends_with(b":input"))
+    let both = Matcher::custom(move |command| {
+        command.is("XREADGROUP") && command.args().iter().any(|arg| arg == input.as_bytes())
     });
     let fault = proxy.on(both, 1, Fault::Delay(Duration::from_millis(300)));
     fault.wait_fired(SOON).await;
     // What was read too many would be handed back with this, and is counted before.
     proxy.on(Matcher::script("settle"), 1, Fault::Delay(Duration::from_millis(300)));
-    queue(&server, &names("new", 1));
+    queue(&server, &names[..1]);
     truth
-        .call(&["XADD", "T:front", "*", "lbs-input", r#"{"DataStreamName":"old"}"#])
+        .call(&[
+            "XADD",
+            "T:front",
+            "*",
+            "lbs-input",
+            &serde_json::json!({ "DataStreamName": names[1] }).to_string(),
+        ])
         .ok();
     let pending = eventually(SOON, "it has read", || {
         let pending = truth.pending_count();

@@ -69,7 +69,7 @@ async fn each_of_many_submits_tells_the_truth_about_itself() {
 async fn a_claim_without_an_answer_is_carried_out_at_most_once() {
     for lost in Lost::BOTH {
         let server = Redis::start(crate::TOPOLOGY);
-        let mut truth = Truth::of(&server);
+        let mut truth = Truth::at(&server, "a");
         truth.make_groups();
         submit(&server, ["a"]).await;
         let id = truth.abandon();
@@ -129,7 +129,7 @@ async fn a_shutdown_ends_a_long_read_though_its_unblocking_was_lost() {
 #[tokio::test]
 async fn a_settlement_that_arrives_a_second_time_or_too_late_does_nothing() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let mut truth = Truth::at(&server, "a");
     let proxy = server.proxy().await;
     // The requests themselves, to be repeated as a dead connection would deliver them.
     let sent: Arc<Mutex<Vec<Vec<Vec<u8>>>>> = Arc::default();

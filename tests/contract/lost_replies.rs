@@ -7,7 +7,9 @@ use std::time::Duration;
 use streamherd::error::ConnectError;
 use streamherd::{Builder, Lane, Lease, RetryAfter, ShutdownReport};
 use streamherd_testkit::{Fault, Matcher, eventually};
-use streamherd_tests::{Address, Lost, Redis, SOON, Truth, Worker, builder, field, recovery, side_by_side, submit};
+use streamherd_tests::{
+    Address, Lost, Redis, SOON, Truth, Worker, builder, field, plain, recovery, side_by_side, submit,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sent {
@@ -152,13 +154,13 @@ fn a_second_loss_while_a_lost_read_is_taken_up_changes_nothing() {
 /// With `before`, the reply to that command is lost too, earlier.
 async fn a_life_with_a_loss(row: Row, before: Option<Sent>) {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let names = server.beside("orphan", SETTLEMENTS);
+    let mut truth = Truth::at(&server, "orphan");
     truth.make_groups();
     submit(&server, ["orphan"]).await;
-    let mut there = Truth::at(&server, "orphan");
-    let orphan = there.abandon();
-    there.cmd(&format!("SET T:lock:{orphan} ghost:1 PX 60000")).ok();
-    submit(&server, SETTLEMENTS).await;
+    let orphan = truth.abandon();
+    truth.cmd(&format!("SET T:lock:{orphan} ghost:1 PX 60000")).ok();
+    submit(&server, &names).await;
 
     let proxy = server.proxy().await;
     let earlier = before.map(|sent| proxy.on(sent.matcher(), 1, Fault::SwallowReply));
@@ -185,7 +187,10 @@ async fn a_life_with_a_loss(row: Row, before: Option<Sent>) {
             "{} is taken up, not recovered as an orphan",
             lease.stream()
         );
-        assert!(held.insert(lease.stream().to_owned(), lease).is_none(), "doubled");
+        assert!(
+            held.insert(plain(lease.stream()).to_owned(), lease).is_none(),
+            "doubled"
+        );
     }
     eventually(SOON, "the worker hears of expired locks", || {
         let listening = worker.client.health().listening;
@@ -233,7 +238,14 @@ async fn a_life_with_a_loss(row: Row, before: Option<Sent>) {
     back.sort_by_key(|lease| lease.stream().to_owned());
     let seen: Vec<_> = back
         .iter()
-        .map(|lease| (lease.stream(), lease.attempt(), lease.failures(), lease.id().lane))
+        .map(|lease| {
+            (
+                plain(lease.stream()),
+                lease.attempt(),
+                lease.failures(),
+                lease.id().lane,
+            )
+        })
         .collect();
     assert_eq!(seen, [("release", 0, 0, Lane::Front), ("retry", 1, 1, Lane::Front)]);
     for lease in back {

@@ -55,7 +55,7 @@ async fn an_unused_service_and_a_drained_one_can_be_told_apart() {
 #[tokio::test]
 async fn the_status_of_a_busy_service_counts_everything_where_it_is() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let mut truth = Truth::at(&server, "orphan");
     let admin = admin(&server).await;
     truth.make_groups();
     submit(&server, ["orphan"]).await;
@@ -140,7 +140,7 @@ async fn the_status_of_a_busy_service_counts_everything_where_it_is() {
 #[tokio::test]
 async fn leases_tell_who_has_what_since_when_and_how_often() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let mut truth = Truth::at(&server, "held");
     let admin = admin(&server).await;
     truth.make_groups();
     assert_eq!(admin.leases(10).await.unwrap(), []);
@@ -208,10 +208,11 @@ async fn leases_tell_who_has_what_since_when_and_how_often() {
 #[tokio::test]
 async fn many_and_large_leases_are_told_once_each_and_in_pages() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let all = server.together("s", 1_450);
+    let mut truth = Truth::at(&server, &all[0]);
     let admin = admin(&server).await;
     truth.make_groups();
-    queue(&server, &names("s", 1_450));
+    queue(&server, &all);
     let large = format!(r#"{{"DataStreamName":"large","Info":"{}"}}"#, "x".repeat(1_000_000));
     for lane in ["input", "front"] {
         for _ in 0..25 {

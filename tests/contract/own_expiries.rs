@@ -18,12 +18,10 @@ async fn a_service_name_with_glob_characters_hears_its_own_expiries_and_no_other
     for (service, other) in services {
         let (client, _notifications) = server.service(service).connect().await.unwrap();
         assert!(client.health().listening);
+        let home = format!("{{{service}:0}}");
         let heard = |service: &str| {
             let channel = format!("__keyspace@0__:{{{service}:0}}:lock:1-0");
-            server
-                .client_for(&format!("{{{service}:0}}"))
-                .call(&["PUBLISH", &channel, "expired"])
-                .int()
+            server.client_for(&home).call(&["PUBLISH", &channel, "expired"]).int()
         };
         assert_eq!((heard(service), heard(other)), (1, 0), "{service}");
         client.shutdown(Duration::ZERO).await;

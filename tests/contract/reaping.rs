@@ -77,13 +77,13 @@ async fn a_worker_that_is_reaped_again_and_again_as_it_works_loses_nothing() {
         "scan",
     ];
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let mut truth = Truth::at(&server, "r");
     let mut worker = WorkerProcess::start(WORKER, &server, &["then=done", "slots=4"]);
     let id = worker.says("ready").await["consumer"].as_str().unwrap().to_owned();
     let over = AtomicBool::new(false);
     let reaped = std::thread::scope(|scope| {
         let reaper = scope.spawn(|| {
-            let mut truth = Truth::of(&server);
+            let mut truth = Truth::at(&server, "r");
             let mut words = vec!["EVAL".to_owned(), reap.to_owned(), KEYS.len().to_string()];
             words.extend(KEYS.map(|key| format!("T:{key}")));
             words.extend([
@@ -105,7 +105,7 @@ async fn a_worker_that_is_reaped_again_and_again_as_it_works_loses_nothing() {
                 let mut settled = Vec::new();
                 for round in 0..10 {
                     worker.process.freeze();
-                    submit(&server, names(&format!("r{round}"), 20)).await;
+                    submit(&server, server.beside("r", names(&format!("r{round}"), 20))).await;
                     worker.process.thaw();
                     settled.extend(worker.says_times("settled", 20).await);
                 }
@@ -129,7 +129,7 @@ async fn a_worker_that_is_reaped_again_and_again_as_it_works_loses_nothing() {
 #[tokio::test]
 async fn a_consumer_with_an_unreadable_name_does_not_keep_the_others_from_being_reaped() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let mut truth = Truth::at(&server, "any");
     truth.make_groups();
     let strange = "redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], 'workers', '\\255\\0') \
                    redis.call('HSET', KEYS[2], '\\255', '1 {}', '\\255:last', 'x', 'dead.aaaaaaaa', '1 {}')";

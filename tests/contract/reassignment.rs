@@ -77,7 +77,7 @@ async fn orphans_are_reassigned(other_keys: u32, events: Events) {
     let _ = told.recv().await.expect("the survivors are at work");
     if events == Events::Lost {
         server.stop_active_expire();
-        truth.cmd("CLIENT KILL TYPE pubsub").ok();
+        truth.kill_subscriptions();
     }
 
     victim.process.kill();

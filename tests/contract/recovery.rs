@@ -18,8 +18,8 @@ const ORPHANS: usize = 100;
 async fn guarantee_4_every_slot_that_comes_free_goes_to_an_orphan_before_the_backlog() {
     let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    queue(&server, &names("orphan", ORPHANS));
-    queue(&server, &names("later", 5_000));
+    queue(&server, &server.beside("any", names("orphan", ORPHANS)));
+    queue(&server, &server.beside("any", names("later", 5_000)));
     let mut victim = hold(WORKER, &server, ORPHANS).await;
     let mut survivor = Worker::with(builder(&server).max_in_flight(60)).await;
     let mut held = survivor.added_many(60).await;

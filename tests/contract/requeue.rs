@@ -8,6 +8,7 @@ use streamherd::{
     Admin, Builder, Duplicates, KeyspaceEvents, Lane, PauseTarget, Recovery, Reference, RequeueOutcome, RetryAfter,
 };
 use streamherd_testkit::Matcher;
+use streamherd_tests::letters::input;
 use streamherd_tests::{Address, Lost, Redis, Truth, Worker, builder, field, names, queue, recovery, submit};
 
 /// A worker that leaves orphans alone.
@@ -28,7 +29,7 @@ const MISSING: RequeueOutcome = RequeueOutcome::NotFound { complete: true };
 #[tokio::test]
 async fn a_requeue_puts_a_stream_at_the_front_wherever_it_is_and_counts_nothing() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let mut truth = Truth::at(&server, "a");
     let admin = admin(&server).await;
     let producer = builder(&server).connect_producer().await.unwrap();
     assert_eq!(admin.requeue("a", false).await.unwrap(), MISSING);
@@ -125,7 +126,7 @@ async fn runs_that_are_not_coalesced_are_found_by_their_names() {
     // More than a page of others, and names that JSON can write in several ways.
     queue(&server, &names("s", 230));
     let foreign = r#"{"Info":{"DataStreamName":"inner"},"DataStreamName":"\u00fcber \"1\""}"#;
-    truth
+    Truth::at(&server, "über \"1\"")
         .call(&["XADD", "T:input", "*", "lbs-input", foreign, "trace", "t1"])
         .ok();
     truth.cmd("XREADGROUP GROUP workers ghost STREAMS T:input >").ok();
@@ -145,8 +146,9 @@ async fn runs_that_are_not_coalesced_are_found_by_their_names() {
         .schedule_after("p", &1, Duration::from_secs(600))
         .await
         .unwrap();
-    let ids: Vec<_> = (0..2).map(|_| truth.abandon()).collect();
-    truth.cmd(&format!("SET T:lock:{} ghost:7 PX 60000", ids[0])).ok();
+    let mut there = Truth::at(&server, "p");
+    let ids: Vec<_> = (0..2).map(|_| there.abandon()).collect();
+    there.cmd(&format!("SET T:lock:{} ghost:7 PX 60000", ids[0])).ok();
     let made_due = admin.requeue("p", false).await.unwrap();
     assert!(matches!(made_due, RequeueOutcome::MadeDue { .. }), "{made_due:?}");
     let orphan = admin.requeue("p", false).await.unwrap();
@@ -164,38 +166,42 @@ async fn runs_that_are_not_coalesced_are_found_by_their_names() {
 #[tokio::test]
 async fn what_another_program_has_stranded_spoilt_or_made_too_large_is_told_as_it_is() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let mut truth = Truth::at(&server, "stranded");
     let admin = admin(&server).await;
     truth.make_groups();
-    submit(&server, ["stranded", "deleted", "hash"]).await;
+    let names = server.neighbours(["stranded", "deleted", "hash", "large"]);
+    let [stranded, deleted, hash, large] = names.as_slice() else {
+        unreachable!()
+    };
+    submit(&server, &names[..3]).await;
     let ids: Vec<_> = (0..3).map(|_| truth.abandon()).collect();
     truth.cmd(&format!("XACK T:input workers {}", ids[0])).ok();
     truth.cmd(&format!("XDEL T:input {}", ids[1])).ok();
     truth.cmd(&format!("HSET T:lock:{} a b", ids[2])).ok();
     truth.cmd(&format!("PEXPIRE T:lock:{} 60000", ids[2])).ok();
-    let stranded = admin.requeue("stranded", false).await.unwrap();
-    assert!(matches!(stranded, RequeueOutcome::Requeued { .. }), "{stranded:?}");
-    assert_eq!(admin.requeue("deleted", true).await.unwrap(), MISSING);
-    let held = admin.requeue("hash", false).await.unwrap();
+    let found = admin.requeue(stranded, false).await.unwrap();
+    assert!(matches!(found, RequeueOutcome::Requeued { .. }), "{found:?}");
+    assert_eq!(admin.requeue(deleted, true).await.unwrap(), MISSING);
+    let held = admin.requeue(hash, false).await.unwrap();
     assert!(
         matches!(&held, RequeueOutcome::Held { consumer, .. } if consumer == "ghost"),
         "{held:?}"
     );
-    let forced = admin.requeue("hash", true).await.unwrap();
+    let forced = admin.requeue(hash, true).await.unwrap();
     assert!(matches!(forced, RequeueOutcome::Requeued { .. }), "{forced:?}");
 
     truth.cmd("ZADD T:delayed 1 1-1 2 no-id 3 1-3").ok();
     truth.cmd("HSET T:delayed:body 1-1 garbage no-id garbage").ok();
     let mut words = vec!["XADD".to_owned(), "T:input".to_owned(), "*".to_owned()];
-    words.extend(["lbs-input", r#"{"DataStreamName":"large"}"#].map(str::to_owned));
+    words.extend(["lbs-input".to_owned(), input(large)]);
     words.extend((0..5_000).flat_map(|n| [n.to_string(), "x".to_owned()]));
     truth.call(&words.iter().map(String::as_str).collect::<Vec<_>>()).ok();
-    let queued = admin.requeue("large", false).await.unwrap();
+    let queued = admin.requeue(large, false).await.unwrap();
     assert!(matches!(queued, RequeueOutcome::AlreadyQueued { .. }), "{queued:?}");
     let id = truth.abandon();
     let entry = id.parse().unwrap();
     assert_eq!(
-        admin.requeue("large", true).await.unwrap(),
+        admin.requeue(large, true).await.unwrap(),
         RequeueOutcome::TooLarge { entry }
     );
     assert_eq!(admin.leases(10).await.unwrap().len(), 2, "that, and the deleted one");
@@ -204,21 +210,24 @@ async fn what_another_program_has_stranded_spoilt_or_made_too_large_is_told_as_i
 #[tokio::test]
 async fn a_search_has_an_end_and_says_whether_it_saw_everything() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let in_time = "in time".to_owned();
     let admin = admin(&server).await;
-    truth.make_groups();
-    let mut all = names("s", 51_000);
-    all.insert(49_900, "in time".to_owned());
-    all.push("too late".to_owned());
+    Truth::of(&server).make_groups();
+    let mut all = server.beside(&in_time, names("s", 51_000));
+    let too_late = server.beside(&in_time, ["too late"]).remove(0);
+    all.insert(49_900, in_time);
+    all.push(too_late.clone());
     queue(&server, &all);
     let seen = admin.requeue("in time", false).await.unwrap();
     assert!(matches!(seen, RequeueOutcome::AlreadyQueued { .. }), "{seen:?}");
-    let unseen = admin.requeue("too late", false).await.unwrap();
+    let unseen = admin.requeue(&too_late, false).await.unwrap();
     assert_eq!(unseen, RequeueOutcome::NotFound { complete: false });
 
     // Where a name stands behind a large info, which takes a look at the whole body.
     let late = format!(r#"{{"Info":"{}","DataStreamName":"late"}}"#, "x".repeat(20_000));
-    truth.call(&["XADD", "T:front", "*", "lbs-input", &late]).ok();
+    Truth::at(&server, "late")
+        .call(&["XADD", "T:front", "*", "lbs-input", &late])
+        .ok();
     let seen = admin.requeue("late", false).await.unwrap();
     assert!(matches!(seen, RequeueOutcome::AlreadyQueued { .. }), "{seen:?}");
 }
@@ -250,7 +259,7 @@ async fn a_requeue_without_an_answer_can_be_repeated() {
     for lost in Lost::BOTH {
         for parallel in [false, true] {
             let server = Redis::start(crate::TOPOLOGY);
-            let mut truth = Truth::of(&server);
+            let mut truth = Truth::at(&server, "a");
             truth.make_groups();
             if parallel {
                 queue(&server, &["a".to_owned()]);

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::Value;
 use streamherd::{Recovery, RetryAfter};
 use streamherd_testkit::{Matcher, eventually};
-use streamherd_tests::{Lost, MIN_IDLE, Redis, SCAN, SOON, Truth, Worker, builder, names, queue, recovery, submit};
+use streamherd_tests::{
+    Lost, MIN_IDLE, Redis, SCAN, SOON, Truth, Worker, builder, names, plain, queue, recovery, submit,
+};
 
 fn sweeping() -> Recovery {
     Recovery {
@@ -94,7 +96,7 @@ async fn capacity_changes_while_work_is_held() {
 #[tokio::test]
 async fn a_worker_is_in_the_registry_from_its_start_to_its_end() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let mut truth = Truth::at(&server, "a");
     let mut worker = Worker::with(builder(&server).max_in_flight(7)).await;
     let id = worker.client.consumer().to_string();
     submit(&server, ["a"]).await;
@@ -155,7 +157,7 @@ async fn an_entry_stranded_by_another_program_is_queued_again() {
     ];
     for (way, command) in ways {
         let server = Redis::start(crate::TOPOLOGY);
-        let mut truth = Truth::of(&server);
+        let mut truth = Truth::at(&server, "a");
         truth.make_groups();
         submit(&server, ["a"]).await;
         let id = truth.abandon();
@@ -173,17 +175,18 @@ async fn an_entry_stranded_by_another_program_is_queued_again() {
 #[tokio::test]
 async fn entries_skipped_by_a_moved_group_are_queued_again_in_their_order_and_once() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let all = server.together("s", 250);
+    let mut truth = Truth::at(&server, &all[0]);
     truth.make_groups();
-    submit(&server, names("s", 250)).await;
+    submit(&server, &all).await;
     truth.cmd("XGROUP SETID T:input workers $").ok();
-    submit(&server, ["new"]).await;
+    submit(&server, server.beside(&all[0], ["new"])).await;
     let mut worker = Worker::with(builder(&server).max_in_flight(300).recovery(sweeping())).await;
     let mut seen: Vec<_> = worker.added_many(251).await;
-    let first = seen.iter().position(|lease| lease.stream() == "new").unwrap();
+    let first = seen.iter().position(|lease| plain(lease.stream()) == "new").unwrap();
     let new = seen.remove(first);
     let order: Vec<_> = seen.iter().map(|lease| lease.stream().to_owned()).collect();
-    assert_eq!(order, names("s", 250));
+    assert_eq!(order, all);
     for lease in seen.into_iter().chain([new]) {
         lease.done().await.unwrap();
     }
@@ -207,7 +210,7 @@ async fn a_held_entry_that_somebody_acknowledged_stays_with_its_owner() {
 #[tokio::test]
 async fn a_stream_held_for_long_is_forgiven_its_abandonments_and_its_failures_are_not() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let mut truth = Truth::at(&server, "a");
     truth.make_groups();
     let add = "XADD T:input * lbs-input {\"DataStreamName\":\"a\"} _sh_abandonments 4 _sh_failures 2 _retry_count 6";
     truth.cmd(add).ok();

@@ -2,7 +2,7 @@
 
 use streamherd::Recovery;
 use streamherd_testkit::eventually;
-use streamherd_tests::{Redis, SCAN, SOON, Truth, Worker, builder, names, recovery, submit};
+use streamherd_tests::{Redis, SCAN, SOON, Truth, Worker, builder, recovery, submit};
 
 fn sweeping() -> Recovery {
     Recovery {
@@ -26,10 +26,11 @@ async fn swept(truth: &mut Truth, times: usize) {
 #[tokio::test]
 async fn a_claim_behind_the_backlog_strands_nothing() {
     let server = Redis::start(crate::TOPOLOGY);
-    let mut truth = Truth::of(&server);
+    let names = server.together("s", 20);
+    let mut truth = Truth::at(&server, &names[0]);
     truth.make_groups();
     truth.cmd("HSET T:control paused 1").ok();
-    submit(&server, names("s", 20)).await;
+    submit(&server, &names).await;
     let last = truth.entries("input").pop().unwrap().0;
     truth.cmd(&format!("XCLAIM T:input workers other 0 {last} FORCE")).ok();
     let _worker = Worker::with(builder(&server).recovery(sweeping())).await;
@@ -55,7 +56,7 @@ async fn a_spoilt_record_of_a_name_keeps_it_neither_from_its_end_nor_from_the_qu
     ];
     for record in spoilt {
         let server = Redis::start(crate::TOPOLOGY);
-        let mut truth = Truth::of(&server);
+        let mut truth = Truth::at(&server, "a");
         let mut worker = Worker::with(builder(&server).recovery(sweeping())).await;
         for operation in ["done", "release"] {
             submit(&server, ["a"]).await;

@@ -48,7 +48,7 @@ async fn a_retry_counts_and_comes_back_first_with_all_its_fields() {
     let lease = worker.added().await;
     let (first, origin) = (lease.token(), lease.original_id());
     let later = names("later", 20);
-    submit(&server, &server.neighbours(["a".to_owned()].iter().chain(&later))[1..]).await;
+    submit(&server, server.beside("a", later)).await;
 
     lease.retry(RetryAfter::now().because("it was Tuesday")).await.unwrap();
     let again = worker.added().await;

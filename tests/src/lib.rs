@@ -14,6 +14,7 @@ use std::time::Duration;
 
 pub use address::Address;
 pub use handling::{Census, Counted, Diary, Handling, Note, Reading};
+pub use partition::plain;
 pub use process::{WorkerProcess, hold};
 pub use redis::{Proxied, Redis, Topology};
 pub use refusal::{refused, shown};

@@ -14,6 +14,12 @@ pub(crate) fn name_in(partition: u16, partitions: u16, name: &str) -> String {
         .expect("there is no end of names")
 }
 
+/// A name as it was before it was made to share a partition.
+#[must_use]
+pub fn plain(name: &str) -> &str {
+    name.split_once('.').map_or(name, |(plain, _)| plain)
+}
+
 /// CRC-32 as zlib has it, bit by bit.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| {

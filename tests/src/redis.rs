@@ -133,12 +133,17 @@ impl Redis {
     /// Names that begin as these do and share the partition of the first, which stays as it is.
     #[must_use]
     pub fn neighbours<N: AsRef<str>>(&self, names: impl IntoIterator<Item = N>) -> Vec<String> {
-        let mut names = names.into_iter();
-        let Some(first) = names.next() else { return Vec::new() };
-        let home = self.partition_of(first.as_ref());
-        let mut all = vec![first.as_ref().to_owned()];
-        all.extend(names.map(|name| partition::name_in(home, self.address.partitions, name.as_ref())));
-        all
+        let names: Vec<N> = names.into_iter().collect();
+        let first = names[0].as_ref().to_owned();
+        self.beside(&first, names)
+    }
+
+    /// Names that begin as these do and share the partition of another.
+    #[must_use]
+    pub fn beside<N: AsRef<str>>(&self, stream: &str, names: impl IntoIterator<Item = N>) -> Vec<String> {
+        let home = self.partition_of(stream);
+        let beside = |name: N| partition::name_in(home, self.address.partitions, name.as_ref());
+        names.into_iter().map(beside).collect()
     }
 
     /// Names as [`names`](crate::names) has them that share a partition.
@@ -201,14 +206,20 @@ impl Redis {
         }
     }
 
-    /// Something between the clients and the servers that hold the service's work.
+    /// Something between the clients and all servers, which puts those that hold the service's work through faults.
     pub async fn proxy(&self) -> Proxied {
         let holders: Vec<_> = self.holders().collect();
-        let proxy = Proxy::start(holders[0]).await;
-        let address = Address {
-            url: proxy.url(),
-            ..self.address()
-        };
+        let others: Vec<_> = self.all().chain(self.sentinels()).collect();
+        let others: Vec<_> = others
+            .into_iter()
+            .filter(|one| !holders.iter().any(|holder| holder.port() == one.port()))
+            .collect();
+        let proxy = Proxy::in_front_of(&holders, &others).await;
+        let mut address = self.address();
+        for server in holders.into_iter().chain(others) {
+            let (theirs, ours) = (server.port(), proxy.port_to(server));
+            address.url = address.url.replace(&format!(":{theirs}"), &format!(":{ours}"));
+        }
         Proxied { proxy, address }
     }
 

@@ -60,6 +60,12 @@ impl Truth {
         }
     }
 
+    /// The name of a key in the first partition that is looked at.
+    #[must_use]
+    pub fn key(&self, name: &str) -> String {
+        redis::key(&self.service, self.partitions[0].0, name)
+    }
+
     /// Any command, split at white space. `T:` at the beginning of a word stands for the service's key prefix: such a command
     /// is run in each partition that is looked at, any other on each of their masters, and the answers are added up.
     pub fn cmd(&mut self, line: &str) -> Reply {
@@ -181,6 +187,13 @@ impl Truth {
                 .any(|mark| line.contains(mark))
         };
         list.lines().filter(|line| !own(line)).map(str::to_owned).collect()
+    }
+
+    /// Breaks what clients hear expiries over. Says how many there were.
+    pub fn kill_subscriptions(&mut self) -> usize {
+        let subscribed = self.clients().into_iter().filter(|client| client.contains(" flags=P "));
+        let ids = subscribed.map(|client| client.split(['=', ' ']).nth(1).expect("an id").to_owned());
+        ids.map(|id| self.cmd(&format!("CLIENT KILL ID {id}"))).count()
     }
 
     /// Whether clients wait for new entries.

@@ -191,7 +191,7 @@ impl Dying {
         };
         let death = proxy.on(row.matcher(), row.nth, fault);
         let mode = format!("then={}", row.mode);
-        *started = Some(WorkerProcess::start(BINARY, &proxy, &[&mode]));
+        *started = Some(WorkerProcess::start(BINARY, proxy, &[&mode]));
         drop(started);
         Self { process, death }
     }

@@ -96,7 +96,7 @@ fn start(proxy: &Proxied, row: Row) -> (Arc<Mutex<Option<WorkerProcess>>>, Armed
         Fault::Before(kill)
     };
     let death = proxy.on(Matcher::script(row.script), row.nth, fault);
-    *started = Some(WorkerProcess::start(BINARY, &proxy, &[row.action]));
+    *started = Some(WorkerProcess::start(BINARY, proxy, &[row.action]));
     drop(started);
     (process, death)
 }

@@ -14,7 +14,9 @@ fn told(snapshotter: &Snapshotter) -> BTreeMap<String, f64> {
     let mut found = BTreeMap::new();
     for (key, _, _, value) in snapshotter.snapshot().into_vec() {
         let (_, key) = key.into_parts();
-        let labels = key.labels().filter(|label| label.key() != "service");
+        let labels = key
+            .labels()
+            .filter(|label| label.key() != "service" && label.key() != "partition");
         let words: Vec<_> = [key.name()]
             .into_iter()
             .chain(labels.map(|label| label.value()))

@@ -184,7 +184,7 @@ async fn a_worker_whose_settings_break_a_rule_does_not_run() {
 }
 
 fn quiet(server: &Redis) -> Builder {
-    builder(&server).keyspace_events(KeyspaceEvents::Off)
+    builder(server).keyspace_events(KeyspaceEvents::Off)
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use streamherd::{Client, Notification};
 use streamherd_testkit::eventually;
-use streamherd_tests::{Address, Redis, SOON, Truth, builder, names};
+use streamherd_tests::{Reachable, Redis, SOON, Truth, builder, names};
 use tokio::task::JoinSet;
 
 const FLEET: usize = 5;
@@ -20,7 +20,7 @@ struct Seen {
 }
 
 /// A worker whose handlers take longer than its shutdown waits for them.
-async fn member(at: &impl AsRef<Address>, seen: &Arc<Mutex<Seen>>) -> Client {
+async fn member(at: &(impl Reachable + ?Sized), seen: &Arc<Mutex<Seen>>) -> Client {
     let (client, mut notifications) = builder(at).max_in_flight(8).connect().await.unwrap();
     let seen = Arc::clone(seen);
     tokio::spawn(async move {

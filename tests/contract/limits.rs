@@ -11,7 +11,7 @@ use streamherd_tests::{Redis, SOON, Truth, Worker, builder, field, names, plain,
 fn limited(server: &Redis, change: impl FnOnce(&mut Recovery)) -> Builder {
     let mut recovery = recovery();
     change(&mut recovery);
-    builder(&server).recovery(recovery)
+    builder(server).recovery(recovery)
 }
 
 /// Orphans are found within a second.

@@ -8,7 +8,7 @@ use streamherd::error::ConnectError;
 use streamherd::{Builder, Lane, Lease, RetryAfter, ShutdownReport};
 use streamherd_testkit::{Fault, Matcher, eventually};
 use streamherd_tests::{
-    Address, Lost, Redis, SOON, Truth, Worker, builder, field, plain, recovery, side_by_side, submit,
+    Lost, Reachable, Redis, SOON, Truth, Worker, builder, field, plain, recovery, side_by_side, submit,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Row {
 const SETTLEMENTS: [&str; 4] = ["done", "retry", "dead_letter", "release"];
 
 /// Leases that outlive a slow machine, renewals often enough to be lost, and a scan that is no help for six seconds.
-fn worker(at: &impl AsRef<Address>) -> Builder {
+fn worker(at: &(impl Reachable + ?Sized)) -> Builder {
     let mut recovery = recovery();
     recovery.min_idle = Some(Duration::from_millis(6_500));
     builder(at)

@@ -104,6 +104,7 @@ async fn every_step_is_counted_by_service_and_outcome_and_never_by_stream() {
                 "by",
                 "where",
                 "state",
+                "partition",
             ];
             assert!(known.contains(label), "{} has a label {label}", key.name());
             assert!(
@@ -112,7 +113,7 @@ async fn every_step_is_counted_by_service_and_outcome_and_never_by_stream() {
                 key.name()
             );
         }
-        labels.retain(|(label, _)| *label != "service");
+        labels.retain(|(label, _)| *label != "service" && *label != "partition");
         labels.sort_unstable();
         let labels: Vec<_> = labels.iter().map(|(_, value)| *value).collect();
         let name = [&[key.name().trim_start_matches("streamherd_")], labels.as_slice()]

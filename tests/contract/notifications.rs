@@ -16,7 +16,7 @@ const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
 fn unscanned(server: &Redis, interval: Duration) -> Builder {
     let mut recovery = recovery();
     recovery.scan_interval = interval;
-    builder(&server).recovery(recovery)
+    builder(server).recovery(recovery)
 }
 
 /// Has a consumer that is none of ours read everything, and set no lock.

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use streamherd::{Admin, Builder, ConsumerState, KeyspaceEvents, LeaseState, PauseTarget, Recovery, RetryAfter};
 use streamherd_testkit::eventually;
-use streamherd_tests::{Address, Redis, SOON, TTL, Truth, Worker, builder, names, queue, recovery, submit};
+use streamherd_tests::{Reachable, Redis, SOON, TTL, Truth, Worker, builder, names, queue, recovery, submit};
 
 /// A worker that leaves orphans alone.
-fn quiet(at: &impl AsRef<Address>) -> Builder {
+fn quiet(at: &(impl Reachable + ?Sized)) -> Builder {
     let recovery = Recovery {
         scan_interval: Duration::ZERO,
         ..recovery()
@@ -17,7 +17,7 @@ fn quiet(at: &impl AsRef<Address>) -> Builder {
 }
 
 async fn admin(server: &Redis) -> Admin {
-    builder(&server).connect_admin().await.unwrap()
+    builder(server).connect_admin().await.unwrap()
 }
 
 fn ms(span: Duration) -> u64 {

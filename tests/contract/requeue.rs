@@ -9,10 +9,10 @@ use streamherd::{
 };
 use streamherd_testkit::Matcher;
 use streamherd_tests::letters::input;
-use streamherd_tests::{Address, Lost, Redis, Truth, Worker, builder, field, names, queue, recovery, submit};
+use streamherd_tests::{Lost, Reachable, Redis, Truth, Worker, builder, field, names, queue, recovery, submit};
 
 /// A worker that leaves orphans alone.
-fn quiet(at: &impl AsRef<Address>) -> Builder {
+fn quiet(at: &(impl Reachable + ?Sized)) -> Builder {
     let recovery = Recovery {
         scan_interval: Duration::ZERO,
         ..recovery()
@@ -20,7 +20,7 @@ fn quiet(at: &impl AsRef<Address>) -> Builder {
     builder(at).keyspace_events(KeyspaceEvents::Off).recovery(recovery)
 }
 
-async fn admin(at: &impl AsRef<Address>) -> Admin {
+async fn admin(at: &(impl Reachable + ?Sized)) -> Admin {
     builder(at).connect_admin().await.unwrap()
 }
 

@@ -9,7 +9,7 @@ use streamherd_tests::{Address, MIN_IDLE, Redis, SCAN, Truth, Worker, builder, r
 
 /// A user with what the table has for a role.
 async fn login(server: &Redis, role: Role, wanted: impl Fn(&Right) -> bool) -> Address {
-    let admin = builder(&server).connect_admin().await.unwrap();
+    let admin = builder(server).connect_admin().await.unwrap();
     let mut rules = admin.acl_rules(role);
     admin.close().await;
     for right in role.rights().filter(|right| !wanted(right)) {

@@ -5,14 +5,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use streamherd::error::ConnectError;
 use streamherd::{Check, Diagnosis, Role, Verdict};
 use streamherd_testkit::{Process, RawClient, Server, eventually};
-use streamherd_tests::{Address, Redis, SERVICE, SOON, Truth, Worker, builder, shell, submit};
+use streamherd_tests::{Address, Reachable, Redis, SERVICE, SOON, Truth, Worker, builder, shell, submit};
 
-pub(crate) async fn examine(at: &impl AsRef<Address>) -> Diagnosis {
+pub(crate) async fn examine(at: &(impl Reachable + ?Sized)) -> Diagnosis {
     examine_as(at, Role::Worker).await
 }
 
-pub(crate) async fn examine_as(at: &impl AsRef<Address>, role: Role) -> Diagnosis {
-    let admin = at.as_ref().service(SERVICE).connect_admin().await.unwrap();
+pub(crate) async fn examine_as(at: &(impl Reachable + ?Sized), role: Role) -> Diagnosis {
+    let admin = at.address().service(SERVICE).connect_admin().await.unwrap();
     let diagnosis = admin.doctor_of(role).await.unwrap();
     admin.close().await;
     diagnosis
@@ -40,7 +40,7 @@ pub(crate) fn assert_healthy(diagnosis: &Diagnosis) {
 
 /// Expects one check to find this, and nothing else to be wrong; runs what it says mends it; expects that to have helped.
 async fn found_and_mended(server: &Redis, name: &str, verdict: Verdict, found: &str) {
-    let diagnosis = examine(&server).await;
+    let diagnosis = examine(server).await;
     let wrong = check(&diagnosis, name);
     assert_eq!(wrong.verdict, verdict, "{wrong:#?}");
     assert!(wrong.found.contains(found), "{wrong:#?} lacks {found:?}");
@@ -48,11 +48,11 @@ async fn found_and_mended(server: &Redis, name: &str, verdict: Verdict, found: &
     assert!(diagnosis.verdict >= verdict);
     shell(wrong.mend.as_deref().unwrap());
     eventually(SOON, &format!("{name} is mended"), || async {
-        let diagnosis = examine(&server).await;
+        let diagnosis = examine(server).await;
         (check(&diagnosis, name).verdict == Verdict::Ok).then_some(())
     })
     .await;
-    assert_healthy(&examine(&server).await);
+    assert_healthy(&examine(server).await);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use super::doctor::{assert_healthy, check, examine_as, healthy};
 
 /// The rules of a role: what it must have, and what is useful to it.
 async fn rules(server: &Redis, role: Role) -> Vec<String> {
-    let admin = builder(&server).connect_admin().await.unwrap();
+    let admin = builder(server).connect_admin().await.unwrap();
     let rules = admin.acl_rules(role);
     admin.close().await;
     rules
@@ -105,7 +105,7 @@ async fn a_login_that_may_do_nothing_is_told_all_that_was_not_checked() {
 async fn a_service_with_glob_characters_and_quotes_is_examined_and_mended() {
     let server = healthy(&[]);
     let at = |at: &Address| at.service("it's*[odd]?").connect_admin();
-    let admin = at(server.as_ref()).await.unwrap();
+    let admin = at(&server.address()).await.unwrap();
     let all = admin.acl_rules(Role::Worker);
     assert_healthy(&admin.doctor().await.unwrap());
     let others: Vec<String> = all.iter().filter(|rule| !rule.starts_with('~')).cloned().collect();

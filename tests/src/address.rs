@@ -23,7 +23,7 @@ impl Address {
 
     /// A client of a service there, with the library's own settings.
     pub fn service(&self, service: &str) -> Builder {
-        Client::builder(service).url(&self.url)
+        Client::builder(service).url(&self.url).partitions(self.partitions)
     }
 
     /// The same place for somebody who logs in: `login` is `name:password`.
@@ -37,8 +37,26 @@ impl Address {
     }
 }
 
-impl AsRef<Self> for Address {
-    fn as_ref(&self) -> &Self {
-        self
+/// Where clients find a service.
+pub trait Reachable {
+    /// What they are told.
+    fn address(&self) -> Address;
+}
+
+impl Reachable for Address {
+    fn address(&self) -> Address {
+        self.clone()
+    }
+}
+
+impl Reachable for str {
+    fn address(&self) -> Address {
+        Address::of(self)
+    }
+}
+
+impl Reachable for String {
+    fn address(&self) -> Address {
+        Address::of(self)
     }
 }

@@ -2,7 +2,7 @@
 
 use streamherd::{Admin, DeadLetter, DeadLetterFilter, DeadLetterRun, HandledLetter};
 
-use crate::{Address, Redis, Truth, builder, by_partition, patiently};
+use crate::{Reachable, Redis, Truth, builder, by_partition, patiently};
 
 /// Writes dead letters as a worker leaves them, over a raw connection and in one step: one per name, with counters and
 /// provenance. Their names are not coalesced.
@@ -36,7 +36,7 @@ pub fn name_of(fields: &[(String, String)]) -> String {
 }
 
 /// An admin with the tests' settings.
-pub async fn admin(at: &impl AsRef<Address>) -> Admin {
+pub async fn admin(at: &(impl Reachable + ?Sized)) -> Admin {
     patiently(|| builder(at).connect_admin()).await
 }
 

@@ -12,7 +12,7 @@ mod worker;
 
 use std::time::Duration;
 
-pub use address::Address;
+pub use address::{Address, Reachable};
 pub use handling::{Census, Counted, Diary, Handling, Note, Reading};
 pub use partition::plain;
 pub use process::{WorkerProcess, hold};
@@ -39,8 +39,8 @@ pub const SOON: Duration = Duration::from_secs(20);
 pub const SERVICE: &str = "orders";
 
 /// A worker or producer for a test, not connected yet.
-pub fn builder(at: &impl AsRef<Address>) -> Builder {
-    at.as_ref()
+pub fn builder(at: &(impl Reachable + ?Sized)) -> Builder {
+    at.address()
         .service(SERVICE)
         .consumer("w")
         .lock_ttl(TTL)
@@ -78,7 +78,7 @@ pub fn recovery() -> Recovery {
 }
 
 /// Submits streams with the names and an info that repeats the name.
-pub async fn submit<N: AsRef<str>>(at: &impl AsRef<Address>, names: impl IntoIterator<Item = N>) {
+pub async fn submit<N: AsRef<str>>(at: &(impl Reachable + ?Sized), names: impl IntoIterator<Item = N>) {
     // Hundreds at once, for a server that shares its processor with other tests.
     let producer = patiently(|| builder(at).command_timeout(SOON).connect_producer()).await;
     let items: Vec<(String, Value)> = names
@@ -175,7 +175,7 @@ pub fn shell(command: &str) {
 }
 
 /// A worker whose leases outlive a slow restart, and a machine that stands still for a while.
-pub fn patient(at: &impl AsRef<Address>) -> Builder {
+pub fn patient(at: &(impl Reachable + ?Sized)) -> Builder {
     builder(at)
         .lock_ttl(Duration::from_secs(6))
         .heartbeat(Duration::from_millis(300))

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use serde_json::Value;
 use streamherd_testkit::Process;
 
-use crate::{Address, SOON};
+use crate::{Address, Reachable, SOON};
 
 /// A worker in a process of its own (`contract-worker`), to be killed and frozen.
 #[derive(Debug)]
@@ -21,9 +21,9 @@ pub struct WorkerProcess {
 impl WorkerProcess {
     /// Starts one; `binary` is `env!("CARGO_BIN_EXE_contract-worker")`.
     #[must_use]
-    pub fn start(binary: &str, at: &impl AsRef<Address>, options: &[&str]) -> Self {
+    pub fn start(binary: &str, at: &(impl Reachable + ?Sized), options: &[&str]) -> Self {
         let mut command = std::process::Command::new(binary);
-        let Address { url, partitions } = at.as_ref();
+        let Address { url, partitions } = at.address();
         command.arg(url).arg(partitions.to_string()).args(options);
         command
             .stdin(std::process::Stdio::piped())
@@ -102,7 +102,7 @@ impl WorkerProcess {
 }
 
 /// A worker process with that many slots, all of them taken; `binary` as for [`WorkerProcess::start`].
-pub async fn hold(binary: &str, at: &impl AsRef<Address>, leases: usize) -> WorkerProcess {
+pub async fn hold(binary: &str, at: &(impl Reachable + ?Sized), leases: usize) -> WorkerProcess {
     let slots = format!("slots={leases}");
     let mut worker = WorkerProcess::start(binary, at, &["then=hold", &slots]);
     worker.says_times("added", leases).await;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use streamherd::Builder;
 use streamherd_testkit::{Cluster, Proxy, RawClient, Sentinels, Server};
 
-use crate::{Address, SERVICE, partition};
+use crate::{Address, Reachable, SERVICE, partition};
 
 /// What belongs together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -292,9 +292,9 @@ pub(crate) fn key(service: &str, partition: u16, name: &str) -> String {
     format!("{{{service}:{partition}}}:{name}")
 }
 
-impl AsRef<Address> for Redis {
-    fn as_ref(&self) -> &Address {
-        &self.address
+impl Reachable for Redis {
+    fn address(&self) -> Address {
+        self.address.clone()
     }
 }
 
@@ -305,9 +305,9 @@ pub struct Proxied {
     address: Address,
 }
 
-impl AsRef<Address> for Proxied {
-    fn as_ref(&self) -> &Address {
-        &self.address
+impl Reachable for Proxied {
+    fn address(&self) -> Address {
+        self.address.clone()
     }
 }
 

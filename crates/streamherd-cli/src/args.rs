@@ -56,6 +56,10 @@ pub(crate) struct Global {
     #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_SERVICE", value_name = "NAME")]
     service: Option<String>,
 
+    /// Into how many partitions the service is divided; worker and submit need it where that is not 1, the others ask Redis
+    #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_PARTITIONS", value_name = "N")]
+    partitions: Option<u16>,
+
     /// How to print results
     #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_OUTPUT", value_enum, value_name = "FORMAT", default_value_t = Output::Table)]
     pub(crate) output: Output,
@@ -71,7 +75,11 @@ impl Global {
 
     /// A builder for the service at the URL.
     pub(crate) fn builder(&self) -> Result<streamherd::Builder, Failure> {
-        Ok(streamherd::Client::builder(self.service()?).url(&self.url))
+        let builder = streamherd::Client::builder(self.service()?).url(&self.url);
+        Ok(match self.partitions {
+            Some(partitions) => builder.partitions(partitions),
+            None => builder,
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::client::Client;
-use crate::config::{KeyspaceEvents, Raw, Recovery, Settings, default_consumer};
+use crate::config::{ClusterMode, KeyspaceEvents, Raw, Recovery, Settings, default_consumer};
 use crate::error::ConnectError;
 use crate::metrics::Metrics;
 use crate::notification::Notifications;
@@ -19,6 +19,7 @@ const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
 pub struct Builder {
     raw: Raw,
     at: At,
+    mode: Option<ClusterMode>,
 }
 
 #[derive(Clone)]
@@ -39,11 +40,16 @@ impl Builder {
         Self {
             raw: Raw::new(service),
             at: At::Url(DEFAULT_URL.to_owned()),
+            mode: None,
         }
     }
 
-    /// Where Redis is: `redis://[user:password@]host:port[/db]` or `redis+unix:///path`. Default:
-    /// `redis://127.0.0.1:6379`.
+    /// Where Redis is. Default: `redis://127.0.0.1:6379`.
+    ///
+    /// - `redis://[user:password@]host:port[/db]` or `redis+unix:///path`: one server;
+    /// - `redis-cluster://[user:password@]host:port[?node=host:port&node=…]`: an OSS cluster, by any of its nodes;
+    /// - `redis-sentinel://[user:password@]host:port[/db]?sentinelServiceName=name[&node=host:port…]`: the primary of that
+    ///   name, by its sentinels; with `sentinelUsername` and `sentinelPassword` where these have a login of their own.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.at = At::Url(url.into());
         self
@@ -53,6 +59,25 @@ impl Builder {
     /// reconnect policy are set by streamherd.
     pub fn redis(mut self, config: fred::types::config::Config) -> Self {
         self.at = At::Config(Box::new(config));
+        self
+    }
+
+    /// How the servers belong together. Default: what the URL says. With [`ClusterMode::Oss`] a `redis://` URL names a node
+    /// of a cluster, which leads to the others.
+    pub fn cluster_mode(mut self, mode: ClusterMode) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// Into how many parts the service's queue is divided. Default: 1; from 1 to 256. An [`Admin`](crate::Admin) that is not
+    /// told takes the number from Redis.
+    ///
+    /// Each part has keys in one cluster slot of its own, so that a service's load spreads over the masters of a cluster; a
+    /// data stream's name decides where it belongs ([`partition_of`](crate::partition_of)). All workers and producers of a
+    /// service use the same number: Redis keeps the first, and refuses who comes with another. A worker reads from all parts
+    /// into the same slots.
+    pub fn partitions(mut self, partitions: u16) -> Self {
+        self.raw.partitions = Some(partitions);
         self
     }
 
@@ -140,9 +165,7 @@ impl Builder {
     /// Outside of a tokio runtime.
     pub async fn connect(self) -> Result<(Client, Notifications), ConnectError> {
         let (settings, endpoint) = self.checked()?;
-        let started = runtime::start(settings, endpoint).await?;
-        let client = Client::new(started.core, started.shutdown, started.handle.clone());
-        Ok((client, Notifications::new(started.inbox, started.handle)))
+        Ok(Client::new(runtime::start(settings, endpoint).await?))
     }
 
     /// Connects a producer only: it submits, and neither reads nor holds anything.
@@ -166,8 +189,8 @@ impl Builder {
     fn checked(self) -> Result<(Settings, Endpoint), ConnectError> {
         let settings = Settings::check(self.raw, default_consumer)?;
         let endpoint = match self.at {
-            At::Url(url) => Endpoint::from_url(&url)?,
-            At::Config(config) => Endpoint::from_config(*config)?,
+            At::Url(url) => Endpoint::from_url(&url, self.mode)?,
+            At::Config(config) => Endpoint::from_config(*config, self.mode)?,
         };
         let metrics = Metrics::new(&settings.service);
         let endpoint = endpoint.with(settings.command_timeout, settings.reconnect, metrics);

@@ -10,10 +10,10 @@ use crate::config::check_max_in_flight;
 use crate::dead_letter::DeadLetterReason;
 use crate::error::{ClaimError, SettingError, StoreError};
 use crate::id::{ConsumerId, EntryId};
-use crate::notification::Orphan;
+use crate::notification::{Notifications, Orphan};
 use crate::producer::Producer;
-use crate::runtime::{Core, Handle, Shutdown, ShutdownReport};
-use crate::store::{Judged, RequeueLimits, Requeued};
+use crate::runtime::{Core, Handle, Marks, Partitions, Shutdown, ShutdownReport, Started};
+use crate::store::{Judged, Network, RequeueLimits, Requeued};
 
 /// A worker's connection to a service. Cheap to clone.
 ///
@@ -22,6 +22,8 @@ use crate::store::{Judged, RequeueLimits, Requeued};
 #[derive(Clone)]
 pub struct Client {
     core: Arc<Core>,
+    partitions: Partitions,
+    network: Network,
     shutdown: Shutdown,
     _alive: Handle,
 }
@@ -32,12 +34,15 @@ impl Client {
         Builder::new(service.into())
     }
 
-    pub(crate) const fn new(core: Arc<Core>, shutdown: Shutdown, alive: Handle) -> Self {
-        Self {
-            core,
-            shutdown,
-            _alive: alive,
-        }
+    pub(crate) fn new(started: Started) -> (Self, Notifications) {
+        let client = Self {
+            core: started.core,
+            partitions: started.partitions,
+            network: started.network,
+            shutdown: started.shutdown,
+            _alive: started.handle.clone(),
+        };
+        (client, Notifications::new(started.inbox, started.handle))
     }
 
     pub(crate) const fn core(&self) -> &Arc<Core> {
@@ -58,11 +63,8 @@ impl Client {
     /// A producer for the same service, on this client's connection.
     #[must_use]
     pub fn producer(&self) -> Producer {
-        Producer::new(
-            self.core.store.clone(),
-            self.core.metrics.clone(),
-            Some(self._alive.clone()),
-        )
+        let stores = self.partitions.iter().map(|partition| partition.store.clone());
+        Producer::of(stores.collect(), self.core.metrics.clone(), self._alive.clone())
     }
 
     /// Puts an orphan back at the front of the queue, counting an abandonment; it arrives as a
@@ -77,17 +79,20 @@ impl Client {
     pub async fn claim(&self, orphan: &Orphan) -> Result<Claimed, ClaimError> {
         let core = &self.core;
         let id = orphan.id();
+        let Some(partition) = self.partitions.get(usize::from(orphan.partition())) else {
+            return Err(ClaimError::AlreadyClaimed(id));
+        };
         let limits = RequeueLimits {
             min_idle: core.settings.claim_idle,
             max_abandonments: core.settings.recovery.max_abandonments,
             forgive_after: core.settings.recovery.forgive_after,
             dlq_max_len: core.settings.recovery.dlq_max_len,
         };
-        let (epoch, _) = core.session.current();
-        let outcome = match core.store.requeue(&epoch, limits, &[id]).await? {
+        let (epoch, _) = partition.session.current();
+        let outcome = match partition.store.requeue(&epoch, limits, &[id]).await? {
             Judged::Ok(outcomes) => outcomes.into_iter().next(),
             Judged::EpochChanged => {
-                core.hello(&core.store).await?;
+                partition.hello(&partition.store).await?;
                 return Err(ClaimError::AlreadyClaimed(id));
             }
         };
@@ -108,16 +113,24 @@ impl Client {
     /// How the client is doing.
     #[must_use]
     pub fn health(&self) -> Health {
-        let marks = self.core.health.marks();
-        let ago = |moment: Option<Moment>| moment.map(Moment::elapsed);
+        let marks: Vec<Marks> = self
+            .partitions
+            .iter()
+            .map(|partition| partition.health.marks())
+            .collect();
+        // Of all partitions the one that has waited longest.
+        let ago = |mark: fn(&Marks) -> Option<Moment>| {
+            let all: Option<Vec<Moment>> = marks.iter().map(mark).collect();
+            all?.into_iter().min().map(Moment::elapsed)
+        };
         Health {
-            since_read: ago(marks.read),
-            since_renewal: ago(marks.renewed),
-            since_scan: ago(marks.scanned),
-            listening: marks.listening,
-            held: self.core.leases.len(),
+            since_read: ago(|marks| marks.read),
+            since_renewal: ago(|marks| marks.renewed),
+            since_scan: ago(|marks| marks.scanned),
+            listening: marks.iter().all(|marks| marks.listening),
+            held: self.partitions.iter().map(|partition| partition.leases.len()).sum(),
             free: self.core.slots.free(),
-            paused: self.core.pause.is_set(),
+            paused: self.partitions.iter().any(|partition| partition.pause.is_set()),
         }
     }
 
@@ -130,9 +143,7 @@ impl Client {
     /// # Cancel safety
     /// Dropping the future may or may not keep the pause from being written.
     pub async fn pause(&self) -> Result<bool, StoreError> {
-        let paused = self.core.store.pause(true, Some(self.core.consumer.name())).await?;
-        self.core.register(&self.core.store).await?;
-        Ok(paused)
+        self.set_paused(true).await
     }
 
     /// Takes a [`pause`](Self::pause) back; one of the whole service stays. False if there was none.
@@ -143,9 +154,30 @@ impl Client {
     /// # Cancel safety
     /// As [`pause`](Self::pause).
     pub async fn resume(&self) -> Result<bool, StoreError> {
-        let resumed = self.core.store.pause(false, Some(self.core.consumer.name())).await?;
-        self.core.register(&self.core.store).await?;
-        Ok(resumed)
+        self.set_paused(false).await
+    }
+
+    async fn set_paused(&self, pause: bool) -> Result<bool, StoreError> {
+        let mut changed = false;
+        for partition in self.partitions.iter() {
+            changed |= partition.store.pause(pause, Some(self.core.consumer.name())).await?;
+            partition.register(&partition.store).await?;
+        }
+        Ok(changed)
+    }
+
+    /// Finds out anew where the partitions are, subscribes anew to the expired locks of every server that holds one, and
+    /// has every partition scanned. The client does all of that by itself when it sees a reason to; this is for whoever
+    /// knows of a change before it shows.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn reset_topology(&self) {
+        self.network.look_again().await;
+        self.core.resubscribe.notify_one();
+        for partition in self.partitions.iter() {
+            partition.scan_now.notify_one();
+        }
     }
 
     /// Changes how many streams this worker may hold: from 1 to 1,000,000. With fewer than it holds, it takes no new ones
@@ -199,14 +231,14 @@ pub enum Claimed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Health {
-    /// Since Redis last answered a read, with work or without. Grows to `read_block` on a quiet queue, and while all slots
+    /// Since Redis last answered a read, with work or without; with several partitions, since it did so for all of them. Grows to `read_block` on a quiet queue, and while all slots
     /// are taken.
     pub since_read: Option<Duration>,
     /// Since the last round of heartbeats got through.
     pub since_renewal: Option<Duration>,
     /// Since the last scan got through, by this worker or, as far as this one could see, another.
     pub since_scan: Option<Duration>,
-    /// Whether the subscription to expired locks stands.
+    /// Whether the subscriptions to expired locks stand, on all servers.
     pub listening: bool,
     /// Streams held, settling or being handed back.
     pub held: usize,

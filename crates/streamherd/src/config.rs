@@ -1,9 +1,10 @@
 //! Every setting, its default, and the one place that checks them against each other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::SettingError;
-use crate::keys::Service;
+use crate::error::{ConnectError, SettingError};
+use crate::keys::{Keys, Service};
 
 /// Whether to use Redis keyspace notifications to hear of expired locks at once.
 ///
@@ -75,6 +76,18 @@ impl Default for Recovery {
     }
 }
 
+/// How the servers belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ClusterMode {
+    /// One server, or one address behind which a provider keeps one.
+    Standalone,
+    /// A primary and its replicas, watched by sentinels, which are asked where the primary is.
+    Sentinel,
+    /// The open-source cluster: several masters, each with a share of the slots.
+    Oss,
+}
+
 /// What the builder collected, not yet checked.
 #[derive(Debug, Clone)]
 pub(crate) struct Raw {
@@ -90,6 +103,8 @@ pub(crate) struct Raw {
     pub(crate) health_interval: Duration,
     pub(crate) reconnect: (Duration, Duration),
     pub(crate) recovery: Recovery,
+    /// [`None`]: one, or for who only looks, as many as there are.
+    pub(crate) partitions: Option<u16>,
 }
 
 impl Raw {
@@ -107,6 +122,7 @@ impl Raw {
             health_interval: Duration::from_secs(30),
             reconnect: (Duration::from_millis(50), Duration::from_secs(1)),
             recovery: Recovery::default(),
+            partitions: None,
         }
     }
 }
@@ -134,6 +150,7 @@ pub(crate) struct Settings {
     /// ttl, less what passed between the read and the lock within Redis.
     pub(crate) claim_idle: Duration,
     pub(crate) recovery: Recovery,
+    pub(crate) partitions: Option<u16>,
 }
 
 const MIN_LOCK_TTL: Duration = Duration::from_millis(600);
@@ -141,6 +158,8 @@ const MAX_LOCK_TTL: Duration = Duration::from_secs(24 * 3600);
 const MIN_MARGIN: Duration = Duration::from_millis(100);
 const CLAIM_SLACK: Duration = Duration::from_millis(100);
 const MAX_IN_FLIGHT: usize = 1_000_000;
+/// Each has tasks of its own in every worker, and a connection to read over.
+const MAX_PARTITIONS: u16 = 256;
 const MAX_CONSUMER_BYTES: usize = 256;
 
 impl Settings {
@@ -156,6 +175,10 @@ impl Settings {
                 "a consumer name has 1 to 256 bytes and no control characters",
                 "\"worker-1\"",
             ));
+        }
+
+        if let Some(partitions) = raw.partitions {
+            range("partitions", partitions, 1, MAX_PARTITIONS)?;
         }
 
         let ttl = raw.lock_ttl;
@@ -263,7 +286,35 @@ impl Settings {
             min_idle,
             claim_idle: ttl.saturating_sub(CLAIM_SLACK),
             recovery,
+            partitions: raw.partitions,
         })
+    }
+}
+
+impl Settings {
+    /// Into how many partitions the service is divided.
+    pub(crate) fn partitions(&self) -> u16 {
+        self.partitions.unwrap_or(1)
+    }
+
+    /// What the hello to a partition says of their number: the first one keeps it.
+    pub(crate) fn partitions_in(&self, partition: u16) -> Option<u16> {
+        (partition == 0).then(|| self.partitions())
+    }
+
+    /// That Redis keeps another number.
+    pub(crate) fn other_partitions(&self, stored: u16) -> ConnectError {
+        ConnectError::Partitions {
+            stored,
+            wanted: self.partitions(),
+            control: self.keys(1)[0].all()[1].to_owned(),
+        }
+    }
+
+    /// The keys of so many partitions.
+    pub(crate) fn keys(&self, partitions: u16) -> Vec<Arc<Keys>> {
+        let keys = |partition| Arc::new(Keys::new(&self.service, partition));
+        (0..partitions).map(keys).collect()
     }
 }
 
@@ -388,6 +439,8 @@ mod tests {
                 "command_timeout",
                 check(|r| r.command_timeout = Duration::ZERO).unwrap_err(),
             ),
+            ("partitions", check(|r| r.partitions = Some(0)).unwrap_err()),
+            ("partitions", check(|r| r.partitions = Some(257)).unwrap_err()),
             ("reconnect", check(|r| r.reconnect = (ms(500), ms(100))).unwrap_err()),
             ("health_interval", check(|r| r.health_interval = ms(1)).unwrap_err()),
         ];

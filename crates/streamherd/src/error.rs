@@ -65,7 +65,7 @@ pub enum ConnectError {
     Setting(#[from] SettingError),
     /// The URL can't be used. It is not repeated here, as it may hold a password.
     #[error(
-        "the Redis URL can't be used: {reason}; expected a form like redis://[user:password@]host:6379[/db] or redis+unix:///path/to/socket"
+        "the Redis URL can't be used: {reason}; expected a form like redis://[user:password@]host:6379[/db], redis-cluster://host:6379, redis-sentinel://host:26379?sentinelServiceName=name or redis+unix:///path/to/socket"
     )]
     Url {
         /// What is wrong with it.
@@ -116,6 +116,28 @@ pub enum ConnectError {
         largest: Duration,
         /// This client's `recovery.min_idle`.
         min_idle: Duration,
+    },
+    /// The service is divided into another number of partitions.
+    #[error(
+        "this service has {stored} partitions, but partitions is {wanted} here; set partitions to {stored} (changing the number takes an empty queue: stop all producers and workers, and delete the field `partitions` of the key {control} when nothing waits any more)"
+    )]
+    Partitions {
+        /// The number that Redis keeps for the service.
+        stored: u16,
+        /// This client's `partitions`.
+        wanted: u16,
+        /// The key that keeps it.
+        control: String,
+    },
+    /// The server that answers is part of something else than the URL says.
+    #[error("Redis at {address} is {found}; use a URL of the form {scheme}://…, or its cluster_mode")]
+    OtherMode {
+        /// Host and port, or the socket's path.
+        address: String,
+        /// What it is.
+        found: &'static str,
+        /// What URLs to such begin with.
+        scheme: &'static str,
     },
     /// The server refused or failed a command that start-up needs.
     #[error("start-up failed at the server")]

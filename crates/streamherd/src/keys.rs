@@ -63,6 +63,8 @@ pub(crate) struct Keys {
     pub(crate) scan: String,
     /// A lock key is this prefix and the text form of an [`EntryId`].
     lock_prefix: String,
+    /// What matches the beginning of all keys of all partitions.
+    any: String,
 }
 
 impl Keys {
@@ -80,6 +82,7 @@ impl Keys {
             consumers: key("consumers"),
             scan: key("scan"),
             lock_prefix: key("lock:"),
+            any: format!("{{{}:[0-9]*}}:", literal(&service.0)),
         }
     }
 
@@ -120,16 +123,21 @@ impl Keys {
         key.strip_prefix(&self.lock_prefix)?.parse().ok()
     }
 
-    /// The pattern of the keyspace channels of this partition's locks.
+    /// The pattern of the keyspace channels of all partitions' locks.
     pub(crate) fn lock_channel_pattern(&self, database: u8) -> String {
-        format!("__keyspace@{database}__:{}*", literal(&self.lock_prefix))
+        format!("__keyspace@{database}__:{}lock:*", self.any)
     }
 
-    /// The pattern of this partition's keys.
+    /// The pattern of all partitions' keys.
     pub(crate) fn pattern(&self) -> String {
-        let prefix = self.lock_prefix.strip_suffix("lock:").unwrap_or(&self.lock_prefix);
-        format!("{}*", literal(prefix))
+        format!("{}*", self.any)
     }
+}
+
+/// The partition that a key names in its hash tag, whoever's it is.
+pub(crate) fn partition_of_key(key: &str) -> Option<u16> {
+    let (tag, _) = key.strip_prefix('{')?.split_once('}')?;
+    tag.rsplit_once(':')?.1.parse().ok()
 }
 
 /// The pattern that matches this text only.
@@ -174,9 +182,9 @@ mod tests {
     fn glob_characters_of_a_service_match_only_themselves() {
         assert_eq!(
             keys("a*[b]?\\").lock_channel_pattern(3),
-            "__keyspace@3__:{a\\*\\[b\\]\\?\\\\:0}:lock:*"
+            "__keyspace@3__:{a\\*\\[b\\]\\?\\\\:[0-9]*}:lock:*"
         );
-        assert_eq!(keys("a*").pattern(), "{a\\*:0}:*");
+        assert_eq!(keys("a*").pattern(), "{a\\*:[0-9]*}:*");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::entry::Entry;
 use crate::error::{LeaseLost, SettleError};
 use crate::id::{EntryId, StreamId, Token};
 use crate::lock::{Held, HoldLimit, Settlement};
-use crate::runtime::{Core, Handle, Slot};
+use crate::runtime::{Handle, Partition, Slot};
 use crate::store::{Operation, SettleStep};
 
 /// The right to work on one stream, kept alive by heartbeats until it is settled or lost.
@@ -31,21 +31,21 @@ use crate::store::{Operation, SettleStep};
 #[must_use = "a lease that is dropped unsettled counts as a failed attempt"]
 pub struct Lease {
     held: Arc<Held>,
-    core: Arc<Core>,
+    partition: Arc<Partition>,
     span: tracing::Span,
     /// Gone once the lease is settled.
     open: Option<(Slot, Handle)>,
 }
 
 impl Lease {
-    pub(crate) fn new(held: Arc<Held>, core: Arc<Core>, slot: Slot, alive: Handle) -> Self {
+    pub(crate) fn new(held: Arc<Held>, partition: Arc<Partition>, slot: Slot, alive: Handle) -> Self {
         let span = tracing::info_span!(
-            "lease", service = %core.settings.service, stream = %held.entry.name, token = %held.token,
+            "lease", service = %partition.core.settings.service, stream = %held.entry.name, token = %held.token,
             attempt = held.entry.attempt
         );
         Self {
             held,
-            core,
+            partition,
             span,
             open: Some((slot, alive)),
         }
@@ -55,6 +55,12 @@ impl Lease {
     #[must_use]
     pub fn stream(&self) -> &str {
         &self.entry().name
+    }
+
+    /// The partition that its entry is in; with the entry's [`id`](Self::id) it is unique.
+    #[must_use]
+    pub fn partition(&self) -> u16 {
+        self.partition.number
     }
 
     /// The info that the stream was submitted with.
@@ -130,7 +136,7 @@ impl Lease {
         if self.is_valid() {
             return Ok(());
         }
-        Err(self.core.loss(&self.held))
+        Err(self.partition.loss(&self.held))
     }
 
     /// Ends the lease this long from now if it is not settled by then, although its heartbeats get through: for work
@@ -252,11 +258,11 @@ impl Lease {
         self.span
             .in_scope(|| tracing::debug!(operation = operation.name(), "settling"));
         if self.held.begin_settling(Moment::now()).is_err() {
-            self.core.metrics.settled_late(operation.name());
-            return Err(self.core.loss(&self.held));
+            self.partition.core.metrics.settled_late(operation.name());
+            return Err(self.partition.loss(&self.held));
         }
-        self.core.metrics.held_for(self.held.since.elapsed());
-        self.core.settle(Settlement {
+        self.partition.core.metrics.held_for(self.held.since.elapsed());
+        self.partition.settle(Settlement {
             step: SettleStep {
                 id: self.id(),
                 token: Some(self.token()),
@@ -280,8 +286,8 @@ impl Lease {
     }
 
     /// What a [`Job`](crate::Job) looks at.
-    pub(crate) fn parts(&self) -> (&Arc<Held>, &Arc<Core>) {
-        (&self.held, &self.core)
+    pub(crate) fn parts(&self) -> (&Arc<Held>, &Arc<Partition>) {
+        (&self.held, &self.partition)
     }
 
     /// Notes that the user receives it now; false if it is lost already, and then the user never hears of it.

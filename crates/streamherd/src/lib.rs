@@ -68,6 +68,7 @@ mod lock;
 mod metrics;
 mod name;
 mod notification;
+mod partition;
 mod producer;
 mod recovery;
 mod registry;
@@ -83,7 +84,7 @@ pub use admin::{
 };
 pub use builder::Builder;
 pub use client::{Claimed, Client, Health};
-pub use config::{KeyspaceEvents, Recovery};
+pub use config::{ClusterMode, KeyspaceEvents, Recovery};
 pub use dead_letter::{DeadLetterReason, UnknownReason};
 /// The Redis client, in the version whose configuration [`Builder::redis`] takes.
 #[doc(no_inline)]
@@ -91,6 +92,7 @@ pub use fred;
 pub use id::{ConsumerId, EntryId, InvalidId, Lane, Reference, StreamId, Token};
 pub use lease::{Lease, RetryAfter, Settled};
 pub use notification::{DataLoss, Disowned, Notification, Notifications, Orphan};
+pub use partition::partition_of;
 pub use producer::{Duplicates, Producer};
 pub use runtime::{ShutdownReport, TerminatedReason};
 pub use store::{Need, Right, Role, Submitted};

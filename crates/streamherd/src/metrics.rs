@@ -163,6 +163,11 @@ impl Metrics {
         count!(self, "streamherd_scans_total", "outcome" => "failed").increment(1);
     }
 
+    /// A subscription to one server's expired locks.
+    pub(crate) fn subscribed(&self, outcome: &'static str) {
+        count!(self, "streamherd_subscriptions_total", "outcome" => outcome).increment(1);
+    }
+
     pub(crate) fn lock_expired(&self) {
         count!(self, "streamherd_lock_expired_events_total").increment(1);
     }
@@ -284,6 +289,10 @@ pub(crate) fn describe() {
     );
     describe_counter!("streamherd_consumers_reaped_total", "Names of dead consumers removed");
     describe_gauge!("streamherd_paused", "1 while this worker is to take no new work");
+    describe_counter!(
+        "streamherd_subscriptions_total",
+        "Subscriptions to one server's expired locks, by outcome: ok, refused, failed (tried again)"
+    );
     describe_counter!(
         "streamherd_lock_expired_events_total",
         "Notifications of expired locks received"

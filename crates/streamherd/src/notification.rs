@@ -38,14 +38,26 @@ pub enum Notification {
 /// A stream whose owner seems to be dead.
 #[derive(Debug, Clone)]
 pub struct Orphan {
+    partition: u16,
     entry: Entry,
     owner: String,
     idle: Duration,
 }
 
 impl Orphan {
-    pub(crate) const fn new(entry: Entry, owner: String, idle: Duration) -> Self {
-        Self { entry, owner, idle }
+    pub(crate) const fn new(partition: u16, entry: Entry, owner: String, idle: Duration) -> Self {
+        Self {
+            partition,
+            entry,
+            owner,
+            idle,
+        }
+    }
+
+    /// The partition that its entry is in; with the entry's [`id`](Self::id) it is unique.
+    #[must_use]
+    pub const fn partition(&self) -> u16 {
+        self.partition
     }
 
     /// The data stream's name.
@@ -99,6 +111,8 @@ impl Orphan {
 pub struct Disowned {
     /// The data stream's name.
     pub stream: String,
+    /// The partition that its entry is in.
+    pub partition: u16,
     /// Its entry.
     pub id: EntryId,
     /// The fencing token of the lost lease.
@@ -111,9 +125,10 @@ pub struct Disowned {
 }
 
 impl Disowned {
-    pub(crate) fn new(held: &Arc<Held>, reason: DisownedReason) -> Self {
+    pub(crate) fn new(partition: u16, held: &Arc<Held>, reason: DisownedReason) -> Self {
         Self {
             stream: held.entry.name.clone(),
+            partition,
             id: held.id(),
             token: held.token,
             attempt: held.entry.attempt,
@@ -127,7 +142,9 @@ impl Disowned {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DataLoss {
-    /// How often this client has seen that happen.
+    /// The partition whose data was lost.
+    pub partition: u16,
+    /// How often this client has seen that happen to it.
     pub times: u64,
 }
 

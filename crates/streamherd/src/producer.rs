@@ -10,10 +10,10 @@ use crate::config::Settings;
 use crate::entry;
 use crate::error::{ConnectError, SubmitError};
 use crate::id::ConsumerId;
-use crate::keys::Keys;
 use crate::metrics::{self, Metrics};
+use crate::partition::partition_of;
 use crate::runtime::Handle;
-use crate::store::{Endpoint, Store, Submitted, When};
+use crate::store::{Endpoint, Lines, Network, Store, Submitted, When};
 
 /// Submits under way at one time in [`Producer::submit_many`]; the connection sends them without waiting for each other.
 const PIPELINED: usize = 512;
@@ -38,37 +38,71 @@ pub enum Duplicates {
 /// Puts data streams on a service's queue. Cheap to clone.
 ///
 /// What is submitted before any worker has ever run waits for the first one. Programs in other languages can do the same
-/// with `XADD {<service>:0}:input * lbs-input '{"DataStreamName": "…", "Info": …}'`.
+/// with `XADD {<service>:<partition>}:input * lbs-input '{"DataStreamName": "…", "Info": …}'`; the partition is 0 unless
+/// [`partitions`](crate::Builder::partitions) says that there are more, and then [`partition_of`](crate::partition_of) the
+/// name.
 #[derive(Debug, Clone)]
 pub struct Producer {
-    store: Store,
+    /// One per partition.
+    stores: Arc<[Store]>,
     duplicates: Duplicates,
     metrics: Metrics,
-    /// Of the client whose connection this is, if it is one's.
-    _alive: Option<Handle>,
+    connections: Connections,
+}
+
+#[derive(Debug, Clone)]
+enum Connections {
+    Own(Network, Lines),
+    /// Those of a client, which is kept running.
+    Shared {
+        _alive: Handle,
+    },
 }
 
 impl Producer {
-    pub(crate) const fn new(store: Store, metrics: Metrics, alive: Option<Handle>) -> Self {
+    pub(crate) fn of(stores: Arc<[Store]>, metrics: Metrics, alive: Handle) -> Self {
+        Self::new(stores, metrics, Connections::Shared { _alive: alive })
+    }
+
+    const fn new(stores: Arc<[Store]>, metrics: Metrics, connections: Connections) -> Self {
         Self {
-            store,
+            stores,
             duplicates: Duplicates::Coalesce,
             metrics,
-            _alive: alive,
+            connections,
         }
     }
 
     pub(crate) async fn open(settings: &Settings, endpoint: Endpoint) -> Result<Self, ConnectError> {
-        let connection = endpoint.open_first().await?;
+        let keys = settings.keys(settings.partitions());
+        let (network, lines) = Network::reach(endpoint, &keys, settings.command_timeout).await?;
         metrics::describe();
-        let store = Store::new(
-            connection,
-            Arc::new(Keys::new(&settings.service, 0)),
-            ConsumerId::new(&settings.consumer),
-            settings.command_timeout,
+        let consumer = ConsumerId::new(&settings.consumer);
+        let stores: Arc<[Store]> = lines.stores(&keys, &consumer, settings.command_timeout).into();
+        let producer = Self::new(
+            stores,
+            Metrics::new(&settings.service),
+            Connections::Own(network, lines),
         );
-        store.load_submit().await?;
-        Ok(Self::new(store, Metrics::new(&settings.service), None))
+        match producer.join(settings).await {
+            Ok(()) => Ok(producer),
+            Err(e) => {
+                producer.close().await;
+                Err(e)
+            }
+        }
+    }
+
+    /// Makes sure that all agree on the number of partitions: a stream that is placed by another number is one more stream.
+    async fn join(&self, settings: &Settings) -> Result<(), ConnectError> {
+        for store in self.stores.iter() {
+            store.load_submit().await?;
+        }
+        let wanted = settings.partitions();
+        match self.stores[0].join(Some(wanted)).await? {
+            Some(stored) if stored != wanted => Err(settings.other_partitions(stored)),
+            _ => Ok(()),
+        }
     }
 
     /// What becomes of submits of a data stream that is queued, delayed or held already. Default:
@@ -127,7 +161,7 @@ impl Producer {
         self.send(name, info, When::After(delay)).await
     }
 
-    /// Queues many data streams in their order, without waiting for one before sending the next. The results are in that
+    /// Queues many data streams without waiting for one before sending the next, in their order within each partition. The results are in that
     /// order too; each item succeeds or fails for itself.
     ///
     /// # Cancel safety
@@ -178,7 +212,8 @@ impl Producer {
     async fn send<I: Serialize + ?Sized>(&self, name: &str, info: &I, when: When) -> Result<Submitted, SubmitError> {
         let input = entry::encode(name, info).inspect_err(|_| self.metrics.submitted("invalid"))?;
         let coalesce = (self.duplicates == Duplicates::Coalesce).then_some(name);
-        let result = self.store.submit(input, when, coalesce).await;
+        let partition = partition_of(name, u16::try_from(self.stores.len()).unwrap_or(u16::MAX));
+        let result = self.stores[usize::from(partition)].submit(input, when, coalesce).await;
         self.metrics.submitted(match &result {
             Ok(Submitted::New(_)) => "new",
             Ok(Submitted::Coalesced(_)) => "coalesced",
@@ -196,8 +231,9 @@ impl Producer {
 
     /// Ends the producer's connection. One that came from a [`Client`](crate::Client) shares that client's, which stays.
     pub async fn close(self) {
-        if self._alive.is_none() {
-            self.store.connection.close(Duration::from_millis(500)).await;
+        if let Connections::Own(network, lines) = self.connections {
+            lines.close(Duration::from_millis(500)).await;
+            network.close();
         }
     }
 }

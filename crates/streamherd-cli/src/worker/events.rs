@@ -164,11 +164,12 @@ fn write(mut stdout: File, mut lines: mpsc::Receiver<Vec<u8>>, closed: &Cancella
 }
 
 /// What tells leases apart.
-type Key = (EntryId, Option<Token>);
+type Key = (u16, EntryId, Option<Token>);
 
 /// The stream that an event is about. Outlives the lease, which is gone once it is settled.
 pub(super) struct Subject {
     stream: String,
+    partition: u16,
     id: EntryId,
     token: Option<Token>,
     attempt: u32,
@@ -176,7 +177,7 @@ pub(super) struct Subject {
 
 impl Subject {
     const fn key(&self) -> Key {
-        (self.id, self.token)
+        (self.partition, self.id, self.token)
     }
 }
 
@@ -184,6 +185,7 @@ impl From<&Lease> for Subject {
     fn from(lease: &Lease) -> Self {
         Self {
             stream: lease.stream().to_owned(),
+            partition: lease.partition(),
             id: lease.id(),
             token: Some(lease.token()),
             attempt: lease.attempt(),
@@ -195,6 +197,7 @@ impl From<&Disowned> for Subject {
     fn from(lost: &Disowned) -> Self {
         Self {
             stream: lost.stream.clone(),
+            partition: lost.partition,
             id: lost.id,
             token: Some(lost.token),
             attempt: lost.attempt,
@@ -206,6 +209,7 @@ impl From<&Orphan> for Subject {
     fn from(orphan: &Orphan) -> Self {
         Self {
             stream: orphan.stream().to_owned(),
+            partition: orphan.partition(),
             id: orphan.id(),
             token: None,
             attempt: orphan.attempt(),
@@ -259,7 +263,7 @@ impl<'a> Event<'a> {
             stream: Some(&subject.stream),
             id: Some(subject.id.to_string()),
             token: subject.token.map(|token| token.to_string()),
-            partition: Some(0),
+            partition: Some(subject.partition),
             attempt: Some(subject.attempt),
             ..Self::new(event)
         }

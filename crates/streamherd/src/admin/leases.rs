@@ -67,7 +67,7 @@ impl Admin {
             let mut cursor = None;
             while all.len() < limit {
                 let most = PAGE.min(limit - all.len());
-                let page = self.store.leases(lane, cursor.as_deref(), most).await?;
+                let page = self.store().leases(lane, cursor.as_deref(), most).await?;
                 for seen in page.entries {
                     let stream = self.name(seen.id, &seen.name).await?;
                     all.push(LeaseStatus::of(stream, page.now_ms, seen));
@@ -87,7 +87,7 @@ impl Admin {
             Name::Known(name) => Ok(Some(name.clone())),
             Name::Gone => Ok(None),
             Name::Beyond => {
-                let body = self.store.body(id).await?;
+                let body = self.store().body(id).await?;
                 Ok(body.and_then(|raw| Entry::parse(id, &raw.fields).ok().map(|entry| entry.name)))
             }
         }

@@ -26,37 +26,70 @@ pub use self::status::{ConsumerState, ConsumerStatus, Pause, Registration, Statu
 use crate::config::Settings;
 use crate::error::ConnectError;
 use crate::id::ConsumerId;
-use crate::keys::Keys;
 use crate::metrics::{self, Metrics};
-use crate::store::{Endpoint, Role, Store, StoreError};
+use crate::store::{Endpoint, Lines, Network, Role, Store, StoreError};
 
 /// Looks at a service without taking part in it, and steps in where an operator wants it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Admin {
     service: String,
-    store: Store,
-    endpoint: Endpoint,
+    /// One per partition.
+    stores: Arc<[Store]>,
+    network: Network,
+    lines: Lines,
     min_idle: Duration,
     metrics: Metrics,
 }
 
 impl Admin {
     pub(crate) async fn open(settings: &Settings, endpoint: Endpoint) -> Result<Self, ConnectError> {
-        let (connection, endpoint) = endpoint.open_to_look().await?;
+        let (service, endpoint) = match Self::reach(settings, endpoint.clone(), 1).await {
+            // A server that can't write its snapshot refuses even the PING of the client library, which says AUTH instead
+            // where it has a password; a user without one takes any.
+            Err(ConnectError::Store(e)) if e.is_unwell() => match endpoint.with_any_password() {
+                Some(endpoint) => (Self::reach(settings, endpoint.clone(), 1).await?, endpoint),
+                None => return Err(e.into()),
+            },
+            other => (other?, endpoint),
+        };
         metrics::describe();
-        let store = Store::new(
-            connection,
-            Arc::new(Keys::new(&settings.service, 0)),
-            ConsumerId::new(&settings.consumer),
-            settings.command_timeout,
-        );
+        let stored = match service.stores[0].join(None).await {
+            // What can't be asked is what `doctor` is there to tell.
+            Err(e) if e.is_disconnected() || e.is_timeout() => return Err(e.into()),
+            Err(_) => None,
+            Ok(stored) => stored,
+        };
+        if let Some((stored, wanted)) = stored.zip(settings.partitions)
+            && stored != wanted
+        {
+            service.close().await;
+            return Err(settings.other_partitions(stored));
+        }
+        let partitions = stored.unwrap_or(settings.partitions());
+        if partitions == 1 {
+            return Ok(service);
+        }
+        service.close().await;
+        Self::reach(settings, endpoint, partitions).await
+    }
+
+    async fn reach(settings: &Settings, endpoint: Endpoint, partitions: u16) -> Result<Self, ConnectError> {
+        let keys = settings.keys(partitions);
+        let (network, lines) = Network::reach(endpoint, &keys, settings.command_timeout).await?;
+        let consumer = ConsumerId::new(&settings.consumer);
         Ok(Self {
             service: settings.service.to_string(),
-            store,
-            endpoint,
+            stores: lines.stores(&keys, &consumer, settings.command_timeout).into(),
+            network,
+            lines,
             min_idle: settings.min_idle,
             metrics: Metrics::new(&settings.service),
         })
+    }
+
+    /// The first partition.
+    fn store(&self) -> &Store {
+        &self.stores[0]
     }
 
     /// Checks the server's version, settings and state, what this login may do as a worker, and the service's own keys.
@@ -75,7 +108,10 @@ impl Admin {
     /// # Errors
     /// Redis did not answer.
     pub async fn doctor_of(&self, role: Role) -> Result<Diagnosis, StoreError> {
-        let facts = self.store.examine(&self.endpoint, &self.service, role).await?;
+        let facts = self
+            .store()
+            .examine(self.network.endpoint(), &self.service, role)
+            .await?;
         Ok(doctor::judge(&facts, self.min_idle))
     }
 
@@ -83,12 +119,13 @@ impl Admin {
     /// or useful. `ACL SETUSER name on >password` takes them as they are, each an argument of its own.
     #[must_use]
     pub fn acl_rules(&self, role: Role) -> Vec<String> {
-        self.store.acl_rules(&self.endpoint, role)
+        self.store().acl_rules(self.network.endpoint(), role)
     }
 
     /// Ends the connection.
     pub async fn close(self) {
-        self.store.connection.close(Duration::from_millis(500)).await;
+        self.lines.close(Duration::from_millis(500)).await;
+        self.network.close();
     }
 }
 

@@ -34,7 +34,7 @@ impl Admin {
     /// # Cancel safety
     /// Dropping the future may or may not keep the pause from being written.
     pub async fn pause(&self, target: &PauseTarget) -> Result<bool, StoreError> {
-        Ok(!target.is_nobody() && self.store.pause(true, target.consumer()).await?)
+        Ok(!target.is_nobody() && self.store().pause(true, target.consumer()).await?)
     }
 
     /// Takes a [`pause`](Self::pause) of the same target back; one of a consumer's name, of its id and of the service are
@@ -46,6 +46,6 @@ impl Admin {
     /// # Cancel safety
     /// As [`pause`](Self::pause).
     pub async fn resume(&self, target: &PauseTarget) -> Result<bool, StoreError> {
-        Ok(!target.is_nobody() && self.store.pause(false, target.consumer()).await?)
+        Ok(!target.is_nobody() && self.store().pause(false, target.consumer()).await?)
     }
 }

@@ -72,7 +72,7 @@ impl Admin {
     /// # Cancel safety
     /// Dropping the future may or may not keep the stream from being put back.
     pub async fn requeue(&self, stream: &str, force: bool) -> Result<RequeueOutcome, StoreError> {
-        if let Some(outcome) = outcome(self.store.kick(stream, None, force).await?) {
+        if let Some(outcome) = outcome(self.store().kick(stream, None, force).await?) {
             return Ok(outcome);
         }
         let mut refused: Option<RequeueOutcome> = None;
@@ -81,7 +81,7 @@ impl Admin {
         for place in places {
             let mut cursor = None;
             for page in 1..=MOST_PAGES {
-                let (found, next) = self.store.find(place, cursor.as_deref(), PAGE).await?;
+                let (found, next) = self.store().find(place, cursor.as_deref(), PAGE).await?;
                 for (reference, name) in found {
                     match self.is_called(stream, reference, &name).await? {
                         Some(true) => {}
@@ -91,7 +91,7 @@ impl Admin {
                             continue;
                         }
                     }
-                    match outcome(self.store.kick(stream, Some(reference), force).await?) {
+                    match outcome(self.store().kick(stream, Some(reference), force).await?) {
                         Some(done @ (RequeueOutcome::Requeued { .. } | RequeueOutcome::MadeDue { .. })) => {
                             return Ok(done);
                         }

@@ -114,7 +114,7 @@ impl Admin {
     /// # Cancel safety
     /// Changes nothing.
     pub async fn status(&self) -> Result<Status, StoreError> {
-        Ok(Status::of(self.service.clone(), self.store.status().await?))
+        Ok(Status::of(self.service.clone(), self.store().status().await?))
     }
 }
 

@@ -1,11 +1,19 @@
 //! What a notification says, and which flags make Redis send it.
 
-use crate::id::EntryId;
-use crate::keys::Keys;
+use std::borrow::Borrow;
 
-/// The entry whose lock expired, if that is what the event tells.
-pub(crate) fn lock_expired(keys: &Keys, operation: &str, key: &str) -> Option<EntryId> {
-    (operation == "expired").then(|| keys.entry_of_lock(key)).flatten()
+use crate::id::EntryId;
+use crate::keys::{self, Keys};
+
+/// The partition and the entry whose lock expired, if that is what the event tells. `keys` are those of all partitions, by
+/// number.
+pub(crate) fn lock_expired<K: Borrow<Keys>>(keys: &[K], operation: &str, key: &str) -> Option<(u16, EntryId)> {
+    if operation != "expired" {
+        return None;
+    }
+    let partition = keys::partition_of_key(key)?;
+    let id = keys.get(usize::from(partition))?.borrow().entry_of_lock(key)?;
+    Some((partition, id))
 }
 
 /// The value for `notify-keyspace-events` with which expiries reach `__keyspace@…__` channels, keeping every letter
@@ -35,12 +43,18 @@ mod tests {
 
     #[test]
     fn only_the_expiry_of_a_lock_is_an_event() {
-        let keys = Keys::new(&Service::parse("orders").unwrap(), 0);
+        let keys = [0, 1].map(|partition| Keys::new(&Service::parse("orders").unwrap(), partition));
         let lock = "{orders:0}:lock:front:5-0";
-        assert_eq!(lock_expired(&keys, "expired", lock), "front:5-0".parse().ok());
+        let id = "front:5-0".parse().unwrap();
+        assert_eq!(lock_expired(&keys, "expired", lock), Some((0, id)));
+        assert_eq!(
+            lock_expired(&keys, "expired", "{orders:1}:lock:front:5-0"),
+            Some((1, id))
+        );
         assert_eq!(lock_expired(&keys, "del", lock), None);
         assert_eq!(lock_expired(&keys, "expired", "{orders:0}:input"), None);
-        assert_eq!(lock_expired(&keys, "expired", "{orders:1}:lock:5-0"), None);
+        assert_eq!(lock_expired(&keys, "expired", "{orders:2}:lock:5-0"), None);
+        assert_eq!(lock_expired(&keys, "expired", "{others:1}:lock:5-0"), None);
         assert_eq!(lock_expired(&keys, "expired", "{orders:0}:lock:x"), None);
     }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -13,8 +14,8 @@ use super::table::{Held, Phase};
 use crate::backoff::{Backoff, jittered};
 use crate::clock::Moment;
 use crate::error::{ConnectError, DisownedReason};
-use crate::runtime::Core;
-use crate::store::{Endpoint, Judged, Renewed, Store, StoreError};
+use crate::runtime::{Partition, Partitions};
+use crate::store::{Judged, Lines, Network, Renewed, Store, StoreError};
 
 /// Locks per script call: about 2 ms of Redis.
 const LOCKS_PER_CALL: usize = 400;
@@ -29,13 +30,11 @@ pub(crate) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Starts the thread and opens its connection.
+    /// Starts the thread and opens its connections, one to each server that holds a partition.
     ///
     /// # Errors
-    /// The thread or the connection could not be had; then nothing runs.
-    pub(crate) async fn start(core: Arc<Core>, endpoint: Endpoint) -> Result<Self, ConnectError> {
-        // What leases wait for must fit into their time, whatever other commands may take.
-        let endpoint = endpoint.within(core.settings.lease_timeout);
+    /// The thread or a connection could not be had; then nothing runs.
+    pub(crate) async fn start(partitions: Partitions, network: Network) -> Result<Self, ConnectError> {
         let stop = CancellationToken::new();
         let (opened, is_open) = oneshot::channel();
         let (end, ended) = oneshot::channel();
@@ -50,7 +49,7 @@ impl Heartbeat {
                         return;
                     }
                 };
-                runtime.block_on(beat(core, endpoint, stopped, opened));
+                runtime.block_on(beat(partitions, &network, stopped, opened));
                 let _ = end.send(());
             })
             .map_err(ConnectError::Thread)?;
@@ -87,35 +86,38 @@ impl Drop for Heartbeat {
 }
 
 async fn beat(
-    core: Arc<Core>,
-    endpoint: Endpoint,
+    partitions: Partitions,
+    network: &Network,
     stop: CancellationToken,
     opened: oneshot::Sender<Result<(), ConnectError>>,
 ) {
-    let connection = match endpoint.open().await {
-        Ok(connection) => connection,
-        Err(e) => {
-            let _ = opened.send(Err(e.into()));
-            return;
-        }
+    let Some(timeout) = partitions.first().map(|first| first.core.settings.lease_timeout) else {
+        return;
     };
-    if opened.send(Ok(())).is_err() {
-        connection.close(Duration::ZERO).await;
+    // What leases wait for must fit into their time, whatever other commands may take.
+    let lines = Lines::new(network, timeout);
+    let first = lines.open_all().await.map_err(ConnectError::from);
+    let failed = first.is_err();
+    if opened.send(first).is_err() || failed {
+        lines.close(Duration::ZERO).await;
         return;
     }
-    let mut store = core.store_on(connection, core.settings.lease_timeout);
+    // Beside each other: a master that does not answer must not keep the leases of the others from their renewal.
+    let renewals = partitions
+        .iter()
+        .map(|partition| renewals(partition, partition.store_on(&lines, timeout)));
     tokio::select! {
         () = stop.cancelled() => {}
-        // Beside each other: a renewal may wait for its timeout, and a deadline must not wait for it.
-        () = renewals(&core, &endpoint, &mut store) => {}
-        () = deadlines(&core) => {}
+        // And a deadline must not wait for a renewal.
+        _ = join_all(renewals) => {}
+        () = deadlines(&partitions) => {}
     }
-    store.connection.close(Duration::from_millis(200)).await;
+    lines.close(Duration::from_millis(200)).await;
 }
 
 /// Renews everything once per heartbeat, and what failed again and again until its deadline.
-async fn renewals(core: &Arc<Core>, endpoint: &Endpoint, store: &mut Store) {
-    let settings = &core.settings;
+async fn renewals(partition: &Arc<Partition>, store: Store) {
+    let settings = &partition.core.settings;
     let mut backoff = Backoff::new(settings.reconnect.0, settings.lease_timeout / 2);
     let mut sign: Option<JoinHandle<()>> = None;
     loop {
@@ -124,21 +126,16 @@ async fn renewals(core: &Arc<Core>, endpoint: &Endpoint, store: &mut Store) {
         let mut beat = Moment::now();
         backoff.reset();
         if sign.as_ref().is_none_or(JoinHandle::is_finished) {
-            sign = Some(tokio::spawn(sign_of_life(Arc::clone(core), store.clone())));
+            sign = Some(tokio::spawn(sign_of_life(Arc::clone(partition), store.clone())));
         }
-        while let Err(e) = renew_all(core, store, beat).await {
+        while let Err(e) = renew_all(partition, &store, beat).await {
             tracing::debug!(error = %e, "a renewal failed; trying again");
             if beat.elapsed() >= settings.heartbeat {
                 // One lease that can't be renewed must not keep the others from their next beat.
                 beat = Moment::now();
             }
             // A half-open connection would swallow every further try, and be noticed after the leases are lost.
-            if e.is_timeout()
-                && let Ok(Ok(fresh)) = tokio::time::timeout(settings.lease_timeout, endpoint.open()).await
-            {
-                let fresh = core.store_on(fresh, settings.lease_timeout);
-                let old = std::mem::replace(store, fresh);
-                old.connection.close(Duration::ZERO).await;
+            if e.is_timeout() && tokio::time::timeout(settings.lease_timeout, store.line.replace()).await == Ok(true) {
                 continue;
             }
             tokio::time::sleep(backoff.draw()).await;
@@ -147,16 +144,16 @@ async fn renewals(core: &Arc<Core>, endpoint: &Endpoint, store: &mut Store) {
 }
 
 /// A sign of life with each heartbeat, beside the renewals: one that is not answered must not take from their time.
-async fn sign_of_life(core: Arc<Core>, store: Store) {
-    if let Err(e) = core.register(&store).await {
+async fn sign_of_life(partition: Arc<Partition>, store: Store) {
+    if let Err(e) = partition.register(&store).await {
         tracing::debug!(error = %e, "the sign of life was not written; the next heartbeat tries again");
     }
 }
 
 /// Renews what was not renewed since `beat`: some calls at a time, as a distant Redis would otherwise answer the last of
 /// many after their deadlines. Stops at the first timeout, so that the next try begins with those that wait longest.
-async fn renew_all(core: &Arc<Core>, store: &Store, beat: Moment) -> Result<(), StoreError> {
-    let mut due: Vec<Arc<Held>> = core.leases.all();
+async fn renew_all(partition: &Arc<Partition>, store: &Store, beat: Moment) -> Result<(), StoreError> {
+    let mut due: Vec<Arc<Held>> = partition.leases.all();
     due.retain(|held| held.renewed() < beat && held.is_valid(beat));
     due.sort_by_key(|held| held.deadline());
     let mut calls = JoinSet::new();
@@ -165,9 +162,11 @@ async fn renew_all(core: &Arc<Core>, store: &Store, beat: Moment) -> Result<(), 
     loop {
         while calls.len() < CALLS_AT_A_TIME && !first_error.as_ref().is_some_and(StoreError::is_timeout) {
             let Some(chunk) = chunks.next() else { break };
-            let span = tracing::debug_span!("renew", service = %core.settings.service, leases = chunk.len());
-            let (core, store, chunk) = (Arc::clone(core), store.clone(), chunk.to_vec());
-            calls.spawn(async move { renew_chunk(&core, &store, &chunk).await }.instrument(span));
+            let span = tracing::debug_span!(
+                "renew", service = %partition.core.settings.service, partition = partition.number, leases = chunk.len()
+            );
+            let (partition, store, chunk) = (Arc::clone(partition), store.clone(), chunk.to_vec());
+            calls.spawn(async move { renew_chunk(&partition, &store, &chunk).await }.instrument(span));
         }
         match calls.join_next().await {
             None => break,
@@ -178,13 +177,14 @@ async fn renew_all(core: &Arc<Core>, store: &Store, beat: Moment) -> Result<(), 
             Some(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
         }
     }
-    core.health.renewed(first_error.is_none());
+    partition.health.renewed(first_error.is_none());
     first_error.map_or(Ok(()), Err)
 }
 
-async fn renew_chunk(core: &Arc<Core>, store: &Store, chunk: &[Arc<Held>]) -> Result<(), StoreError> {
+async fn renew_chunk(partition: &Arc<Partition>, store: &Store, chunk: &[Arc<Held>]) -> Result<(), StoreError> {
+    let core = &partition.core;
     let settings = &core.settings;
-    let (epoch, era) = core.session.current();
+    let (epoch, era) = partition.session.current();
     let start = Moment::now();
     // The clock is asked again: what passed its deadline since the beat began must not be locked again.
     let chunk: Vec<&Arc<Held>> = chunk.iter().filter(|held| held.is_valid(start)).collect();
@@ -195,7 +195,7 @@ async fn renew_chunk(core: &Arc<Core>, store: &Store, chunk: &[Arc<Held>]) -> Re
     let outcomes = match store.renew(&epoch, settings.lock_ttl, &ids).await? {
         Judged::Ok(outcomes) => outcomes,
         Judged::EpochChanged => {
-            core.hello(store).await?;
+            partition.hello(store).await?;
             return Err(StoreError::epoch_changed("renew"));
         }
     };
@@ -215,7 +215,7 @@ async fn renew_chunk(core: &Arc<Core>, store: &Store, chunk: &[Arc<Held>]) -> Re
                 } else {
                     DisownedReason::DataLoss
                 };
-                core.disown(held, reason);
+                partition.disown(held, reason);
             }
             Renewed::Failed(e) => failed = Some(e),
         }
@@ -227,21 +227,26 @@ async fn renew_chunk(core: &Arc<Core>, store: &Store, chunk: &[Arc<Held>]) -> Re
 ///
 /// On this thread, so that a handler that blocks the user's whole runtime is ended too: then the settler can't say so to
 /// Redis, but nobody renews the lock any more, and a peer has the stream when it has expired.
-async fn deadlines(core: &Arc<Core>) {
+async fn deadlines(partitions: &Partitions) {
+    let Some(core) = partitions.first().map(|first| &first.core) else {
+        return;
+    };
     // A new lease has more than a heartbeat ahead of it, so looking this often misses none. Shorter than a heartbeat
     // because these sleeps stand still with a suspended machine and the deadlines do not.
     let most = core.settings.heartbeat / 4;
     loop {
         let now = Moment::now();
         let mut wait = most;
-        for held in core.leases.all() {
-            if held.phase() != Phase::Held {
-                continue;
-            }
-            if let Some(reason) = held.overdue(now) {
-                core.disown(&held, reason);
-            } else {
-                wait = wait.min(now.until(held.end()));
+        for partition in partitions.iter() {
+            for held in partition.leases.all() {
+                if held.phase() != Phase::Held {
+                    continue;
+                }
+                if let Some(reason) = held.overdue(now) {
+                    partition.disown(&held, reason);
+                } else {
+                    wait = wait.min(now.until(held.end()));
+                }
             }
         }
         tokio::time::sleep(wait.max(Duration::from_millis(1))).await;

@@ -12,7 +12,7 @@ use crate::backoff::Backoff;
 use crate::error::{DisownedReason, LeaseLost, SettleError};
 use crate::id::{EntryId, Reference, Token};
 use crate::lease::Settled;
-use crate::runtime::{Core, Slot};
+use crate::runtime::{Partition, Slot};
 use crate::store::{Judged, Operation, SettleLimits, SettleOutcome, SettleStep, StoreError};
 
 /// Settlements per script call: below 2 ms of Redis.
@@ -52,18 +52,22 @@ impl Settlement {
 
 /// The task that carries settlements out.
 pub(crate) struct Settler {
-    core: Arc<Core>,
+    partition: Arc<Partition>,
     inbox: mpsc::UnboundedReceiver<Settlement>,
     number: u64,
 }
 
 impl Settler {
-    pub(crate) const fn new(core: Arc<Core>, inbox: mpsc::UnboundedReceiver<Settlement>) -> Self {
-        Self { core, inbox, number: 0 }
+    pub(crate) const fn new(partition: Arc<Partition>, inbox: mpsc::UnboundedReceiver<Settlement>) -> Self {
+        Self {
+            partition,
+            inbox,
+            number: 0,
+        }
     }
 
     pub(crate) async fn run(mut self) {
-        let settings = self.core.settings.clone();
+        let settings = self.partition.core.settings.clone();
         let mut backoff = Backoff::new(settings.reconnect.0, settings.reconnect.1);
         let mut left_over = VecDeque::new();
         loop {
@@ -101,17 +105,18 @@ impl Settler {
     /// Sends one batch, again and again under the same number, until Redis answers it. Returns what has to be tried
     /// again under another number, and whether to wait before that.
     async fn settle(&self, batch: Vec<Settlement>, backoff: &mut Backoff) -> (Vec<Settlement>, bool) {
-        let core = &self.core;
+        let partition = &self.partition;
+        let core = &partition.core;
         let limits = SettleLimits {
             max_failures: core.settings.recovery.max_failures,
             dlq_max_len: core.settings.recovery.dlq_max_len,
         };
         let steps: Vec<SettleStep> = batch.iter().map(|s| s.step.clone()).collect();
         let outcomes = loop {
-            let (epoch, _) = core.session.current();
-            let problem = match core.leasing.settle(&epoch, self.number, limits, &steps).await {
+            let (epoch, _) = partition.session.current();
+            let problem = match partition.leasing.settle(&epoch, self.number, limits, &steps).await {
                 Ok(Judged::Ok(outcomes)) => break outcomes,
-                Ok(Judged::EpochChanged) => match core.hello(&core.leasing).await {
+                Ok(Judged::EpochChanged) => match partition.hello(&partition.leasing).await {
                     Ok(()) => continue,
                     Err(e) => e,
                 },
@@ -139,7 +144,7 @@ impl Settler {
                         Some(Reference::Queued(_)) => Settled::Requeued,
                         Some(Reference::Delayed(_)) => {
                             if let Operation::Retry { delay, .. } = settlement.step.operation {
-                                core.due.within(delay);
+                                partition.due.within(delay);
                             }
                             Settled::Delayed
                         }
@@ -160,7 +165,7 @@ impl Settler {
                 }
                 SettleOutcome::Later => left.push(settlement),
                 SettleOutcome::NoGroup => {
-                    trouble |= core.hello(&core.leasing).await.is_err();
+                    trouble |= partition.hello(&partition.leasing).await.is_err();
                     left.push(settlement);
                 }
                 SettleOutcome::Failed(e) if e.is_transient() => {
@@ -178,18 +183,18 @@ impl Settler {
 
     fn resolve(&self, settlement: Settlement, outcome: Result<Settled, SettleError>) {
         // A shutdown reads the count when the table is empty.
-        if self.core.closing.is_cancelled() {
+        if self.partition.core.closing.is_cancelled() {
             match &outcome {
-                Ok(settled) => self.core.endings.count(&settlement.step.operation, settled),
-                Err(SettleError::Store(_)) => self.core.endings.count_refused(),
+                Ok(settled) => self.partition.core.endings.count(&settlement.step.operation, settled),
+                Err(SettleError::Store(_)) => self.partition.core.endings.count_refused(),
                 Err(_) => {}
             }
         }
         // First out of the table and out of the slot, so that whoever sees the answer sees the room too.
         if matches!(outcome, Err(SettleError::Store(_))) {
-            self.core.leases.refuse(settlement.step.id);
+            self.partition.leases.refuse(settlement.step.id);
         } else {
-            self.core.leases.remove(&settlement.step.id);
+            self.partition.leases.remove(&settlement.step.id);
         }
         drop(settlement.slot);
         if let Some(reply) = settlement.reply {

@@ -1,6 +1,6 @@
 //! What the queue holds, and what was done about dead letters.
 
-use ::metrics::{counter, describe_counter, describe_gauge, gauge};
+use ::metrics::{SharedString, counter, describe_counter, describe_gauge, gauge};
 
 use super::Metrics;
 use crate::store::Census;
@@ -15,7 +15,11 @@ impl Metrics {
     }
 
     /// `fill` is the share of their limit that the dead letters take up, where they have one.
-    pub(crate) fn census(&self, census: &Census, fill: Option<f64>) {
+    pub(crate) fn census(&self, partition: u16, census: &Census, fill: Option<f64>) {
+        let labels = [
+            ("service", self.service.clone()),
+            ("partition", SharedString::from(partition.to_string())),
+        ];
         let states = [
             ("queued", census.queued),
             ("requeued", census.requeued),
@@ -23,12 +27,14 @@ impl Metrics {
             ("delayed", census.delayed),
         ];
         for (state, entries) in states {
-            gauge!("streamherd_queue_entries", "service" => self.service.clone(), "state" => state).set(entries as f64);
+            let mut labels = labels.to_vec();
+            labels.push(("state", SharedString::const_str(state)));
+            gauge!("streamherd_queue_entries", &labels).set(entries as f64);
         }
-        gauge!("streamherd_dead_letters", "service" => self.service.clone()).set(census.dead_letters as f64);
-        gauge!("streamherd_dlq_oldest_seconds", "service" => self.service.clone()).set(census.oldest.as_secs_f64());
+        gauge!("streamherd_dead_letters", &labels).set(census.dead_letters as f64);
+        gauge!("streamherd_dlq_oldest_seconds", &labels).set(census.oldest.as_secs_f64());
         if let Some(fill) = fill {
-            gauge!("streamherd_dlq_fill_ratio", "service" => self.service.clone()).set(fill);
+            gauge!("streamherd_dlq_fill_ratio", &labels).set(fill);
         }
     }
 }
@@ -44,18 +50,18 @@ pub(super) fn describe() {
     );
     describe_gauge!(
         "streamherd_queue_entries",
-        "Entries of the whole service, by state: queued, requeued, pending, delayed; the same from each worker"
+        "Entries of each partition, by state: queued, requeued, pending, delayed; the same from each worker"
     );
     describe_gauge!(
         "streamherd_dead_letters",
-        "Dead letters of the whole service; the same from each worker"
+        "Dead letters of each partition; the same from each worker"
     );
     describe_gauge!(
         "streamherd_dlq_oldest_seconds",
-        "Age of the oldest dead letter, 0 without any; the same from each worker"
+        "Age of the oldest dead letter of each partition, 0 without any; the same from each worker"
     );
     describe_gauge!(
         "streamherd_dlq_fill_ratio",
-        "Dead letters divided by recovery.dlq_max_len; near 1 the oldest are about to be trimmed"
+        "Dead letters of each partition divided by recovery.dlq_max_len; near 1 the oldest are about to be trimmed"
     );
 }

@@ -2,11 +2,11 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::config::Settings;
+use crate::config::{ClusterMode, Settings};
 use crate::error::ConnectError;
 use crate::id::Epoch;
 use crate::notification::DataLoss;
-use crate::store::{Hello, HelloRefusal, Store, StoreError};
+use crate::store::{Endpoint, Hello, HelloRefusal, Store, StoreError};
 
 /// The epoch that this client works under, and how many it has seen.
 #[derive(Debug)]
@@ -26,10 +26,11 @@ impl Session {
     ///
     /// # Errors
     /// What makes this service impossible here.
-    pub(crate) async fn open(store: &Store, settings: &Settings) -> Result<Self, ConnectError> {
+    pub(crate) async fn open(store: &Store, partition: u16, settings: &Settings) -> Result<Self, ConnectError> {
         let scans = !settings.recovery.scan_interval.is_zero();
         let min_idle = scans.then_some(settings.min_idle);
-        match store.hello(settings.lock_ttl, min_idle).await? {
+        let partitions = settings.partitions_in(partition);
+        match store.hello(settings.lock_ttl, min_idle, partitions).await? {
             Ok(Hello { epoch }) => Ok(Self(Mutex::new(State {
                 epoch,
                 era: 0,
@@ -43,6 +44,7 @@ impl Session {
                 largest,
                 min_idle: settings.min_idle,
             }),
+            Err(HelloRefusal::Partitions { stored }) => Err(settings.other_partitions(stored)),
         }
     }
 
@@ -57,13 +59,21 @@ impl Session {
     ///
     /// # Errors
     /// Redis did not answer, or the service has become impossible.
-    pub(crate) async fn hello(&self, store: &Store, settings: &Settings) -> Result<Option<DataLoss>, StoreError> {
+    pub(crate) async fn hello(
+        &self,
+        store: &Store,
+        partition: u16,
+        settings: &Settings,
+    ) -> Result<Option<DataLoss>, StoreError> {
         let number = {
             let mut state = self.state();
             state.asked += 1;
             state.asked
         };
-        let epoch = match store.hello(settings.lock_ttl, None).await? {
+        let epoch = match store
+            .hello(settings.lock_ttl, None, settings.partitions_in(partition))
+            .await?
+        {
             Ok(Hello { epoch }) => epoch,
             Err(refusal) => return Err(StoreError::hello_refused(&format!("{refusal:?}"))),
         };
@@ -79,7 +89,10 @@ impl Session {
         }
         state.epoch = epoch;
         state.era += 1;
-        Ok(Some(DataLoss { times: state.era }))
+        Ok(Some(DataLoss {
+            partition,
+            times: state.era,
+        }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -91,16 +104,25 @@ impl Session {
 const OLDEST: (u64, u64) = (6, 2);
 
 /// # Errors
-/// [`ConnectError::TooOld`]. A server that does not tell its version is trusted.
-pub(crate) async fn check_version(store: &Store) -> Result<(), ConnectError> {
-    let Some(found) = store.server_version().await? else {
+/// [`ConnectError::TooOld`], or [`ConnectError::OtherMode`]. A server that does not tell is trusted.
+pub(crate) async fn check_server(store: &Store, endpoint: &Endpoint) -> Result<(), ConnectError> {
+    let Some(found) = store.server_kind().await? else {
         tracing::warn!("Redis does not tell its version to this user; 6.2 or newer is needed");
         return Ok(());
     };
-    if is_too_old(&found) {
-        return Err(ConnectError::TooOld { found });
+    if is_too_old(&found.version) {
+        return Err(ConnectError::TooOld { found: found.version });
     }
-    Ok(())
+    let (found, scheme) = match (endpoint.mode(), found.mode.as_str()) {
+        (ClusterMode::Standalone, "cluster") => ("a node of a cluster", "redis-cluster"),
+        (ClusterMode::Standalone, "sentinel") => ("a sentinel", "redis-sentinel"),
+        _ => return Ok(()),
+    };
+    Err(ConnectError::OtherMode {
+        address: endpoint.address(),
+        found,
+        scheme,
+    })
 }
 
 /// Warns where Redis may evict what the guarantees are made of. Where CONFIG is refused, nobody can tell.

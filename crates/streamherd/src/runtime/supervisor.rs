@@ -4,30 +4,31 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::handle::{Endings, Handle, Shutdown, ShutdownReport, TerminatedReason};
 use super::reader::Reader;
-use super::{Core, Due, Pause, Slots, Vitals};
+use super::{Core, Partition, Partitions, Slots};
 use crate::broker::Broker;
-use crate::clock::Moment;
 use crate::config::{KeyspaceEvents, Settings};
 use crate::error::ConnectError;
 use crate::id::ConsumerId;
 use crate::keys::Keys;
-use crate::lock::{Heartbeat, LAST_CALL, Leases, Settler};
+use crate::lock::{Heartbeat, LAST_CALL, Settler};
 use crate::metrics::{self, Metrics};
 use crate::notification::{Inbox, Notification, Outbox};
 use crate::recovery::Session;
 use crate::scanner::{Promoter, Scanner, Sweeper};
-use crate::store::{Connection, Endpoint, Store, StoreError};
+use crate::store::{Endpoint, Lines, Network, StoreError};
 
 /// A started client, before it is given its public face.
 pub(crate) struct Started {
     pub(crate) core: Arc<Core>,
+    pub(crate) partitions: Partitions,
+    pub(crate) network: Network,
     pub(crate) handle: Handle,
     pub(crate) shutdown: Shutdown,
     pub(crate) inbox: Inbox,
@@ -46,29 +47,35 @@ pub(crate) async fn start(settings: Settings, endpoint: Endpoint) -> Result<Star
 }
 
 async fn connect(settings: Settings, endpoint: Endpoint) -> Result<Started, ConnectError> {
-    let metrics = Metrics::new(&settings.service);
-    let endpoint = endpoint.with(settings.command_timeout, settings.reconnect, metrics.clone());
-    let commands = endpoint.open_first().await?;
-    let opened = open(settings, &endpoint, commands.clone(), metrics).await;
+    let keys = settings.keys(settings.partitions());
+    let (network, lines) = Network::reach(endpoint, &keys, settings.command_timeout).await?;
+    let opened = open(settings, &keys, &network, &lines).await;
     if opened.is_err() {
-        commands.close(GOODBYE).await;
+        lines.close(GOODBYE).await;
+        network.close();
     }
     opened
 }
 
 async fn open(
     settings: Settings,
-    endpoint: &Endpoint,
-    commands: Connection,
-    metrics: Metrics,
+    keys: &[Arc<Keys>],
+    network: &Network,
+    lines: &Lines,
 ) -> Result<Started, ConnectError> {
     let consumer = ConsumerId::new(&settings.consumer);
-    let keys = Arc::new(Keys::new(&settings.service, 0));
-    let store = Store::new(commands, Arc::clone(&keys), consumer.clone(), settings.command_timeout);
-    crate::recovery::check_version(&store).await?;
-    crate::recovery::check_eviction(&store).await;
-    store.load_scripts().await?;
-    let session = Session::open(&store, &settings).await?;
+    let metrics = Metrics::new(&settings.service);
+    let mut sessions = Vec::new();
+    let stores = lines.stores(keys, &consumer, settings.command_timeout);
+    for (number, store) in (0_u16..).zip(stores) {
+        if number == 0 {
+            crate::recovery::check_server(&store, network.endpoint()).await?;
+            crate::recovery::check_eviction(&store).await;
+        }
+        store.load_scripts().await?;
+        let session = Session::open(&store, number, &settings).await?;
+        sessions.push((number, store, session));
+    }
     metrics::describe();
     if settings.recovery.scan_interval.is_zero() {
         tracing::warn!(
@@ -77,42 +84,52 @@ async fn open(
     }
 
     let (outbox, inbox) = Outbox::new(metrics.clone());
-    let (settlements, settlement_inbox) = mpsc::unbounded_channel();
     let core = Arc::new(Core {
         slots: Slots::new(settings.max_in_flight),
-        pause: Pause::default(),
-        due: Due::default(),
-        leasing: store.with_timeout(settings.lease_timeout),
         settings,
         consumer,
-        store,
-        session,
-        leases: Leases::default(),
         outbox,
-        health: Vitals::default(),
         metrics,
-        scan_now: Notify::new(),
         closing: CancellationToken::new(),
+        resubscribe: Notify::new(),
         endings: Endings::default(),
         host: crate::config::host_name().unwrap_or_default(),
         started_ms: SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
-        keys,
-        settlements,
     });
+    let (partitions, inboxes): (Vec<_>, Vec<_>) = sessions
+        .into_iter()
+        .map(|(number, store, session)| {
+            let (partition, inbox) = Partition::new(Arc::clone(&core), number, store, session);
+            (Arc::new(partition), inbox)
+        })
+        .unzip();
+    let partitions: Partitions = partitions.into();
 
     // Before the first read, which a pause may forbid.
-    core.register(&core.store).await?;
-    let heartbeat = Heartbeat::start(Arc::clone(&core), endpoint.clone()).await?;
-    let reading = match endpoint.open().await {
-        Ok(connection) => connection,
+    for partition in partitions.iter() {
+        partition.register(&partition.store).await?;
+    }
+    let reading: Vec<Lines> = partitions
+        .iter()
+        .map(|_| Lines::new(network, core.settings.command_timeout))
+        .collect();
+    let opened = async {
+        for (partition, lines) in partitions.iter().zip(&reading) {
+            lines.to(partition.number).open().await?;
+        }
+        Heartbeat::start(Arc::clone(&partitions), network.clone()).await
+    };
+    let heartbeat = match opened.await {
+        Ok(heartbeat) => heartbeat,
         Err(e) => {
-            heartbeat.stop().await;
-            return Err(e.into());
+            for lines in reading {
+                lines.close(GOODBYE).await;
+            }
+            return Err(e);
         }
     };
-    let read_store = core.store_on(reading, core.settings.command_timeout);
 
     let alive = CancellationToken::new();
     let (handle, weak) = Handle::over(&alive);
@@ -121,35 +138,49 @@ async fn open(
 
     let background = CancellationToken::new();
     let mut tasks = JoinSet::new();
-    let settler = tokio::spawn(Settler::new(Arc::clone(&core), settlement_inbox).run());
+    let mut settlers = JoinSet::new();
+    for (partition, inbox) in partitions.iter().zip(inboxes) {
+        settlers.spawn(Settler::new(Arc::clone(partition), inbox).run());
+    }
     if core.settings.keyspace_events != KeyspaceEvents::Off {
-        let (confirmed, is_confirmed) = oneshot::channel();
-        let broker = Broker::new(Arc::clone(&core), endpoint.clone(), background.clone(), confirmed);
+        let (unconfirmed, mut confirmed) = mpsc::channel(1);
+        let broker = Broker::new(
+            Arc::clone(&partitions),
+            network.clone(),
+            background.clone(),
+            unconfirmed,
+        );
         tasks.spawn(broker.run());
         // Before the first read, so that no lock of ours can expire unheard; but work does not wait for a server that
         // refuses subscriptions.
-        let _ = tokio::time::timeout(core.settings.command_timeout * 3, is_confirmed).await;
+        let _ = tokio::time::timeout(core.settings.command_timeout * 3, confirmed.recv()).await;
     }
-    tasks.spawn(Scanner::new(Arc::clone(&core), background.clone()).run());
-    tasks.spawn(Promoter::new(Arc::clone(&core), background.clone()).run());
-    tasks.spawn(Sweeper::new(Arc::clone(&core), background.clone()).run());
-    let reader = tokio::spawn(Reader::new(Arc::clone(&core), endpoint.clone(), read_store, weak, Moment::now()).run());
+    let mut readers = JoinSet::new();
+    for (partition, lines) in partitions.iter().zip(reading) {
+        tasks.spawn(Scanner::new(Arc::clone(partition), background.clone()).run());
+        tasks.spawn(Promoter::new(Arc::clone(partition), background.clone()).run());
+        tasks.spawn(Sweeper::new(Arc::clone(partition), background.clone()).run());
+        readers.spawn(Reader::new(Arc::clone(partition), lines, partitions.len(), weak.clone()).run());
+    }
 
     let supervisor = Supervisor {
         core: Arc::clone(&core),
+        partitions: Arc::clone(&partitions),
+        network: network.clone(),
+        lines: lines.clone(),
         requested,
         alive,
         background,
-        reader: Some(reader),
+        readers,
         tasks,
-        settler: Some(settler),
+        settlers,
         heartbeat,
     };
     let watched = Arc::clone(&core);
     tokio::spawn(async move {
         let report = match tokio::spawn(supervisor.run()).await {
             Ok(report) => report,
-            // Nobody else would end the reader then, nor tell whoever waits for notifications.
+            // Nobody else would end the readers then, nor tell whoever waits for notifications.
             Err(e) => {
                 watched.closing.cancel();
                 let reason = TerminatedReason::Panicked(e.to_string());
@@ -161,6 +192,8 @@ async fn open(
     });
     Ok(Started {
         core,
+        partitions,
+        network: network.clone(),
         handle,
         shutdown: Shutdown::new(request, report),
         inbox,
@@ -174,14 +207,17 @@ const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 struct Supervisor {
     core: Arc<Core>,
+    partitions: Partitions,
+    network: Network,
+    /// For commands.
+    lines: Lines,
     requested: watch::Receiver<Option<Duration>>,
     alive: CancellationToken,
-    /// Ends broker, scanner, promoter and sweeper.
+    /// Ends broker, scanners, promoters and sweepers.
     background: CancellationToken,
-    /// [`None`] once it has ended.
-    reader: Option<JoinHandle<()>>,
+    readers: JoinSet<()>,
     tasks: JoinSet<()>,
-    settler: Option<JoinHandle<()>>,
+    settlers: JoinSet<()>,
     heartbeat: Heartbeat,
 }
 
@@ -193,38 +229,48 @@ impl Supervisor {
         // A clock can't name the end of a patience without end.
         let deadline = Instant::now() + patience.min(FOREVER);
 
-        // 1. No new work: the reader ends, and hands back what its last read brought.
+        // 1. No new work: the readers end, and hand back what their last reads brought.
         core.closing.cancel();
         self.background.cancel();
-        let mut reader = self.reader.take();
 
         // 2. Meanwhile what is in work may finish.
-        let _ = tokio::time::timeout_at(deadline, core.leases.emptied()).await;
+        let _ = tokio::time::timeout_at(deadline, self.emptied()).await;
 
         // 3. What is left goes to the others, now: its locks are deleted, not left to expire. A reader that is still blocked
         // would be the first to be given it, only to hand it back once more; so it is waited for, though not for long.
-        if reader.is_some() {
-            let _ = tokio::time::timeout(READER_ENDS, ended(&mut reader)).await;
-        }
-        core.disown_all();
+        let _ = tokio::time::timeout(READER_ENDS, all_ended(&mut self.readers)).await;
+        self.disown_all();
         let last_call = Instant::now() + LAST_CALL;
-        end_reader(reader, last_call).await;
-        // What the reader was acquiring meanwhile.
-        core.disown_all();
-        while self.tasks.join_next().await.is_some() {}
-        let _ = tokio::time::timeout_at(last_call, core.leases.emptied()).await;
-        let report = core.endings.report(core.leases.len());
+        // The readers unblock their reads by themselves. Where they may not, or Redis does not answer, their connections are
+        // dropped, which ends the read at the server too; should that be in the middle of an answer, the scan finds what it
+        // assigned.
+        if tokio::time::timeout_at(last_call, all_ended(&mut self.readers))
+            .await
+            .is_err()
+        {
+            self.readers.shutdown().await;
+        }
+        // What the readers were acquiring meanwhile.
+        self.disown_all();
+        all_ended(&mut self.tasks).await;
+        let _ = tokio::time::timeout_at(last_call, self.emptied()).await;
+        let report = core.endings.report(self.held());
 
         // 4. Nothing is left that a heartbeat or a settlement could be for.
         self.heartbeat.stop().await;
-        if let Some(settler) = self.settler {
-            settler.abort();
-            let _ = settler.await;
+        self.settlers.shutdown().await;
+        let mut goodbyes = JoinSet::new();
+        for partition in self
+            .partitions
+            .iter()
+            .filter(|partition| partition.leases.len() == 0)
+            .cloned()
+        {
+            goodbyes.spawn(async move { tokio::time::timeout(LAST_CALL / 2, deregister(&partition)).await });
         }
-        if report.abandoned == 0 {
-            let _ = tokio::time::timeout(LAST_CALL / 2, deregister(&core)).await;
-        }
-        core.store.connection.close(GOODBYE).await;
+        all_ended(&mut goodbyes).await;
+        self.lines.close(GOODBYE).await;
+        self.network.close();
         core.metrics.leases_held(0);
         tracing::debug!(service = %core.settings.service, consumer = %core.consumer, ?report, "client has ended");
         core.outbox.send(Notification::Terminated(reason));
@@ -246,41 +292,46 @@ impl Supervisor {
             tokio::select! {
                 patience = requested => return (TerminatedReason::Shutdown, patience),
                 () = self.alive.cancelled() => return (TerminatedReason::Shutdown, Duration::ZERO),
-                Err(e) = ended(&mut self.settler) => return panicked(e),
+                Some(Err(e)) = self.settlers.join_next() => return panicked(e),
                 Some(Err(e)) = self.tasks.join_next() => return panicked(e),
                 () = self.heartbeat.ended() => {
                     return (TerminatedReason::Panicked("the heartbeat thread ended".to_owned()), Duration::ZERO);
                 }
                 // Without a panic: nobody receives notifications any more. Leases in the user's hands may still finish.
-                Err(e) = ended(&mut self.reader) => return panicked(e),
-                _ = gauge.tick() => self.core.metrics.leases_held(self.core.leases.len()),
+                Some(Err(e)) = self.readers.join_next() => return panicked(e),
+                _ = gauge.tick() => self.core.metrics.leases_held(self.held()),
             }
+        }
+    }
+
+    fn held(&self) -> usize {
+        self.partitions.iter().map(|partition| partition.leases.len()).sum()
+    }
+
+    /// Hands back every lease that is still held.
+    fn disown_all(&self) {
+        self.partitions.iter().for_each(|partition| partition.disown_all());
+    }
+
+    /// Waits until nothing is held, settling or being handed back. Nothing is added to what was found empty: the readers
+    /// have ended, or are about to.
+    async fn emptied(&self) {
+        for partition in self.partitions.iter() {
+            partition.leases.emptied().await;
         }
     }
 }
 
-/// Waits for a task that may have ended before, and forgets it.
-async fn ended(task: &mut Option<JoinHandle<()>>) -> Result<(), JoinError> {
-    let Some(running) = task else { return pending().await };
-    let result = running.await;
-    *task = None;
-    result
-}
-
-/// The reader unblocks its read by itself. Where it may not, or Redis does not answer, its connection is dropped, which
-/// ends the read at the server too; should that be in the middle of an answer, the scan finds what it assigned.
-async fn end_reader(reader: Option<JoinHandle<()>>, last_call: Instant) {
-    let Some(mut reader) = reader else { return };
-    if tokio::time::timeout_at(last_call, &mut reader).await.is_err() {
-        reader.abort();
-        let _ = reader.await;
-    }
+/// # Cancel safety
+/// Cancel safe.
+async fn all_ended<T: 'static>(tasks: &mut JoinSet<T>) {
+    while tasks.join_next().await.is_some() {}
 }
 
 /// Removes the consumer's name from the group, which nothing is pending under any more.
-async fn deregister(core: &Core) {
+async fn deregister(partition: &Partition) {
     for _ in 0..2 {
-        match core.store.deregister().await {
+        match partition.store.deregister().await {
             Ok(_) => return,
             Err(e) => tracing::debug!(error = %e, "the consumer's name stays in the group"),
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::runtime::{Complaints, Core};
+use crate::runtime::{Complaints, Partition};
 
 /// How often each worker tells.
 const EVERY: Duration = Duration::from_secs(5);
@@ -28,29 +28,30 @@ impl Census {
     }
 
     /// Takes a census if it is time for one.
-    pub(super) async fn tick(&mut self, core: &Core) {
+    pub(super) async fn tick(&mut self, partition: &Partition) {
         if self.last.is_some_and(|last| last.elapsed() < EVERY) {
             return;
         }
         self.last = Some(Moment::now());
-        let census = match core.store.census(GOOD_FOR).await {
+        let census = match partition.store.census(GOOD_FOR).await {
             Ok(census) => census,
             Err(e) => return self.complaints.about(&e, "the queue can't be counted; trying again"),
         };
         self.complaints.settled("the queue is counted again");
+        let core = &partition.core;
         let limit = core.settings.recovery.dlq_max_len;
         let fill = fill(census.dead_letters, limit);
-        core.metrics.census(&census, fill);
+        core.metrics.census(partition.number, &census, fill);
         let nearly_full = fill.is_some_and(|fill| fill >= NEARLY_FULL);
         if std::mem::replace(&mut self.nearly_full, nearly_full) != nearly_full {
             let (service, dead_letters) = (&core.settings.service, census.dead_letters);
             if nearly_full {
                 tracing::warn!(
-                    %service, dead_letters, limit,
+                    %service, partition = partition.number, dead_letters, limit,
                     "the oldest dead letters are about to be trimmed; redrive or purge them, or raise recovery.dlq_max_len"
                 );
             } else {
-                tracing::info!(%service, dead_letters, limit, "there is room for dead letters again");
+                tracing::info!(%service, partition = partition.number, dead_letters, limit, "there is room for dead letters again");
             }
         }
     }

@@ -13,14 +13,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::id::{EntryId, Lane};
-use crate::runtime::{Complaints, Core};
+use crate::runtime::{Complaints, Core, Partition};
 pub(crate) use promoter::Promoter;
 pub(crate) use sweeper::Sweeper;
 
 use crate::store::{Gate, Judged, Listing, RequeueLimits, Requeued, StoreError};
 
 pub(crate) struct Scanner {
-    core: Arc<Core>,
+    partition: Arc<Partition>,
     stop: CancellationToken,
 }
 
@@ -33,13 +33,13 @@ struct Scanned {
 }
 
 impl Scanner {
-    pub(crate) const fn new(core: Arc<Core>, stop: CancellationToken) -> Self {
-        Self { core, stop }
+    pub(crate) const fn new(partition: Arc<Partition>, stop: CancellationToken) -> Self {
+        Self { partition, stop }
     }
 
     /// Scans at once, and then until stopped.
     pub(crate) async fn run(self) {
-        let recovery = &self.core.settings.recovery;
+        let recovery = &self.partition.core.settings.recovery;
         if recovery.scan_interval.is_zero() {
             return self.stop.cancelled().await;
         }
@@ -48,17 +48,17 @@ impl Scanner {
         loop {
             let scan = tokio::select! {
                 () = self.stop.cancelled() => return,
-                scan = self.scan(forced).instrument(tracing::debug_span!("scan", service = %self.core.settings.service, forced)) => scan,
+                scan = self.scan(forced).instrument(tracing::debug_span!("scan", service = %self.partition.core.settings.service, forced)) => scan,
             };
             let cost = match scan {
                 Ok(scanned) => {
-                    self.core.metrics.scanned(scanned.gated, scanned.cost);
-                    self.core.health.scanned();
+                    self.partition.core.metrics.scanned(scanned.gated, scanned.cost);
+                    self.partition.health.scanned();
                     complaints.settled("orphans are looked for again");
                     scanned.cost
                 }
                 Err(e) => {
-                    self.core.metrics.scan_failed();
+                    self.partition.core.metrics.scan_failed();
                     complaints.about(&e, "orphans can't be looked for; trying again");
                     Duration::ZERO
                 }
@@ -67,14 +67,14 @@ impl Scanner {
             forced = tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(wait) => false,
-                () = self.core.scan_now.notified() => true,
+                () = self.partition.scan_now.notified() => true,
             };
         }
     }
 
     /// Walks both lanes to their ends, re-queueing page by page. Only the first page may be stopped by the gate.
     async fn scan(&self, forced: bool) -> Result<Scanned, StoreError> {
-        let settings = &self.core.settings;
+        let settings = &self.partition.core.settings;
         let interval = settings.recovery.scan_interval;
         let mut gate = Gate {
             keep: plan::gate(interval),
@@ -84,9 +84,9 @@ impl Scanner {
         for lane in Lane::ALL {
             let mut cursor: Option<String> = None;
             loop {
-                let (epoch, _) = self.core.session.current();
+                let (epoch, _) = self.partition.session.current();
                 let listing = self
-                    .core
+                    .partition
                     .store
                     .list(
                         &epoch,
@@ -99,7 +99,7 @@ impl Scanner {
                     .await?;
                 let (next, cost, candidates) = match listing {
                     Judged::EpochChanged => {
-                        self.core.hello(&self.core.store).await?;
+                        self.partition.hello(&self.partition.store).await?;
                         return Ok(total);
                     }
                     Judged::Ok(Listing::GateTaken) => {
@@ -126,13 +126,13 @@ impl Scanner {
             }
         }
         if let Some(longer) = plan::longer_gate(interval, total.cost) {
-            self.core.store.hold_gate(longer).await?;
+            self.partition.store.hold_gate(longer).await?;
         }
         Ok(total)
     }
 
     async fn requeue(&self, mut ids: Vec<EntryId>) -> Result<(), StoreError> {
-        let settings = &self.core.settings;
+        let settings = &self.partition.core.settings;
         let limits = RequeueLimits {
             min_idle: settings.min_idle,
             max_abandonments: settings.recovery.max_abandonments,
@@ -140,15 +140,15 @@ impl Scanner {
             dlq_max_len: settings.recovery.dlq_max_len,
         };
         while !ids.is_empty() {
-            let (epoch, _) = self.core.session.current();
-            let outcomes = match self.core.store.requeue(&epoch, limits, &ids).await? {
+            let (epoch, _) = self.partition.session.current();
+            let outcomes = match self.partition.store.requeue(&epoch, limits, &ids).await? {
                 Judged::Ok(outcomes) => outcomes,
-                Judged::EpochChanged => return self.core.hello(&self.core.store).await,
+                Judged::EpochChanged => return self.partition.hello(&self.partition.store).await,
             };
             let mut later = Vec::new();
             let mut refused = None;
             for (id, outcome) in ids.into_iter().zip(outcomes) {
-                self.core.requeued("scan", id, &outcome);
+                self.partition.core.requeued("scan", id, &outcome);
                 match outcome {
                     Requeued::Later => later.push(id),
                     // Not this entry's fault, and the next would fare no better.

@@ -8,37 +8,37 @@ use tracing::Instrument as _;
 
 use super::census::Census;
 use crate::backoff::{Backoff, jittered};
-use crate::runtime::{Complaints, Core};
+use crate::runtime::{Complaints, Partition};
 use crate::store::{Judged, PromoteOutcome, StoreError};
 
 /// Entries per script call: about 2 ms of Redis.
 const PER_CALL: usize = 100;
 
 pub(crate) struct Promoter {
-    core: Arc<Core>,
+    partition: Arc<Partition>,
     stop: CancellationToken,
 }
 
 impl Promoter {
-    pub(crate) const fn new(core: Arc<Core>, stop: CancellationToken) -> Self {
-        Self { core, stop }
+    pub(crate) const fn new(partition: Arc<Partition>, stop: CancellationToken) -> Self {
+        Self { partition, stop }
     }
 
     /// Looks at once, then at each scan interval, and whenever something is due that this process knows of.
     pub(crate) async fn run(self) {
-        let recovery = &self.core.settings.recovery;
+        let recovery = &self.partition.core.settings.recovery;
         let interval = if recovery.scan_interval.is_zero() {
             Duration::from_secs(1)
         } else {
             recovery.scan_interval
         };
-        let (first, longest) = self.core.settings.reconnect;
+        let (first, longest) = self.partition.core.settings.reconnect;
         let mut backoff = Backoff::new(first, longest);
         let mut complaints = Complaints::new();
         let mut census = Census::new();
         loop {
-            self.core.due.asked();
-            let span = tracing::debug_span!("promote", service = %self.core.settings.service);
+            self.partition.due.asked();
+            let span = tracing::debug_span!("promote", service = %self.partition.core.settings.service);
             let promoted = tokio::select! {
                 () = self.stop.cancelled() => return,
                 promoted = self.promote().instrument(span) => promoted,
@@ -48,18 +48,18 @@ impl Promoter {
                     backoff.reset();
                     complaints.settled("delayed entries are queued again");
                     if let Some(next) = next {
-                        self.core.due.within(next);
+                        self.partition.due.within(next);
                     }
                 }
                 Err(e) => {
                     complaints.about(&e, "delayed entries can't be queued; trying again");
                     // What is due stays due, and need not wait for the next tick.
-                    self.core.due.within(backoff.draw());
+                    self.partition.due.within(backoff.draw());
                 }
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = census.tick(&self.core) => {}
+                () = census.tick(&self.partition) => {}
             }
             // Never later than the interval, as most of what is delayed was delayed by others.
             let tick = jittered(
@@ -70,22 +70,23 @@ impl Promoter {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(tick) => {}
-                () = self.core.due.arrives() => {}
+                () = self.partition.due.arrives() => {}
             }
         }
     }
 
     /// Queues all that is due, and says how long until there is more.
     async fn promote(&self) -> Result<Option<Duration>, StoreError> {
-        let core = &self.core;
+        let partition = &self.partition;
+        let core = &partition.core;
         let mut failed = 0;
         loop {
-            let (epoch, _) = core.session.current();
+            let (epoch, _) = partition.session.current();
             let limit = core.settings.recovery.dlq_max_len;
-            let promoted = match core.store.promote(&epoch, PER_CALL, failed, limit).await? {
+            let promoted = match partition.store.promote(&epoch, PER_CALL, failed, limit).await? {
                 Judged::Ok(promoted) => promoted,
                 Judged::EpochChanged => {
-                    core.hello(&core.store).await?;
+                    partition.hello(&partition.store).await?;
                     return Ok(None);
                 }
             };

@@ -10,7 +10,7 @@ use super::plan;
 use crate::backoff::jittered;
 use crate::id::Lane;
 use crate::registry::{self, UNREGISTERED_IDLE};
-use crate::runtime::{Complaints, Core};
+use crate::runtime::{Complaints, Partition};
 use crate::store::{Judged, Reaped, StoreError, Stranded, Swept};
 
 /// Names looked at per script call.
@@ -20,24 +20,24 @@ const CALLS_FOR_NAMES: usize = 100;
 const CONSUMERS_PER_CALL: usize = 100;
 
 pub(crate) struct Sweeper {
-    core: Arc<Core>,
+    partition: Arc<Partition>,
     stop: CancellationToken,
 }
 
 impl Sweeper {
-    pub(crate) const fn new(core: Arc<Core>, stop: CancellationToken) -> Self {
-        Self { core, stop }
+    pub(crate) const fn new(partition: Arc<Partition>, stop: CancellationToken) -> Self {
+        Self { partition, stop }
     }
 
     pub(crate) async fn run(self) {
-        let recovery = &self.core.settings.recovery;
+        let recovery = &self.partition.core.settings.recovery;
         if recovery.sweep_interval.is_zero() {
             return self.stop.cancelled().await;
         }
         let mut complaints = Complaints::new();
         loop {
             let wait = jittered(recovery.sweep_interval, recovery.jitter, &mut rand::rng());
-            let span = tracing::debug_span!("sweep", service = %self.core.settings.service);
+            let span = tracing::debug_span!("sweep", service = %self.partition.core.settings.service);
             let swept = tokio::select! {
                 () = self.stop.cancelled() => return,
                 swept = async { tokio::time::sleep(wait).await; self.sweep().instrument(span).await } => swept,
@@ -51,7 +51,7 @@ impl Sweeper {
 
     /// One worker sweeps for all; the script that begins a sweep decides who.
     async fn sweep(&self) -> Result<(), StoreError> {
-        let mut begins_after = Some(self.core.settings.recovery.sweep_interval.mul_f64(0.7));
+        let mut begins_after = Some(self.partition.core.settings.recovery.sweep_interval.mul_f64(0.7));
         for lane in Lane::ALL {
             if !self.sweep_lane(lane, begins_after.take()).await? {
                 return Ok(());
@@ -63,19 +63,20 @@ impl Sweeper {
 
     /// False if somebody else has swept.
     async fn sweep_lane(&self, lane: Lane, mut begins_after: Option<Duration>) -> Result<bool, StoreError> {
-        let core = &self.core;
+        let partition = &self.partition;
+        let core = &partition.core;
         let mut from: Option<String> = None;
         loop {
-            let (epoch, _) = core.session.current();
+            let (epoch, _) = partition.session.current();
             let limit = core.settings.recovery.dlq_max_len;
-            let page = core
+            let page = partition
                 .store
                 .sweep(&epoch, lane, from.as_deref(), limit, begins_after.take());
             let (cursor, cost, stranded) = match page.await? {
                 Judged::Ok(Swept::Page { cursor, cost, stranded }) => (cursor, cost, stranded),
                 Judged::Ok(Swept::TooEarly) => return Ok(false),
                 Judged::EpochChanged => {
-                    core.hello(&core.store).await?;
+                    partition.hello(&partition.store).await?;
                     return Ok(false);
                 }
             };
@@ -103,11 +104,12 @@ impl Sweeper {
     }
 
     async fn sweep_live(&self) -> Result<(), StoreError> {
-        let core = &self.core;
+        let partition = &self.partition;
+        let core = &partition.core;
         for _ in 0..CALLS_FOR_NAMES {
-            let (epoch, _) = core.session.current();
-            let Judged::Ok(page) = core.store.sweep_live(&epoch, NAMES_PER_CALL).await? else {
-                return core.hello(&core.store).await;
+            let (epoch, _) = partition.session.current();
+            let Judged::Ok(page) = partition.store.sweep_live(&epoch, NAMES_PER_CALL).await? else {
+                return partition.hello(&partition.store).await;
             };
             core.metrics.stranded(page.requeued);
             if page.requeued + page.forgotten > 0 {
@@ -125,14 +127,18 @@ impl Sweeper {
     }
 
     async fn reap(&self) -> Result<(), StoreError> {
-        let core = &self.core;
+        let partition = &self.partition;
+        let core = &partition.core;
         let dead_after = core.settings.recovery.reap_after.max(core.settings.lock_ttl);
-        let dead = registry::dead(&core.store.registry().await?, dead_after);
+        let dead = registry::dead(&partition.store.registry().await?, dead_after);
         for some in dead.chunks(CONSUMERS_PER_CALL) {
-            let (epoch, _) = core.session.current();
-            let reaped = core.store.reap(&epoch, dead_after, UNREGISTERED_IDLE, some).await?;
+            let (epoch, _) = partition.session.current();
+            let reaped = partition
+                .store
+                .reap(&epoch, dead_after, UNREGISTERED_IDLE, some)
+                .await?;
             let Judged::Ok(outcomes) = reaped else {
-                return core.hello(&core.store).await;
+                return partition.hello(&partition.store).await;
             };
             let reaped = outcomes.iter().filter(|outcome| **outcome == Reaped::Ok).count();
             core.metrics.reaped(reaped);

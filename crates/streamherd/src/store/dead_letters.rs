@@ -74,7 +74,7 @@ impl Store {
             .arg(to)
             .number(PAGE_LETTERS)
             .number(PAGE_BYTES);
-        let value = self.connection.run(&LETTERS, call, self.timeout).await?;
+        let value = self.line.run(&LETTERS, call, self.timeout).await?;
         let reply = Reply::new(LETTERS.name, &value);
         let given =
             |reply: Reply<'_>| Ok::<_, StoreError>(Some(reply.text()?.to_owned()).filter(|text| !text.is_empty()));
@@ -99,7 +99,7 @@ impl Store {
         for id in ids {
             call = call.arg(id.to_string());
         }
-        let value = self.connection.run(&REDRIVE, call, self.timeout).await?;
+        let value = self.line.run(&REDRIVE, call, self.timeout).await?;
         let reply = Reply::new(REDRIVE.name, &value);
         let judged = outcomes(reply, ids.len(), |one| {
             Ok(Some(match one.outcome()? {
@@ -121,7 +121,7 @@ impl Store {
         for id in ids {
             call = call.arg(id.to_string());
         }
-        let value = self.connection.run(&PURGE, call, self.timeout).await?;
+        let value = self.line.run(&PURGE, call, self.timeout).await?;
         let reply = Reply::new(PURGE.name, &value);
         let judged = outcomes(reply, ids.len(), |one| {
             Ok(Some(match one.outcome()? {
@@ -136,7 +136,7 @@ impl Store {
     /// How many streams wait where: counted now, or by another worker within this time.
     pub(crate) async fn census(&self, good_for: Duration) -> Result<Census, StoreError> {
         let call = Call::on(&self.keys).number(millis(good_for));
-        let value = self.connection.run(&CENSUS, call, self.timeout).await?;
+        let value = self.line.run(&CENSUS, call, self.timeout).await?;
         let reply = Reply::new(CENSUS.name, &value);
         let number = |index| reply.at(index)?.number();
         let oldest = match number(8)? {

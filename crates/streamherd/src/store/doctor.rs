@@ -289,7 +289,7 @@ impl Store {
     async fn may_subscribe(&self, endpoint: &Endpoint) -> Result<Answer, StoreError> {
         let connection: Connection = endpoint.open().await?;
         let keys = Arc::clone(&self.keys);
-        let subscription = Subscription::new(connection.clone(), keys, endpoint.database(), self.timeout);
+        let subscription = Subscription::new(connection.clone(), vec![keys], endpoint.database(), self.timeout);
         let confirmed = subscription.confirm().await;
         drop(subscription);
         connection.close(std::time::Duration::ZERO).await;
@@ -308,7 +308,7 @@ impl Store {
     async fn ask(&self, name: &'static str, args: Vec<String>) -> Result<Seen<Value>, StoreError> {
         let subcommand = args.first().cloned();
         let args = args.into_iter().map(Value::from).collect();
-        match self.connection.command("doctor", name, args, self.timeout).await {
+        match self.line.command("doctor", name, args, self.timeout).await {
             Ok(value) => Ok(Ok(value)),
             Err(e) => Ok(Err(refusal(name, subcommand, e)?)),
         }

@@ -97,6 +97,24 @@ impl StoreError {
         }
     }
 
+    /// There is no connection, and nothing was sent.
+    pub(super) const fn not_connected(operation: &'static str) -> Self {
+        Self {
+            operation,
+            kind: Kind::NotConnected,
+            source: None,
+        }
+    }
+
+    /// No server holds a partition's slot at present.
+    pub(super) const fn homeless() -> Self {
+        Self {
+            operation: CONNECT,
+            kind: Kind::NotReady,
+            source: None,
+        }
+    }
+
     pub(crate) fn hello_refused(why: &str) -> Self {
         Self {
             operation: "hello",
@@ -150,6 +168,21 @@ impl StoreError {
         matches!(self.kind, Kind::Denied)
     }
 
+    /// The server that was asked does not hold the partition, or not any more. Nothing was changed there.
+    pub(crate) fn is_misplaced(&self) -> bool {
+        self.is_moved() || MISPLACED.iter().any(|word| self.says(word))
+    }
+
+    /// The server knows who does.
+    pub(super) fn is_moved(&self) -> bool {
+        self.server_text().starts_with(MOVED)
+    }
+
+    /// The server can't write its snapshot, and therefore refuses nearly everything.
+    pub(crate) fn is_unwell(&self) -> bool {
+        self.says("MISCONF")
+    }
+
     /// The login was refused.
     #[must_use]
     pub const fn is_login(&self) -> bool {
@@ -198,19 +231,14 @@ fn classify(error: &FredError) -> Kind {
     }
 }
 
+const MOVED: &str = "MOVED ";
+/// What a server says that is no master any more, or whose cluster is not whole.
+const MISPLACED: [&str; 4] = ["READONLY", "CLUSTERDOWN", "MASTERDOWN", "instance state changed"];
+
 /// A script's error carries its cause behind a prefix of its own (Redis 6.2) or a suffix (7.0), so the word is looked for
 /// anywhere.
 fn of_server(text: &str) -> Kind {
-    const NOT_READY: [&str; 8] = [
-        "LOADING",
-        "READONLY",
-        "MASTERDOWN",
-        "BUSY ",
-        "MISCONF",
-        "CLUSTERDOWN",
-        "TRYAGAIN",
-        "NOREPLICAS",
-    ];
+    const NOT_READY: [&str; 5] = ["LOADING", "BUSY ", "MISCONF", "TRYAGAIN", "NOREPLICAS"];
     let says = |word: &&str| text.contains(*word);
     if says(&"OOM command not allowed") {
         Kind::OutOfMemory
@@ -219,7 +247,7 @@ fn of_server(text: &str) -> Kind {
         Kind::Denied
     } else if says(&"NOAUTH") || says(&"WRONGPASS") {
         Kind::Login
-    } else if NOT_READY.iter().any(says) {
+    } else if NOT_READY.iter().chain(&MISPLACED).any(says) || text.starts_with(MOVED) || text.starts_with("ASK ") {
         Kind::NotReady
     } else {
         Kind::Refused(text.to_owned())
@@ -243,6 +271,7 @@ impl fmt::Display for StoreError {
                 f,
                 "{operation}: Redis has reached its maxmemory; raise it or free memory"
             ),
+            Kind::NotReady if self.server_text().is_empty() => write!(f, "{operation}: Redis can't serve this now"),
             Kind::NotReady => write!(f, "{operation}: Redis can't serve this now ({})", self.server_text()),
             Kind::Refused(text) => write!(f, "{operation}: Redis refused: {text}"),
             Kind::Reply(what) => write!(f, "{operation}: Redis gave an unexpected answer: {what}"),

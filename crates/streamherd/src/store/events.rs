@@ -16,14 +16,18 @@ use crate::id::EntryId;
 use crate::keys::Keys;
 
 /// The expiry of a lock, as its notification tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LockExpired(pub(crate) EntryId);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LockExpired {
+    pub(crate) partition: u16,
+    pub(crate) id: EntryId,
+}
 
-/// A subscription to the expiry of one partition's locks.
+/// A subscription to the expiry of a service's locks on one server.
 pub(crate) struct Subscription {
     connection: Connection,
     events: broadcast::Receiver<KeyspaceEvent>,
-    keys: Arc<Keys>,
+    /// Of all partitions, by number.
+    keys: Vec<Arc<Keys>>,
     database: u8,
     timeout: Duration,
 }
@@ -38,7 +42,7 @@ pub(crate) enum Heard {
 }
 
 impl Subscription {
-    pub(crate) fn new(connection: Connection, keys: Arc<Keys>, database: u8, timeout: Duration) -> Self {
+    pub(crate) fn new(connection: Connection, keys: Vec<Arc<Keys>>, database: u8, timeout: Duration) -> Self {
         Self {
             events: connection.client.keyspace_event_rx(),
             connection,
@@ -51,7 +55,10 @@ impl Subscription {
     /// Subscribes and makes sure of it: the client reports success when the command is written, also where the server
     /// refuses the channel. A subscribed RESP2 connection answers PING with a list, any other with a word.
     pub(crate) async fn confirm(&self) -> Result<bool, StoreError> {
-        let pattern = self.keys.lock_channel_pattern(self.database);
+        let Some(first) = self.keys.first() else {
+            return Ok(false);
+        };
+        let pattern = first.lock_channel_pattern(self.database);
         self.connection
             .timed("subscribe", self.connection.client.psubscribe(pattern))
             .await?;
@@ -79,8 +86,8 @@ impl Subscription {
                 Ok(event) => {
                     let key = event.key.as_str();
                     let expired = key.and_then(|key| event::lock_expired(&self.keys, &event.operation, key));
-                    if let Some(id) = expired {
-                        return Heard::Expired(LockExpired(id));
+                    if let Some((partition, id)) = expired {
+                        return Heard::Expired(LockExpired { partition, id });
                     }
                 }
                 Err(broadcast::error::RecvError::Lagged(missed)) => return Heard::Missed(missed),
@@ -103,13 +110,13 @@ impl Store {
 
     async fn config(&self, name: &'static str) -> Result<String, StoreError> {
         let args = vec!["GET".into(), name.into()];
-        let value = self.connection.command("config", "CONFIG", args, self.timeout).await?;
+        let value = self.line.command("config", "CONFIG", args, self.timeout).await?;
         Ok(Reply::new("config", &value).at(1)?.text()?.to_owned())
     }
 
     pub(crate) async fn set_keyspace_flags(&self, flags: &str) -> Result<(), StoreError> {
         let args = vec!["SET".into(), FLAGS.into(), flags.into()];
-        self.connection
+        self.line
             .command("config", "CONFIG", args, self.timeout)
             .await
             .map(drop)

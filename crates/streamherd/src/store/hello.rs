@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::reply::Reply;
-use super::script::{ALL, Call, HELLO, SUBMIT};
+use super::script::{ALL, Call, HELLO, JOIN, SUBMIT};
 use super::{Store, StoreError};
 use crate::id::{EntryId, Epoch, Lane, StreamId};
 
@@ -22,6 +22,9 @@ pub(crate) enum HelloRefusal {
     FleetTtl {
         largest: Duration,
     },
+    Partitions {
+        stored: u16,
+    },
 }
 
 impl Store {
@@ -31,14 +34,16 @@ impl Store {
         &self,
         lock_ttl: Duration,
         min_idle: Option<Duration>,
+        partitions: Option<u16>,
     ) -> Result<Result<Hello, HelloRefusal>, StoreError> {
         let keys = &self.keys;
         let call = Call::on(keys)
             .key(keys.lock(&NO_ENTRY))
             .arg(Epoch::draw().0)
             .number(millis(lock_ttl))
-            .number(min_idle.map_or(0, millis));
-        let value = self.connection.run(&HELLO, call, self.timeout).await?;
+            .number(min_idle.map_or(0, millis))
+            .number(partitions.unwrap_or(0).into());
+        let value = self.line.run(&HELLO, call, self.timeout).await?;
         let reply = Reply::new(HELLO.name, &value);
         match reply.outcome()? {
             "ok" => Ok(Ok(Hello {
@@ -52,19 +57,33 @@ impl Store {
             "fleet_ttl" => Ok(Err(HelloRefusal::FleetTtl {
                 largest: Duration::from_millis(reply.at(1)?.number()?),
             })),
+            "partitions" => Ok(Err(HelloRefusal::Partitions { stored: count(reply)? })),
             _ => Err(reply.unexpected("an outcome of hello")),
         }
     }
 
+    /// Into how many partitions the service is divided, as its first partition keeps it. Where nobody has said so yet,
+    /// `partitions` is kept from now on.
+    pub(crate) async fn join(&self, partitions: Option<u16>) -> Result<Option<u16>, StoreError> {
+        let call = Call::on(&self.keys).number(partitions.unwrap_or(0).into());
+        let value = self.line.run(&JOIN, call, self.timeout).await?;
+        let stored = count(Reply::new(JOIN.name, &value))?;
+        Ok((stored != 0).then_some(stored))
+    }
+
     /// Loads the scripts on this connection's server.
     pub(crate) async fn load_scripts(&self) -> Result<(), StoreError> {
-        self.connection.load(ALL, self.timeout).await
+        self.line.load(ALL, self.timeout).await
     }
 
     /// Loads what a producer needs, so that no submit has to be sent twice, which would change their order.
     pub(crate) async fn load_submit(&self) -> Result<(), StoreError> {
-        self.connection.load(&[&SUBMIT], self.timeout).await
+        self.line.load(&[&SUBMIT, &JOIN], self.timeout).await
     }
+}
+
+fn count(reply: Reply<'_>) -> Result<u16, StoreError> {
+    u16::try_from(reply.at(1)?.number()?).map_err(|_| reply.unexpected("a number of partitions"))
 }
 
 /// Redis refuses this id.

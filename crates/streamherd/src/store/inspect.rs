@@ -99,10 +99,18 @@ pub(crate) enum Kicked {
     TooLarge(EntryId),
 }
 
+/// What a server says that it is.
+#[derive(Debug)]
+pub(crate) struct ServerKind {
+    pub(crate) version: String,
+    /// `standalone`, `cluster` or `sentinel`.
+    pub(crate) mode: String,
+}
+
 impl Store {
     pub(crate) async fn status(&self) -> Result<Picture, StoreError> {
         let call = Call::on(&self.keys);
-        let value = self.connection.run(&STATUS, call, self.timeout).await?;
+        let value = self.line.run(&STATUS, call, self.timeout).await?;
         let reply = Reply::new(STATUS.name, &value);
         let pause = |pause: Reply<'_>| Ok((lossy(pause.at(0)?)?, pause.at(1)?.number().unwrap_or_default()));
         Ok(Picture {
@@ -125,7 +133,7 @@ impl Store {
             .arg(cursor.unwrap_or("-"))
             .number(most as u64)
             .arg(self.keys.lock_prefix());
-        let value = self.connection.run(&LEASES, call, self.timeout).await?;
+        let value = self.line.run(&LEASES, call, self.timeout).await?;
         let reply = Reply::new(LEASES.name, &value);
         let entries = reply.at(3)?.list()?.map(|entry| {
             let id = entry.at(0)?.stream_id()?;
@@ -166,7 +174,7 @@ impl Store {
             .arg(word)
             .arg(cursor.unwrap_or(start))
             .number(most as u64);
-        let value = self.connection.run(&FIND, call, self.timeout).await?;
+        let value = self.line.run(&FIND, call, self.timeout).await?;
         let reply = Reply::new(FIND.name, &value);
         let mut found = Vec::new();
         for entry in reply.at(2)?.list()? {
@@ -193,7 +201,7 @@ impl Store {
             .arg(self.keys.lock_prefix())
             .number(MAX_FIELDS as u64)
             .number(MAX_ENTRY_BYTES as u64);
-        let value = self.connection.run(&KICK, call, self.timeout).await?;
+        let value = self.line.run(&KICK, call, self.timeout).await?;
         let reply = Reply::new(KICK.name, &value);
         Ok(match reply.outcome()? {
             "queued" => Kicked::Queued(reply.at(1)?.parsed()?),
@@ -209,18 +217,20 @@ impl Store {
         })
     }
 
-    /// The server's version as it reports it; [`None`] where INFO is refused or says nothing of it.
-    pub(crate) async fn server_version(&self) -> Result<Option<String>, StoreError> {
+    /// What the server says that it is; [`None`] where INFO is refused or says nothing of its version.
+    pub(crate) async fn server_kind(&self) -> Result<Option<ServerKind>, StoreError> {
         let args = vec!["server".into()];
-        let value = match self.connection.command("info", "INFO", args, self.timeout).await {
+        let value = match self.line.command("info", "INFO", args, self.timeout).await {
             Err(e) if e.is_denied() => return Ok(None),
             other => other?,
         };
         let text = Reply::new("info", &value).text()?;
-        Ok(text
-            .lines()
-            .find_map(|line| line.strip_prefix("redis_version:"))
-            .map(|version| version.trim().to_owned()))
+        let said = |name: &str| {
+            let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            value.map(|value| value.trim().to_owned())
+        };
+        let mode = said("redis_mode").or_else(|| said("server_mode")).unwrap_or_default();
+        Ok(said("redis_version").map(|version| ServerKind { version, mode }))
     }
 }
 

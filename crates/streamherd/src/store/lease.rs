@@ -47,7 +47,7 @@ impl Store {
         for id in ids {
             call = call.key(keys.lock(id)).arg(id.to_string());
         }
-        let value = self.connection.run(&ACQUIRE, call, self.timeout).await?;
+        let value = self.line.run(&ACQUIRE, call, self.timeout).await?;
         let reply = Reply::new(ACQUIRE.name, &value);
         outcomes(reply, ids.len(), |one| {
             Ok(match one.outcome()? {
@@ -76,7 +76,7 @@ impl Store {
         for (id, token) in leases {
             call = call.key(keys.lock(id)).arg(id.to_string()).arg(self.lock_value(*token));
         }
-        let value = self.connection.run(&RENEW, call, self.timeout).await?;
+        let value = self.line.run(&RENEW, call, self.timeout).await?;
         outcomes(Reply::new(RENEW.name, &value), leases.len(), |one| {
             // Plain words on the hot path; only what failed comes as a list.
             Ok(match one.text().or_else(|_| one.outcome())? {

@@ -5,11 +5,13 @@
 mod connection;
 mod dead_letters;
 mod doctor;
+mod endpoint;
 mod error;
 mod events;
 mod hello;
 mod inspect;
 mod lease;
+mod network;
 mod queue;
 mod registry;
 mod reply;
@@ -23,11 +25,12 @@ mod sweep;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use connection::{Connection, Endpoint};
+pub(crate) use connection::{Connection, Incarnation};
 pub(crate) use dead_letters::{Census, Redriven};
 #[cfg(test)]
 pub(crate) use doctor::Clock;
 pub(crate) use doctor::{Answer, Asker, Facts, KeyFact, LaneFact, Refusal, ServiceFacts};
+pub(crate) use endpoint::Endpoint;
 pub use error::StoreError;
 pub(crate) use events::{Heard, LockExpired, Subscription};
 pub(crate) use hello::{Hello, HelloRefusal};
@@ -35,6 +38,7 @@ pub(crate) use hello::{Hello, HelloRefusal};
 pub(crate) use inspect::ConsumerInfo;
 pub(crate) use inspect::{Kicked, Name, Picture, Place, SeenLease};
 pub(crate) use lease::{Acquired, Renewed};
+pub(crate) use network::{Line, Lines, Network, Node, Placement};
 pub(crate) use queue::{RawEntry, Taken};
 pub(crate) use registry::{Reaped, Registry};
 pub(crate) use requeue::{Gate, Listing, Looked, RequeueLimits, Requeued};
@@ -49,10 +53,10 @@ pub(crate) use sweep::{Stranded, Swept};
 use crate::id::{ConsumerId, Epoch};
 use crate::keys::Keys;
 
-/// One partition of a service, seen by one consumer over one connection.
+/// One partition of a service, seen by one consumer over one line.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
-    pub(crate) connection: Connection,
+    pub(crate) line: Line,
     keys: Arc<Keys>,
     consumer: ConsumerId,
     /// The timeout of every call made through this handle, but for blocking reads.
@@ -60,13 +64,17 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) const fn new(connection: Connection, keys: Arc<Keys>, consumer: ConsumerId, timeout: Duration) -> Self {
+    pub(crate) const fn new(line: Line, keys: Arc<Keys>, consumer: ConsumerId, timeout: Duration) -> Self {
         Self {
-            connection,
+            line,
             keys,
             consumer,
             timeout,
         }
+    }
+
+    pub(crate) fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys)
     }
 
     /// The same store with another timeout.

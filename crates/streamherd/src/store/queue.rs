@@ -43,7 +43,7 @@ impl Store {
             .arg(self.consumer.name())
             .number(count as u64)
             .number(TAKE_BYTES);
-        let value = self.connection.run(&READ, call, self.timeout).await?;
+        let value = self.line.run(&READ, call, self.timeout).await?;
         let reply = Reply::new(READ.name, &value);
         match reply.outcome()? {
             "ok" => {}
@@ -61,8 +61,8 @@ impl Store {
     /// # Cancel safety
     /// Not cancel safe: a dropped read still assigns what it finds. End it with [`Store::unblock`].
     pub(crate) async fn wait_for_one(&self, lanes: &[Lane], block: Duration) -> Result<Vec<RawEntry>, StoreError> {
-        let client = self
-            .connection
+        let connection = self.line.connection().await?;
+        let client = connection
             .client
             .with_options(&options(block + READ_SLACK + self.timeout));
         let keys: Vec<&str> = lanes.iter().map(|lane| self.keys.stream(*lane)).collect();
@@ -75,7 +75,10 @@ impl Store {
             keys,
             vec![">"; lanes.len()],
         );
-        let value = self.connection.timed("read", read).await?;
+        let value = connection
+            .timed("read", read)
+            .await
+            .inspect_err(|e| self.line.note(e))?;
         let reply = Reply::new("read", &value);
         if reply.is_nil() {
             return Ok(Vec::new());
@@ -94,13 +97,14 @@ impl Store {
 
     /// The ids of the connections of this handle, for [`Store::unblock`].
     pub(crate) fn connection_ids(&self) -> Vec<i64> {
-        self.connection.client.connection_ids().into_values().collect()
+        let open = self.line.open_connection();
+        open.map_or_else(Vec::new, |open| open.client.connection_ids().into_values().collect())
     }
 
     /// Ends a blocked read of the connection with that id, as if its BLOCK were over.
     pub(crate) async fn unblock(&self, connection_id: i64) -> Result<(), StoreError> {
         let args = vec!["UNBLOCK".into(), connection_id.into(), "TIMEOUT".into()];
-        self.connection
+        self.line
             .command("unblock", "CLIENT", args, self.timeout)
             .await
             .map(drop)
@@ -122,7 +126,7 @@ impl Store {
             count.to_string().into(),
             self.consumer.as_str().into(),
         ];
-        let value = self.connection.command("audit", "XPENDING", args, self.timeout).await?;
+        let value = self.line.command("audit", "XPENDING", args, self.timeout).await?;
         Reply::new("audit", &value)
             .list()?
             .map(|record| {
@@ -140,7 +144,7 @@ impl Store {
             text.as_str().into(),
             text.as_str().into(),
         ];
-        let value = self.connection.command("body", "XRANGE", args, self.timeout).await?;
+        let value = self.line.command("body", "XRANGE", args, self.timeout).await?;
         let Some(found) = Reply::new("body", &value).list()?.next() else {
             return Ok(None);
         };

@@ -37,7 +37,7 @@ impl Store {
             .arg(self.consumer.as_str())
             .arg(self.consumer.name())
             .arg(row);
-        let value = self.connection.run(&REGISTER, call, self.timeout).await?;
+        let value = self.line.run(&REGISTER, call, self.timeout).await?;
         Ok(Reply::new(REGISTER.name, &value).at(1)?.number()? == 1)
     }
 
@@ -46,15 +46,12 @@ impl Store {
         let call = Call::on(&self.keys)
             .arg(if pause { "1" } else { "0" })
             .arg(consumer.map_or_else(|| "paused".to_owned(), |consumer| format!("paused:{consumer}")));
-        let value = self.connection.run(&PAUSE, call, self.timeout).await?;
+        let value = self.line.run(&PAUSE, call, self.timeout).await?;
         Ok(Reply::new(PAUSE.name, &value).at(1)?.number()? == 1)
     }
 
     pub(crate) async fn registry(&self) -> Result<Registry, StoreError> {
-        let value = self
-            .connection
-            .run(&CONSUMERS, Call::on(&self.keys), self.timeout)
-            .await?;
+        let value = self.line.run(&CONSUMERS, Call::on(&self.keys), self.timeout).await?;
         let reply = Reply::new(CONSUMERS.name, &value);
         Ok(Registry {
             now_ms: reply.at(1)?.number()?,
@@ -86,7 +83,7 @@ impl Store {
         for consumer in consumers {
             call = call.arg(consumer.as_str());
         }
-        let value = self.connection.run(&REAP, call, self.timeout).await?;
+        let value = self.line.run(&REAP, call, self.timeout).await?;
         outcomes(Reply::new(REAP.name, &value), consumers.len(), |one| {
             Ok(Some(match one.outcome()? {
                 "reaped" => Reaped::Ok,

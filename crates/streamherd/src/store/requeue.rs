@@ -98,7 +98,7 @@ impl Store {
         for id in ids {
             call = call.key(keys.lock(id)).arg(id.to_string());
         }
-        let value = self.connection.run(&REQUEUE, call, self.timeout).await?;
+        let value = self.line.run(&REQUEUE, call, self.timeout).await?;
         outcomes(Reply::new(REQUEUE.name, &value), ids.len(), |one| {
             Ok(Some(match one.outcome()? {
                 "requeued" => Requeued::Ok {
@@ -142,7 +142,7 @@ impl Store {
             .number(batch as u64)
             .arg(keys.lock_prefix())
             .arg(if gate.respect { "1" } else { "0" });
-        let value = self.connection.run(&LIST, call, self.timeout).await?;
+        let value = self.line.run(&LIST, call, self.timeout).await?;
         let reply = Reply::new(LIST.name, &value);
         match reply.outcome()? {
             "epoch" => return Ok(Judged::EpochChanged),
@@ -178,10 +178,7 @@ impl Store {
             "PX".into(),
             millis(span).max(1).to_string().into(),
         ];
-        self.connection
-            .command("gate", "SET", args, self.timeout)
-            .await
-            .map(drop)
+        self.line.command("gate", "SET", args, self.timeout).await.map(drop)
     }
 
     /// Looks at entries whose locks were reported as expired. Changes nothing.
@@ -191,7 +188,7 @@ impl Store {
         for id in ids {
             call = call.key(keys.lock(id)).arg(id.to_string());
         }
-        let value = self.connection.run(&LOOK, call, self.timeout).await?;
+        let value = self.line.run(&LOOK, call, self.timeout).await?;
         let mut id = ids.iter();
         outcomes(Reply::new(LOOK.name, &value), ids.len(), |one| {
             let id = *id.next().ok_or_else(|| one.unexpected("an entry asked for"))?;

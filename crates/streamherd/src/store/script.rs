@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use fred::types::Value;
 
-use super::connection::Connection;
 use super::error::StoreError;
+use super::network::Line;
 use crate::keys::Keys;
 
 /// A script is sent as a comment with its name (so that a slow log and a proxy can tell which it is), the shared
@@ -29,6 +29,7 @@ macro_rules! scripts {
 
 scripts! {
     HELLO = "hello";
+    JOIN = "join";
     READ = "read";
     ACQUIRE = "acquire";
     RENEW = "renew";
@@ -106,7 +107,7 @@ impl Call {
     }
 }
 
-impl Connection {
+impl Line {
     /// Loads scripts, so that the calls that follow carry only digests. A user who may not load them still works:
     /// the first call of each then carries its text.
     pub(super) async fn load(&self, scripts: &[&Script], timeout: std::time::Duration) -> Result<(), StoreError> {
@@ -125,6 +126,19 @@ impl Connection {
         &self,
         script: &'static Script,
         call: Call,
+        timeout: std::time::Duration,
+    ) -> Result<Value, StoreError> {
+        let there = self.run_there(script, &call, timeout).await;
+        if self.is_elsewhere(&there, timeout).await {
+            return self.run_there(script, &call, timeout).await;
+        }
+        there
+    }
+
+    async fn run_there(
+        &self,
+        script: &'static Script,
+        call: &Call,
         timeout: std::time::Duration,
     ) -> Result<Value, StoreError> {
         let (body, digest) = &*script.loaded;

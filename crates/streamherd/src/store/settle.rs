@@ -113,7 +113,7 @@ impl Store {
                 .arg(cut(error, MAX_ERROR_BYTES))
                 .number(u64::try_from(delay).unwrap_or(u64::MAX).min(LONGEST_DELAY_MS));
         }
-        let value = self.connection.run(&SETTLE, call, self.timeout).await?;
+        let value = self.line.run(&SETTLE, call, self.timeout).await?;
         super::lease::outcomes(Reply::new(SETTLE.name, &value), steps.len(), |one| {
             Ok(Some(match one.outcome()? {
                 "ok" => SettleOutcome::Ok(one.at(1).ok().map(Reply::parsed).transpose()?),
@@ -133,7 +133,7 @@ impl Store {
     /// Removes this consumer from the groups if nothing is pending under its name.
     pub(crate) async fn deregister(&self) -> Result<u64, StoreError> {
         let call = Call::on(&self.keys).arg(self.consumer.as_str());
-        let value = self.connection.run(&DEREGISTER, call, self.timeout).await?;
+        let value = self.line.run(&DEREGISTER, call, self.timeout).await?;
         Reply::new(DEREGISTER.name, &value).at(1)?.number()
     }
 }

@@ -73,7 +73,7 @@ impl Store {
         coalesce: Option<&str>,
     ) -> Result<Submitted, StoreError> {
         if when == When::Now && coalesce.is_none() {
-            return self.add(input).await;
+            return self.add(&input).await;
         }
         let (word, ms) = match when {
             When::Now => ("now", 0),
@@ -91,7 +91,7 @@ impl Store {
             .arg(coalesce.unwrap_or_default())
             .arg(INPUT_FIELD)
             .arg(input);
-        let value = self.connection.run(&SUBMIT, call, self.timeout).await?;
+        let value = self.line.run(&SUBMIT, call, self.timeout).await?;
         let reply = Reply::new(SUBMIT.name, &value);
         let reference = reply.at(1)?.parsed()?;
         match reply.outcome()? {
@@ -102,13 +102,24 @@ impl Store {
     }
 
     /// Adds one entry to the input stream, as any Redis client could.
-    async fn add(&self, input: String) -> Result<Submitted, StoreError> {
-        let client = self.connection.client.with_options(&options(self.timeout));
+    async fn add(&self, input: &str) -> Result<Submitted, StoreError> {
+        let mut added = self.add_there(input).await;
+        if self.line.is_elsewhere(&added, self.timeout).await {
+            added = self.add_there(input).await;
+        }
+        let id = Reply::new("submit", &added?).stream_id()?;
+        Ok(Submitted::New(Reference::Queued(EntryId { lane: Lane::Input, id })))
+    }
+
+    async fn add_there(&self, input: &str) -> Result<Value, StoreError> {
+        let connection = self.line.connection().await?;
+        let client = connection.client.with_options(&options(self.timeout));
         let fields = vec![(INPUT_FIELD, input)];
         let added = client.xadd::<Value, _, _, _, _>(self.keys.input.as_str(), false, None::<()>, "*", fields);
-        let value = self.connection.timed("submit", added).await?;
-        let id = Reply::new("submit", &value).stream_id()?;
-        Ok(Submitted::New(Reference::Queued(EntryId { lane: Lane::Input, id })))
+        connection
+            .timed("submit", added)
+            .await
+            .inspect_err(|e| self.line.note(e))
     }
 
     /// Queues delayed entries that are due, past the first `skip` of them.
@@ -124,7 +135,7 @@ impl Store {
             .number(most as u64)
             .number(skip as u64)
             .number(dlq_max_len);
-        let value = self.connection.run(&PROMOTE, call, self.timeout).await?;
+        let value = self.line.run(&PROMOTE, call, self.timeout).await?;
         let reply = Reply::new(PROMOTE.name, &value);
         match reply.outcome()? {
             "ok" => {}

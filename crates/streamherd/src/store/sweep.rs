@@ -66,7 +66,7 @@ impl Store {
             .number(MAX_FIELDS as u64)
             .number(MAX_ENTRY_BYTES as u64)
             .arg(begins_after.map(|span| millis(span).to_string()).unwrap_or_default());
-        let value = self.connection.run(&SWEEP, call, self.timeout).await?;
+        let value = self.line.run(&SWEEP, call, self.timeout).await?;
         let reply = Reply::new(SWEEP.name, &value);
         match reply.outcome()? {
             "epoch" => return Ok(Judged::EpochChanged),
@@ -98,7 +98,7 @@ impl Store {
     /// Looks whether the next `most` data streams that count as existing do.
     pub(crate) async fn sweep_live(&self, epoch: &Epoch, most: usize) -> Result<Judged<SweptLive>, StoreError> {
         let call = Call::on(&self.keys).arg(epoch.arg()).number(most as u64);
-        let value = self.connection.run(&SWEEP_LIVE, call, self.timeout).await?;
+        let value = self.line.run(&SWEEP_LIVE, call, self.timeout).await?;
         let reply = Reply::new(SWEEP_LIVE.name, &value);
         match reply.outcome()? {
             "epoch" => return Ok(Judged::EpochChanged),

@@ -12,7 +12,7 @@ use crate::error::LeaseLost;
 use crate::id::{EntryId, StreamId, Token};
 use crate::lease::{Info, Lease};
 use crate::lock::{Held, HoldLimit};
-use crate::runtime::Core;
+use crate::runtime::Partition;
 
 /// One stream that a [`Handler`](crate::Handler) works on: a view of its lease. Cheap to clone, and without a lifetime,
 /// so parts of the work can take it to tasks of their own.
@@ -43,7 +43,7 @@ use crate::runtime::Core;
 #[derive(Clone)]
 pub struct Job {
     held: Arc<Held>,
-    core: Arc<Core>,
+    partition: Arc<Partition>,
     span: tracing::Span,
     stop: CancellationToken,
     /// How long the handler may hold the lease, and how long the stream waits after that.
@@ -52,13 +52,13 @@ pub struct Job {
 
 impl Job {
     pub(super) fn of(lease: &Lease, limit: Option<(Duration, Duration)>) -> Self {
-        let (held, core) = lease.parts();
+        let (held, partition) = lease.parts();
         Self {
             // A child of the loss: it fires in the same moment, on whatever thread notices, and needs no task of this
             // runtime for it, which the handler may be blocking.
             stop: held.lost.child_token(),
             held: Arc::clone(held),
-            core: Arc::clone(core),
+            partition: Arc::clone(partition),
             span: lease.span().clone(),
             limit,
         }
@@ -155,7 +155,7 @@ impl Job {
         if self.is_valid() {
             return Ok(());
         }
-        Err(self.core.loss(&self.held))
+        Err(self.partition.loss(&self.held))
     }
 
     /// Fires when the lease is lost. Somebody else has the stream then, or will have it.

@@ -28,7 +28,7 @@ const MOST_PER_CALL: u32 = 100;
 impl Admin {
     /// The dead letters that a filter means, the oldest first.
     pub fn dead_letters(&self, filter: DeadLetterFilter) -> DeadLetters {
-        DeadLetters::new(Walk::new(self.store.clone(), filter))
+        DeadLetters::new(Walk::new(self.store().clone(), filter))
     }
 
     /// One dead letter, if it is there.
@@ -39,7 +39,7 @@ impl Admin {
     /// # Cancel safety
     /// Cancel safe: it only reads.
     pub async fn dead_letter(&self, id: StreamId) -> Result<Option<DeadLetter>, StoreError> {
-        let page = self.store.letter(id).await?;
+        let page = self.store().letter(id).await?;
         let mut letters = page.letters.into_iter();
         Ok(letters
             .next()
@@ -66,8 +66,8 @@ impl Admin {
 
     fn run(&self, action: Action, filter: DeadLetterFilter) -> DeadLetterRun {
         DeadLetterRun {
-            walk: Walk::new(self.store.clone(), filter),
-            store: self.store.clone(),
+            walk: Walk::new(self.store().clone(), filter),
+            store: self.store().clone(),
             metrics: self.metrics.clone(),
             action,
             dry_run: false,

@@ -213,9 +213,12 @@ const WRONG: &[(&str, Verdict, &str, Change)] = &[
         let rights = &mut service(f).rights;
         rights.iter_mut().find(|(right, _)| right.command == "XACK").unwrap().1 = Answer::Denied;
     }),
-    ("rights", Verdict::Failure, "ACL SETUSER app '~{orders:0}:*'", |f| {
-        service(f).keys[1].allowed = false
-    }),
+    (
+        "rights",
+        Verdict::Failure,
+        "ACL SETUSER app '~{orders:[0-9]*}:*'",
+        |f| service(f).keys[1].allowed = false,
+    ),
     ("rights", Verdict::Failure, "rename-command", |f| {
         let rights = &mut service(f).rights;
         rights.iter_mut().find(|(right, _)| right.command == "XACK").unwrap().1 = Answer::Missing;
@@ -223,7 +226,7 @@ const WRONG: &[(&str, Verdict, &str, Change)] = &[
     (
         "optional_rights",
         Verdict::Warning,
-        "+psubscribe '&__keyspace@0__:{orders:0}:lock:*'",
+        "+psubscribe '&__keyspace@0__:{orders:[0-9]*}:lock:*'",
         |f| {
             let rights = &mut service(f).rights;
             rights
@@ -303,10 +306,15 @@ const WRONG: &[(&str, Verdict, &str, Change)] = &[
     ("stream_ids", Verdict::Warning, "doctor --role operator", |f| {
         service(f).keys[0].last_id = Err(refusal("XINFO|STREAM", "NOPERM …", Some("+xinfo|stream")));
     }),
-    ("stream_ids", Verdict::Warning, "ACL SETUSER app '~{orders:0}:*'", |f| {
-        let text = "NOPERM this user has no permissions to access one of the keys used as arguments";
-        service(f).keys[0].last_id = Err(refusal("XINFO|STREAM", text, Some("+xinfo|stream")));
-    }),
+    (
+        "stream_ids",
+        Verdict::Warning,
+        "ACL SETUSER app '~{orders:[0-9]*}:*'",
+        |f| {
+            let text = "NOPERM this user has no permissions to access one of the keys used as arguments";
+            service(f).keys[0].last_id = Err(refusal("XINFO|STREAM", text, Some("+xinfo|stream")));
+        },
+    ),
 ];
 
 #[test]
@@ -386,7 +394,7 @@ fn a_valkey_is_called_by_its_own_name() {
 #[test]
 fn words_are_quoted_where_a_shell_would_read_more() {
     assert_eq!(shell(&["redis-cli", "-p", "6379", "+xack"]), "redis-cli -p 6379 +xack");
-    assert_eq!(shell_word("~{orders:0}:*"), "'~{orders:0}:*'");
+    assert_eq!(shell_word("~{orders:[0-9]*}:*"), "'~{orders:[0-9]*}:*'");
     assert_eq!(shell_word("+xgroup|create"), "'+xgroup|create'");
     assert_eq!(shell_word("it's"), r"'it'\''s'");
     assert_eq!(shell_word(""), "''");

@@ -21,14 +21,14 @@ impl Reader {
             match self.store.body(id).await? {
                 Some(raw) if room => found.push(raw),
                 // No slot for it, or no body: the release tells the two apart.
-                _ => self.core.hand_back(id, None, Operation::Release, None),
+                _ => self.partition.hand_back(id, None, Operation::Release, None),
             }
         }
         if found.is_empty() {
             return Ok(());
         }
-        tracing::debug!(service = %self.core.settings.service, entries = found.len(), "took up entries whose read had lost its answer");
-        self.core.metrics.adopted(found.len());
+        tracing::debug!(service = %self.partition.core.settings.service, entries = found.len(), "took up entries whose read had lost its answer");
+        self.partition.core.metrics.adopted(found.len());
         self.admit(found, slots).await
     }
 
@@ -37,7 +37,7 @@ impl Reader {
         match self.unknown().await {
             Ok(ids) => ids
                 .into_iter()
-                .for_each(|id| self.core.hand_back(id, None, Operation::Release, None)),
+                .for_each(|id| self.partition.hand_back(id, None, Operation::Release, None)),
             Err(e) => tracing::debug!(error = %e, "what was read last is left to the scan"),
         }
     }
@@ -53,13 +53,13 @@ impl Reader {
                 after = page.last().map(|id| id.id);
                 let full = page.len() == AUDIT_PAGE;
                 all.extend(page.iter().copied());
-                unknown.extend(page.into_iter().filter(|id| !self.core.leases.knows(id)));
+                unknown.extend(page.into_iter().filter(|id| !self.partition.leases.knows(id)));
                 if !full {
                     break;
                 }
             }
         }
-        self.core.leases.still_pending(&all);
+        self.partition.leases.still_pending(&all);
         Ok(unknown)
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::handle::WeakHandle;
-use super::{Complaints, Core, Slot};
+use super::{Complaints, Partition, Slot};
 use crate::backoff::Backoff;
 use crate::clock::Moment;
 use crate::dead_letter::DeadLetterReason;
@@ -19,7 +19,7 @@ use crate::id::Lane;
 use crate::lease::Lease;
 use crate::lock::Held;
 use crate::notification::Notification;
-use crate::store::{Acquired, Endpoint, Judged, Operation, RawEntry, Store, StoreError, Taken};
+use crate::store::{Acquired, Incarnation, Judged, Lines, Operation, RawEntry, Store, StoreError, Taken};
 
 /// A server that stops while a read is blocked is not noticed by the client library, so a connection that times out
 /// twice is replaced.
@@ -27,6 +27,8 @@ const TIMEOUTS_BEFORE_A_NEW_CONNECTION: u32 = 2;
 
 /// How long work handed out before waits at most for a worker whose only free slot waits for new work.
 const ONE_SLOT_WAIT: Duration = Duration::from_millis(200);
+/// Zero would be for ever.
+const LEAST_WAIT: Duration = Duration::from_millis(5);
 /// How long a paused worker waits before it asks again.
 const PAUSED_LOOK: Duration = Duration::from_millis(500);
 const KNOCK: Duration = Duration::from_millis(20);
@@ -34,10 +36,14 @@ const KNOCK: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Reader {
-    core: Arc<Core>,
-    endpoint: Endpoint,
-    /// A connection of its own: whatever shares it would wait for the blocked read.
+    partition: Arc<Partition>,
+    /// A connection of its own: whatever shares it would wait for the blocked read. So does each partition have one: a
+    /// cluster refuses to read from two slots at once, also where one server holds both.
+    lines: Lines,
     store: Store,
+    /// How many there are, one per partition, that share the slots.
+    readers: u32,
+    incarnation: Option<Incarnation>,
     alive: WeakHandle,
     /// Set when a reply may have been lost: then entries may be pending here that this process never saw.
     audit_due: bool,
@@ -49,14 +55,17 @@ pub(crate) struct Reader {
 type Reserved = VecDeque<Slot>;
 
 impl Reader {
-    pub(crate) const fn new(core: Arc<Core>, endpoint: Endpoint, store: Store, alive: WeakHandle, now: Moment) -> Self {
+    pub(crate) fn new(partition: Arc<Partition>, lines: Lines, readers: usize, alive: WeakHandle) -> Self {
+        let store = partition.store_on(&lines, partition.core.settings.command_timeout);
         Self {
-            core,
-            endpoint,
+            partition,
+            incarnation: store.line.incarnation(),
+            lines,
+            readers: u32::try_from(readers).unwrap_or(u32::MAX),
             store,
             alive,
             audit_due: false,
-            audited: now,
+            audited: Moment::now(),
             timeouts: 0,
             complaints: Complaints::new(),
         }
@@ -64,9 +73,8 @@ impl Reader {
 
     /// Reads until the client closes or nobody listens any more.
     pub(crate) async fn run(mut self) {
-        let (first, longest) = self.core.settings.reconnect;
+        let (first, longest) = self.partition.core.settings.reconnect;
         let mut backoff = Backoff::new(first, longest);
-        let mut reconnects = self.store.connection.reconnects();
         loop {
             // The read itself is not in a select: dropped, it would still assign what it finds. A shutdown unblocks it.
             let slots = tokio::select! {
@@ -78,10 +86,15 @@ impl Reader {
                 } => slots,
             };
             let Some(slots) = slots else { break };
-            if reconnects.happened() {
+            let incarnation = self.store.line.incarnation();
+            if incarnation != self.incarnation {
+                self.incarnation = incarnation;
                 self.audit_due = true;
             }
-            let span = tracing::debug_span!("read", service = %self.core.settings.service, slots = slots.len());
+            let span = tracing::debug_span!(
+                "read", service = %self.partition.core.settings.service, partition = self.partition.number,
+                slots = slots.len()
+            );
             match self.round(slots).instrument(span).await {
                 Ok(()) => {
                     backoff.reset();
@@ -90,7 +103,6 @@ impl Reader {
                 }
                 Err(e) => {
                     self.trouble(&e).await;
-                    reconnects = self.store.connection.reconnects();
                     let wait = backoff.draw();
                     tokio::select! {
                         () = self.leaving() => break,
@@ -100,21 +112,21 @@ impl Reader {
             }
         }
         self.hand_back_the_rest().await;
-        self.store.connection.close(Duration::from_millis(200)).await;
+        self.lines.close(Duration::from_millis(200)).await;
     }
 
     /// Waits while this worker is paused, and looks again now and then: whoever takes a pause back doesn't know who waits.
     async fn unless_paused(&self) {
-        if self.core.pause.is_set() {
-            let _ = tokio::time::timeout(PAUSED_LOOK, self.core.pause.over()).await;
+        if self.partition.pause.is_set() {
+            let _ = tokio::time::timeout(PAUSED_LOOK, self.partition.pause.over()).await;
         }
     }
 
     /// At least one free slot, and as many more as are free, up to a batch.
     async fn reserve(&self) -> Option<Reserved> {
-        let slots = &self.core.slots;
+        let slots = &self.partition.core.slots;
         let mut reserved = Reserved::from([slots.take().await?]);
-        while reserved.len() < self.core.settings.read_batch {
+        while reserved.len() < self.partition.core.settings.read_batch {
             let Some(one) = slots.try_take() else { break };
             reserved.push_back(one);
         }
@@ -122,9 +134,9 @@ impl Reader {
     }
 
     async fn round(&mut self, mut slots: Reserved) -> Result<(), StoreError> {
-        let health = self.core.settings.health_interval;
+        let health = self.partition.core.settings.health_interval;
         if self.audit_due || (!health.is_zero() && self.audited.elapsed() >= health) {
-            self.core.hello(&self.store).await?;
+            self.partition.hello(&self.store).await?;
             // Before the audit, which asks for another one where it could not finish.
             self.audit_due = false;
             if let Err(e) = self.audit(&mut slots).await {
@@ -136,37 +148,44 @@ impl Reader {
                 return Ok(());
             }
         }
-        let entries = self.read(slots.len()).await?;
-        self.core.health.read();
+        let entries = self.read(&mut slots).await?;
+        self.partition.health.read();
         self.admit(entries, &mut slots).await
     }
 
     /// What waits is taken into all free slots at once, the front first. Only then is it worth waiting, for one entry per
-    /// lane; with one free slot therefore in one lane, and briefly, as the other is only looked at in between.
-    async fn read(&mut self, free: usize) -> Result<Vec<RawEntry>, StoreError> {
-        let (epoch, _) = self.core.session.current();
-        match self.store.take(&epoch, free).await? {
+    /// lane; with one free slot therefore in one lane, and briefly, as the other is only looked at in between. Briefly
+    /// also where the readers of other partitions would have no slot meanwhile: as they take turns, each looks again
+    /// within that time.
+    async fn read(&mut self, slots: &mut Reserved) -> Result<Vec<RawEntry>, StoreError> {
+        let (epoch, _) = self.partition.session.current();
+        match self.store.take(&epoch, slots.len()).await? {
             Judged::Ok(Taken::Paused) => {
-                self.core.paused(true);
+                self.partition.paused(true);
                 return Ok(Vec::new());
             }
             Judged::Ok(Taken::Entries(entries)) => {
-                self.core.paused(false);
+                self.partition.paused(false);
                 if !entries.is_empty() {
                     return Ok(entries);
                 }
             }
             Judged::EpochChanged => {
                 self.audit_due = true;
-                self.core.hello(&self.store).await?;
+                self.partition.hello(&self.store).await?;
                 return Ok(Vec::new());
             }
         }
-        let block = self.core.settings.read_block;
-        if free == 1 {
-            self.wait_for_one(&[Lane::Input], block.min(ONE_SLOT_WAIT)).await
-        } else {
-            self.wait_for_one(&Lane::ALL, block).await
+        let block = self.partition.core.settings.read_block;
+        slots.truncate(Lane::ALL.len());
+        let left = u32::try_from(self.partition.core.slots.free() + slots.len()).unwrap_or(u32::MAX);
+        let brief = (ONE_SLOT_WAIT * left.min(self.readers) / self.readers)
+            .max(LEAST_WAIT)
+            .min(block);
+        match slots.len() {
+            0 | 1 => self.wait_for_one(&[Lane::Input], brief).await,
+            _ if self.readers > 1 && left <= self.readers => self.wait_for_one(&Lane::ALL, brief).await,
+            _ => self.wait_for_one(&Lane::ALL, block).await,
         }
     }
 
@@ -185,7 +204,7 @@ impl Reader {
                 entries = &mut read => return entries,
                 () = leaving => {
                     for id in self.store.connection_ids() {
-                        if let Err(e) = self.core.store.unblock(id).await {
+                        if let Err(e) = self.partition.store.unblock(id).await {
                             tracing::debug!(error = %e, "a blocked read could not be ended early");
                             knock = tokio::time::interval_at(Instant::now() + PATIENCE, PATIENCE);
                         }
@@ -198,20 +217,21 @@ impl Reader {
     /// Resolves when there is nobody to read for.
     async fn leaving(&self) {
         tokio::select! {
-            () = self.core.closing.cancelled() => {}
-            () = self.core.outbox.closed() => {}
+            () = self.partition.core.closing.cancelled() => {}
+            () = self.partition.core.outbox.closed() => {}
         }
     }
 
     /// Makes leases of what was read. What fails stays pending under this name, and the next audit looks again.
     async fn admit(&mut self, entries: Vec<RawEntry>, slots: &mut Reserved) -> Result<(), StoreError> {
-        let core = &self.core;
+        let partition = &self.partition;
+        let core = &partition.core;
         let leaving = core.closing.is_cancelled() || core.outbox.is_closed();
         slots.truncate(entries.len());
         let mut readable = Vec::new();
         for raw in entries {
             core.metrics.read(raw.id.lane);
-            if core.leases.knows(&raw.id) {
+            if partition.leases.knows(&raw.id) {
                 // The group was reset, and this worker was given again what it holds. A second lease on it would have the
                 // same token, and nobody would renew the first.
                 continue;
@@ -219,7 +239,7 @@ impl Reader {
             // A slot may be reserved that is not there any more.
             let slot = slots.pop_front().filter(|_| !leaving && !core.slots.exceeded());
             let Some(slot) = slot else {
-                core.hand_back(raw.id, None, Operation::Release, None);
+                partition.hand_back(raw.id, None, Operation::Release, None);
                 continue;
             };
             match Entry::parse(raw.id, &raw.fields) {
@@ -234,7 +254,7 @@ impl Reader {
                         "an entry can't be read and goes to the dead letters"
                     );
                     // With its slot: where dead letters can't be written, poison must not be read without end.
-                    core.hand_back(raw.id, None, Operation::DeadLetter { reason, error }, Some(slot));
+                    partition.hand_back(raw.id, None, Operation::DeadLetter { reason, error }, Some(slot));
                 }
             }
         }
@@ -242,14 +262,14 @@ impl Reader {
             return Ok(());
         }
         let ids: Vec<_> = readable.iter().map(|(entry, _)| entry.id).collect();
-        let (epoch, era) = core.session.current();
+        let (epoch, era) = partition.session.current();
         let start = Moment::now();
-        let acquired = core.leasing.acquire(&epoch, core.settings.lock_ttl, &ids).await;
+        let acquired = partition.leasing.acquire(&epoch, core.settings.lock_ttl, &ids).await;
         let outcomes = match acquired {
             Ok(Judged::Ok(outcomes)) => outcomes,
             Ok(Judged::EpochChanged) => {
                 self.audit_due = true;
-                return core.hello(&core.leasing).await;
+                return partition.hello(&partition.leasing).await;
             }
             Err(e) => {
                 self.audit_due = true;
@@ -263,21 +283,21 @@ impl Reader {
             match outcome {
                 Acquired::Ok(token) => {
                     let Some(alive) = self.alive.upgrade() else {
-                        core.hand_back(entry.id, Some(token), Operation::Release, None);
+                        partition.hand_back(entry.id, Some(token), Operation::Release, None);
                         continue;
                     };
                     // Into the table first: from there the heartbeat keeps it alive however long it waits to be received.
                     let held = Arc::new(Held::new(entry, token, era, start, deadline));
-                    core.leases.insert(Arc::clone(&held));
-                    let lease = Lease::new(held, Arc::clone(core), slot, alive);
+                    partition.leases.insert(Arc::clone(&held));
+                    let lease = Lease::new(held, Arc::clone(partition), slot, alive);
                     lease.span().in_scope(|| tracing::debug!("stream added"));
                     core.outbox.send(Notification::StreamAdded(lease));
                 }
                 // Re-queued while this worker stood still between its read and its lock: somebody else's now.
                 Acquired::Gone => {}
                 Acquired::Paused => {
-                    core.paused(true);
-                    core.hand_back(entry.id, None, Operation::Release, None);
+                    partition.paused(true);
+                    partition.hand_back(entry.id, None, Operation::Release, None);
                 }
                 // Its owner lives. If it dies, its lock expires and the scan finds the entry.
                 Acquired::Held => {}
@@ -297,7 +317,7 @@ impl Reader {
         self.complaints.about(error, "no work can be read; trying again");
         self.audit_due = true;
         if error.is_no_group() {
-            let _ = self.core.hello(&self.core.store).await;
+            let _ = self.partition.hello(&self.partition.store).await;
         }
         if !error.is_timeout() {
             return;
@@ -306,10 +326,7 @@ impl Reader {
         if self.timeouts < TIMEOUTS_BEFORE_A_NEW_CONNECTION {
             return;
         }
-        if let Ok(connection) = self.endpoint.open().await {
-            let fresh = self.core.store_on(connection, self.core.settings.command_timeout);
-            let old = std::mem::replace(&mut self.store, fresh);
-            old.connection.close(Duration::ZERO).await;
+        if self.store.line.replace().await {
             self.timeouts = 0;
         }
     }

@@ -1,5 +1,6 @@
 -- KEYS  those of the partition, and a lock that can't exist
--- ARGV  a fresh epoch, lock_ttl ms, min_idle ms (0: does not scan)
+-- ARGV  a fresh epoch, lock_ttl ms, min_idle ms (0: does not scan), into how many partitions the service is divided (the
+--       first partition keeps that; 0: any other)
 -- Makes the group and the epoch where either is missing. Whoever creates the group writes a fresh epoch in the same
 -- step: a group without one would let workers go on with leases that the new group knows nothing of.
 local expected = {'string', 'hash', 'stream', 'stream', 'stream', 'zset', 'hash', 'hash', 'hash', 'string'}
@@ -41,6 +42,13 @@ local largest = tonumber(stored[1]) or 0
 if (tonumber(stored[2]) or 0) < now then largest = 0 end
 if min_idle > 0 and largest > min_idle then
   return {'fleet_ttl', largest}
+end
+
+local partitions = tonumber(ARGV[4])
+if partitions > 0 then
+  local stored = tonumber(redis.call('HGET', CONTROL, 'partitions'))
+  if stored and stored ~= partitions then return {'partitions', stored} end
+  if not stored then redis.call('HSET', CONTROL, 'partitions', partitions) end
 end
 
 local created = false

@@ -1,0 +1,188 @@
+//! What a client has to do with one partition of its service.
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, mpsc};
+
+use super::{Core, Due, Pause, Slot, Vitals};
+use crate::clock::Moment;
+use crate::error::{DisownedReason, LeaseLost};
+use crate::id::{EntryId, Token};
+use crate::keys::Keys;
+use crate::lock::{Held, Leases, Phase, Settlement};
+use crate::notification::{Disowned, Notification};
+use crate::recovery::Session;
+use crate::registry::Row;
+use crate::store::{Lines, Operation, Store, StoreError};
+
+/// One partition, as all tasks that deal with it share it. Entries, leases and the epoch are a partition's own; slots and
+/// notifications are the client's.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) core: Arc<Core>,
+    pub(crate) number: u16,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) store: Store,
+    /// The same connection, for scripts that leases wait for.
+    pub(crate) leasing: Store,
+    pub(crate) session: Session,
+    pub(crate) leases: Leases,
+    pub(crate) due: Due,
+    pub(crate) pause: Pause,
+    pub(crate) health: Vitals,
+    /// Asks for a scan now, whoever holds the gate.
+    pub(crate) scan_now: Notify,
+    settlements: mpsc::UnboundedSender<Settlement>,
+}
+
+/// All partitions of a service, by number.
+pub(crate) type Partitions = Arc<[Arc<Partition>]>;
+
+impl Partition {
+    pub(super) fn new(
+        core: Arc<Core>,
+        number: u16,
+        store: Store,
+        session: Session,
+    ) -> (Self, mpsc::UnboundedReceiver<Settlement>) {
+        let (settlements, inbox) = mpsc::unbounded_channel();
+        let partition = Self {
+            keys: store.keys(),
+            leasing: store.with_timeout(core.settings.lease_timeout),
+            number,
+            store,
+            session,
+            leases: Leases::default(),
+            due: Due::default(),
+            pause: Pause::default(),
+            health: Vitals::default(),
+            scan_now: Notify::new(),
+            settlements,
+            core,
+        };
+        (partition, inbox)
+    }
+
+    /// The partition over other connections.
+    pub(crate) fn store_on(&self, lines: &Lines, timeout: std::time::Duration) -> Store {
+        let line = lines.to(self.number);
+        Store::new(line, Arc::clone(&self.keys), self.core.consumer.clone(), timeout)
+    }
+
+    /// Hands a settlement to the settler. Never waits; after the end of the client it does nothing, and the entry is
+    /// recovered by another worker.
+    pub(crate) fn settle(&self, settlement: Settlement) {
+        let id = settlement.step.id;
+        if self.settlements.send(settlement).is_err() {
+            self.leases.remove(&id);
+        }
+    }
+
+    /// Gives back an entry that the user has never seen.
+    pub(crate) fn hand_back(&self, id: EntryId, token: Option<Token>, operation: Operation, slot: Option<Slot>) {
+        self.leases.note(id);
+        let mut settlement = Settlement::unattended(id, token, None, operation);
+        settlement.slot = slot;
+        self.settle(settlement);
+    }
+
+    /// Ends a lease against its owner's will; true for the one call that did it.
+    pub(crate) fn disown(&self, held: &Arc<Held>, reason: DisownedReason) -> bool {
+        if !held.disown(reason) {
+            return false;
+        }
+        self.core.metrics.disowned(reason);
+        self.core
+            .outbox
+            .send(Notification::StreamDisowned(Disowned::new(self.number, held, reason)));
+        match reason {
+            // Somebody else's already; there is nothing to give back.
+            DisownedReason::TakenOver | DisownedReason::DataLoss => self.leases.remove(&held.id()),
+            // Still mine in Redis, perhaps: given back there, so that it need not wait for its lock to expire. The id
+            // stays known until that is answered, or the audit would lease it again while its handler still runs.
+            DisownedReason::DeadlinePassed | DisownedReason::Shutdown => {
+                let name = held.entry.coalesced_name();
+                self.settle(Settlement::unattended(
+                    held.id(),
+                    Some(held.token),
+                    name,
+                    Operation::Release,
+                ));
+            }
+            // The handler's failure, and counted as one, or a stream that hangs every handler would go round for ever.
+            DisownedReason::HeldTooLong => {
+                let operation = Operation::Retry {
+                    delay: held.retry_after(),
+                    error: "held longer than max_hold".to_owned(),
+                };
+                let name = held.entry.coalesced_name();
+                self.settle(Settlement::unattended(held.id(), Some(held.token), name, operation));
+            }
+        }
+        true
+    }
+
+    /// Why a lease is lost; whoever notices first says so to everybody.
+    pub(crate) fn loss(&self, held: &Arc<Held>) -> LeaseLost {
+        let unnoticed = held.overdue(Moment::now());
+        self.disown(held, unnoticed.unwrap_or(DisownedReason::DeadlinePassed));
+        let reason = match held.phase() {
+            Phase::Disowned(reason) => reason,
+            _ => DisownedReason::DeadlinePassed,
+        };
+        LeaseLost { id: held.id(), reason }
+    }
+
+    /// Hands back every lease that is still held at a shutdown.
+    pub(super) fn disown_all(&self) {
+        for held in self.leases.all() {
+            self.disown(&held, DisownedReason::Shutdown);
+        }
+    }
+
+    /// Says hello to the store and takes over its epoch; a new one is told to the user.
+    pub(crate) async fn hello(&self, store: &Store) -> Result<(), StoreError> {
+        if let Some(loss) = self.session.hello(store, self.number, &self.core.settings).await? {
+            tracing::error!(
+                service = %self.core.settings.service,
+                "Redis lost the data of this service, or its group: the epoch changed"
+            );
+            self.core.metrics.data_loss();
+            self.core.outbox.send(Notification::DataLoss(loss));
+            self.scan_now.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Writes this consumer's row, and learns whether it is paused.
+    pub(crate) async fn register(&self, store: &Store) -> Result<(), StoreError> {
+        let core = &self.core;
+        let row = Row {
+            host: core.host.clone(),
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_ms: core.started_ms,
+            capacity: core.slots.count(),
+            held: self.leases.len(),
+            lock_ttl_ms: u64::try_from(core.settings.lock_ttl.as_millis()).unwrap_or(u64::MAX),
+        };
+        let row = serde_json::to_string(&row).unwrap_or_default();
+        let paused = store.register(&row).await?;
+        self.paused(paused);
+        Ok(())
+    }
+
+    /// Notes whether Redis says that this worker is to take no new work.
+    pub(crate) fn paused(&self, paused: bool) {
+        // The whole service is paused partition by partition; the first one speaks for it.
+        if self.pause.set(paused) && self.number == 0 {
+            self.core.metrics.paused(paused);
+            let said = if paused {
+                "paused: no new work is taken"
+            } else {
+                "resumed"
+            };
+            tracing::info!(service = %self.core.settings.service, consumer = %self.core.consumer, "{said}");
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! The contract on a primary with a replica, under Sentinels.
+//! The contract on a primary under a Sentinel.
 
 #[path = "contract/mod.rs"]
 mod contract;

@@ -11,10 +11,7 @@ async fn a_service_in_another_database_works_and_hears_its_own_expiries() {
     let mut truth = Truth::of(&server);
     truth.cmd("SELECT 3").ok();
     truth.make_groups();
-    let at = Address {
-        url: format!("{}/3", server.address().url),
-        ..server.address()
-    };
+    let at = server.address().in_database(3);
     // Without a scan, which would be first; what is claimed comes from the notification.
     let mut recovery = recovery();
     recovery.scan_interval = Duration::ZERO;

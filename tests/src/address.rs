@@ -26,6 +26,16 @@ impl Address {
         Client::builder(service).url(&self.url).partitions(self.partitions)
     }
 
+    /// The same place, another database.
+    #[must_use]
+    pub fn in_database(&self, database: u8) -> Self {
+        let (servers, options) = self.url.split_once('?').unwrap_or((&self.url, ""));
+        Self {
+            url: format!("{servers}/{database}?{options}"),
+            ..self.clone()
+        }
+    }
+
     /// The same place for somebody who logs in: `login` is `name:password`.
     #[must_use]
     pub fn logged_in(&self, login: &str) -> Self {

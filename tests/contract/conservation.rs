@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use streamherd::{Lease, Notification, RetryAfter};
-use streamherd_tests::{Address, Redis, Truth, WorkerProcess, builder, names, queue};
+use streamherd_tests::{Address, Redis, Truth, WorkerProcess, builder, names, patiently, queue};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
 
@@ -124,7 +124,7 @@ fn observe(truth: &mut Truth, submitted: &BTreeSet<String>, ledger: &Ledger, ove
 
 /// Takes what comes and ends it in one way or the other.
 async fn churn(at: Address, number: usize, ledger: Arc<Ledger>) {
-    let (client, mut notifications) = builder(&at).max_in_flight(8).connect().await.unwrap();
+    let (client, mut notifications) = patiently(|| builder(&at).max_in_flight(8).connect()).await;
     let mut turn = number;
     while let Some(notification) = notifications.recv().await {
         match notification {

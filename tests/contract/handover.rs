@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use streamherd::{Client, Notification};
 use streamherd_testkit::eventually;
-use streamherd_tests::{Reachable, Redis, SOON, Truth, builder, names};
+use streamherd_tests::{Reachable, Redis, SOON, Truth, builder, names, patiently};
 use tokio::task::JoinSet;
 
 const FLEET: usize = 5;
@@ -21,7 +21,7 @@ struct Seen {
 
 /// A worker whose handlers take longer than its shutdown waits for them.
 async fn member(at: &(impl Reachable + ?Sized), seen: &Arc<Mutex<Seen>>) -> Client {
-    let (client, mut notifications) = builder(at).max_in_flight(8).connect().await.unwrap();
+    let (client, mut notifications) = patiently(|| builder(at).max_in_flight(8).connect()).await;
     let seen = Arc::clone(seen);
     tokio::spawn(async move {
         while let Some(notification) = notifications.recv().await {

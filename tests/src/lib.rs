@@ -60,7 +60,8 @@ where
 {
     for _ in 0..10 {
         match connect().await {
-            Err(ConnectError::Store(e) | ConnectError::Unreachable { source: e, .. }) if e.is_timeout() => {}
+            Err(ConnectError::Store(e) | ConnectError::Unreachable { source: e, .. })
+                if e.is_timeout() || e.is_disconnected() => {}
             other => return other.unwrap_or_else(|e| panic!("it does not connect: {e:?}")),
         }
     }

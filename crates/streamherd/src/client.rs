@@ -89,10 +89,12 @@ impl Client {
             dlq_max_len: core.settings.recovery.dlq_max_len,
         };
         let (epoch, _) = partition.session.current();
-        let outcome = match partition.store.requeue(&epoch, limits, &[id]).await? {
+        let latest = partition.session.latest_us(core.settings.command_timeout);
+        let outcome = match partition.store.requeue(&epoch, limits, latest, &[id]).await? {
             Judged::Ok(outcomes) => outcomes.into_iter().next(),
+            Judged::Quiet(wait) => return Err(ClaimError::TooEarly { id, wait }),
             Judged::EpochChanged => {
-                partition.hello(&partition.store).await?;
+                partition.hello().await?;
                 return Err(ClaimError::AlreadyClaimed(id));
             }
         };

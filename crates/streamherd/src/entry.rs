@@ -1,6 +1,7 @@
 //! What an entry of the queue says: its wire format, read without trust and written for producers.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -29,9 +30,13 @@ pub(crate) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 /// A readable entry.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
+    /// The id it was read under.
     pub(crate) id: EntryId,
+    /// All it says, so that it can be written anew where Redis loses it.
+    pub(crate) fields: Fields,
     pub(crate) name: String,
-    pub(crate) info: Option<Box<RawValue>>,
+    /// Where in the input field the info stands.
+    info: Option<Range<usize>>,
     /// How often it was handed out before and not finished: failures and abandonments together.
     pub(crate) attempt: u32,
     pub(crate) failures: u32,
@@ -45,6 +50,26 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// The info as the JSON that was submitted.
+    pub(crate) fn info(&self) -> Option<&str> {
+        let input = field(&self.fields, INPUT_FIELD)?;
+        std::str::from_utf8(input.get(self.info.clone()?)?).ok()
+    }
+
+    /// The fields as they are after a loss: whatever becomes of the entry, where it came from stays told.
+    pub(crate) fn fields_of_old(&self) -> Fields {
+        let mut fields = self.fields.clone();
+        for (name, value) in [
+            (ORIGIN_FIELD, self.origin.to_string()),
+            (FIRST_SEEN_FIELD, self.first_seen_ms.to_string()),
+        ] {
+            if field(&fields, name).is_none() {
+                fields.push((name.as_bytes().to_vec(), value.into_bytes()));
+            }
+        }
+        fields
+    }
+
     /// The name that other submits are coalesced by, if they are.
     pub(crate) fn coalesced_name(&self) -> Option<String> {
         self.coalesced.then(|| self.name.clone())
@@ -77,36 +102,43 @@ struct WireOut<'a, I: ?Sized> {
 impl Entry {
     /// # Errors
     /// Everything a foreign producer can do wrong; the text says what, for the dead letter.
-    pub(crate) fn parse(id: EntryId, fields: &Fields) -> Result<Self, Poison> {
+    pub(crate) fn parse(id: EntryId, fields: Fields) -> Result<Self, Poison> {
         let bytes: usize = fields.iter().map(|(k, v)| k.len() + v.len()).sum();
         // What a re-queue adds does not count against an entry that was within the limits when it was submitted.
-        let (more_fields, more_bytes) = field(fields, ORIGIN_FIELD).map_or((0, 0), |_| (16, 4096));
+        let (more_fields, more_bytes) = field(&fields, ORIGIN_FIELD).map_or((0, 0), |_| (16, 4096));
         if fields.len() > MAX_FIELDS + more_fields || bytes > MAX_ENTRY_BYTES + more_bytes {
             return Err(Poison::TooLarge(format!(
                 "{} fields and {bytes} bytes; the limits are {MAX_FIELDS} and {MAX_ENTRY_BYTES}",
                 fields.len()
             )));
         }
-        let input = field(fields, INPUT_FIELD)
+        let input = field(&fields, INPUT_FIELD)
             .ok_or_else(|| Poison::Unparseable(format!("there is no field {INPUT_FIELD}")))?;
         let wire: WireIn<'_> = serde_json::from_slice(input)
             .map_err(|e| Poison::Unparseable(format!("{INPUT_FIELD} is not the expected JSON: {e}")))?;
         check_name(&wire.name).map_err(Poison::Unparseable)?;
-        let failures = counter(fields, FAILURES_FIELD);
-        let abandonments = counter(fields, ABANDONMENTS_FIELD);
-        let text = |name| field(fields, name).and_then(|v| std::str::from_utf8(v).ok());
+        // The info was borrowed from the input, so it stands somewhere in it.
+        let info = wire.info.map(|info| {
+            let start = info.get().as_ptr().addr() - input.as_ptr().addr();
+            start..start + info.get().len()
+        });
+        let failures = counter(&fields, FAILURES_FIELD);
+        let abandonments = counter(&fields, ABANDONMENTS_FIELD);
+        let text = |name| field(&fields, name).and_then(|v| std::str::from_utf8(v).ok());
         let origin = text(ORIGIN_FIELD).and_then(|t| t.parse().ok()).unwrap_or(id.id);
         let name = wire.name.into_owned();
+        let first_seen_ms = text(FIRST_SEEN_FIELD).and_then(|t| t.parse().ok()).unwrap_or(origin.ms);
         Ok(Self {
             id,
-            coalesced: field(fields, LIVE_FIELD) == Some(name.as_bytes()),
+            coalesced: field(&fields, LIVE_FIELD) == Some(name.as_bytes()),
             name,
-            info: wire.info.map(RawValue::to_owned),
-            attempt: counter(fields, RETRY_COUNT_FIELD),
+            info,
+            attempt: counter(&fields, RETRY_COUNT_FIELD),
             failures,
             abandonments,
             origin,
-            first_seen_ms: text(FIRST_SEEN_FIELD).and_then(|t| t.parse().ok()).unwrap_or(origin.ms),
+            first_seen_ms,
+            fields,
         })
     }
 }
@@ -201,9 +233,9 @@ mod tests {
     #[test]
     fn a_new_entry_reads_back_as_it_was_written() {
         let text = encode("user \"1\"\n", &json!({"plan": "pro"})).unwrap();
-        let entry = Entry::parse(id(), &fields(&[(INPUT_FIELD, &text)])).unwrap();
+        let entry = Entry::parse(id(), fields(&[(INPUT_FIELD, &text)])).unwrap();
         assert_eq!(entry.name, "user \"1\"\n");
-        assert_eq!(entry.info.unwrap().get(), r#"{"plan":"pro"}"#);
+        assert_eq!(entry.info().unwrap(), r#"{"plan":"pro"}"#);
         assert_eq!((entry.attempt, entry.failures, entry.abandonments), (0, 0, 0));
         assert_eq!(entry.origin, id().id);
         assert_eq!(entry.first_seen_ms, 1_795_206_880_640);
@@ -213,7 +245,7 @@ mod tests {
     fn an_entry_of_the_go_library_is_understood() {
         let entry = Entry::parse(
             id(),
-            &fields(&[
+            fields(&[
                 (INPUT_FIELD, r#"{"DataStreamName":"s","Info":null}"#),
                 (RETRY_COUNT_FIELD, "2"),
             ]),
@@ -226,7 +258,7 @@ mod tests {
     fn unreadable_counters_count_as_zero() {
         let entry = Entry::parse(
             id(),
-            &fields(&[
+            fields(&[
                 (INPUT_FIELD, r#"{"DataStreamName":"s"}"#),
                 (RETRY_COUNT_FIELD, "many"),
                 (ORIGIN_FIELD, "x"),
@@ -248,7 +280,7 @@ mod tests {
             vec![],
         ];
         for fields in unparseable {
-            let poison = Entry::parse(id(), &fields).unwrap_err();
+            let poison = Entry::parse(id(), fields).unwrap_err();
             assert!(
                 matches!(&poison, Poison::Unparseable(text) if !text.is_empty()),
                 "{poison:?}"
@@ -257,7 +289,7 @@ mod tests {
         let many: Fields = (0..=MAX_FIELDS).map(|n| (n.to_string().into_bytes(), vec![])).collect();
         let big = vec![(b"x".to_vec(), vec![0; MAX_ENTRY_BYTES])];
         for fields in [many, big] {
-            assert!(matches!(Entry::parse(id(), &fields), Err(Poison::TooLarge(_))));
+            assert!(matches!(Entry::parse(id(), fields), Err(Poison::TooLarge(_))));
         }
     }
 
@@ -282,13 +314,13 @@ mod tests {
         #[test]
         fn any_fields_are_an_entry_or_poison(raw in proptest::collection::vec(
             (prop_oneof![Just(INPUT_FIELD.as_bytes().to_vec()), any::<Vec<u8>>()], any::<Vec<u8>>()), 0..6)) {
-            let _ = Entry::parse(id(), &raw);
+            let _ = Entry::parse(id(), raw);
         }
 
         #[test]
         fn any_name_within_the_limits_survives(name in "\\PC{1,200}") {
             let text = encode(&name, &json!([1])).unwrap();
-            let entry = Entry::parse(id(), &fields(&[(INPUT_FIELD, &text)])).unwrap();
+            let entry = Entry::parse(id(), fields(&[(INPUT_FIELD, &text)])).unwrap();
             prop_assert_eq!(entry.name, name);
         }
     }

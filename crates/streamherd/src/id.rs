@@ -187,13 +187,19 @@ impl fmt::Display for ConsumerId {
     }
 }
 
-/// Proves that the store is the one that was set up: a random id, new whenever the group was missing.
+/// Proves that the store is the one that was set up: a random id, new whenever the group was missing; and behind a dot its
+/// generation, which grows whenever the last writes may be missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Epoch(pub(crate) String);
 
 const EPOCH_LENGTH: usize = 16;
 
 impl Epoch {
+    /// The random part.
+    pub(crate) fn id(&self) -> &str {
+        self.0.split('.').next().unwrap_or(&self.0)
+    }
+
     pub(crate) fn draw() -> Self {
         Self(random_text(EPOCH_LENGTH))
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +15,7 @@ use crate::error::{LeaseLost, SettleError};
 use crate::id::{EntryId, StreamId, Token};
 use crate::lock::{Held, HoldLimit, Settlement};
 use crate::runtime::{Handle, Partition, Slot};
-use crate::store::{Operation, SettleStep};
+use crate::store::Operation;
 
 /// The right to work on one stream, kept alive by heartbeats until it is settled or lost.
 ///
@@ -68,7 +67,7 @@ impl Lease {
     /// # Errors
     /// It is not JSON of that type. Info that was left out reads as `null`.
     pub fn info<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        Info(self.entry().info.as_deref()).read()
+        Info(self.entry().info()).read()
     }
 
     /// The entry in the queue. It changes with each re-queue, and is not a fencing token: a failover can hand out the
@@ -262,16 +261,10 @@ impl Lease {
             return Err(self.partition.loss(&self.held));
         }
         self.partition.core.metrics.held_for(self.held.since.elapsed());
-        self.partition.settle(Settlement {
-            step: SettleStep {
-                id: self.id(),
-                token: Some(self.token()),
-                coalesced: self.entry().coalesced_name(),
-                operation,
-            },
-            reply,
-            slot,
-        });
+        let mut settlement = Settlement::of(&self.held, operation);
+        settlement.reply = reply;
+        settlement.slot = slot;
+        self.partition.settle(settlement);
         Ok(())
     }
 
@@ -380,10 +373,10 @@ impl RetryAfter {
 }
 
 /// The info of an entry, read on demand.
-pub(crate) struct Info<'a>(pub(crate) Option<&'a RawValue>);
+pub(crate) struct Info<'a>(pub(crate) Option<&'a str>);
 
 impl Info<'_> {
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_str(self.0.map_or("null", RawValue::get))
+        serde_json::from_str(self.0.unwrap_or("null"))
     }
 }

@@ -13,7 +13,7 @@ use crate::dead_letter::DeadLetterReason;
 use crate::error::DisownedReason;
 use crate::id::Lane;
 use crate::keys::Service;
-use crate::store::{Acquired, Renewed, Requeued, SettleOutcome, StoreError};
+use crate::store::{Acquired, Renewed, Requeued, Restored, SettleOutcome, StoreError};
 
 /// A service's metrics. Labels are the service and what happened, never a stream's name: their number must not grow with
 /// the work.
@@ -77,6 +77,18 @@ impl Metrics {
         count!(self, "streamherd_renewed_total", "outcome" => outcome).increment(1);
     }
 
+    pub(crate) fn restored(&self, outcome: &Restored) {
+        let outcome = match outcome {
+            Restored::Kept => "kept",
+            Restored::Written(_) => "written",
+            Restored::Missing => return,
+            Restored::Settled => "settled",
+            Restored::Lost => "lost",
+            Restored::Failed(_) => "failed",
+        };
+        count!(self, "streamherd_restored_total", "outcome" => outcome).increment(1);
+    }
+
     pub(crate) fn disowned(&self, reason: DisownedReason) {
         count!(self, "streamherd_disowned_total", "reason" => reason.as_str()).increment(1);
     }
@@ -87,7 +99,7 @@ impl Metrics {
             SettleOutcome::DeadLettered { .. } => "dead_lettered",
             SettleOutcome::Disowned => "disowned",
             SettleOutcome::Vanished => "vanished",
-            SettleOutcome::Later | SettleOutcome::NoGroup => "again",
+            SettleOutcome::Later | SettleOutcome::Again => "again",
             SettleOutcome::Failed(_) => "failed",
         };
         count!(self, "streamherd_settled_total", "operation" => operation, "outcome" => outcome).increment(1);
@@ -129,6 +141,11 @@ impl Metrics {
 
     pub(crate) fn vanished(&self) {
         count!(self, "streamherd_vanished_total").increment(1);
+    }
+
+    /// A failover, a restart from a snapshot, or a clock that jumped.
+    pub(crate) fn generation(&self) {
+        count!(self, "streamherd_generations_total").increment(1);
     }
 
     pub(crate) fn data_loss(&self) {
@@ -242,6 +259,10 @@ pub(crate) fn describe() {
     );
     describe_counter!("streamherd_renewed_total", "Lease renewals, by outcome");
     describe_counter!("streamherd_disowned_total", "Leases lost, by reason");
+    describe_counter!(
+        "streamherd_restored_total",
+        "Leases told to a server that may have lost writes, by outcome: kept, written (its entry was gone), settled, lost, failed"
+    );
     describe_counter!("streamherd_settled_total", "Settlements, by operation and outcome");
     describe_histogram!(
         "streamherd_lease_seconds",
@@ -268,6 +289,10 @@ pub(crate) fn describe() {
     describe_counter!(
         "streamherd_vanished_total",
         "Pending entries whose body another program had deleted"
+    );
+    describe_counter!(
+        "streamherd_generations_total",
+        "Times that Redis may have lost its last writes: failovers, restarts, clocks that jumped"
     );
     describe_counter!(
         "streamherd_data_losses_total",

@@ -101,7 +101,7 @@ impl Orphan {
     /// # Errors
     /// It is not JSON of that type.
     pub fn info<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        Info(self.entry.info.as_deref()).read()
+        Info(self.entry.info()).read()
     }
 }
 

@@ -255,7 +255,7 @@ impl Driver {
                 .call(&["XCLAIM", &stream, "workers", "ghost", "0", &id, "IDLE", "3600000"])
                 .ok();
             self.redis.call(&["DEL", &Self::lock(&lease.id)]).ok();
-            let args = [EPOCH, "2000", "0", "0", "0", "1000", "1048576", &lease.id];
+            let args = [EPOCH, "2000", "0", "0", "0", "1000", "1048576", "0", &lease.id];
             self.run("requeue", &[Self::lock(&lease.id)], &args);
             self.model.end(lease.run, end);
             // It lives after all, and its entry is another's.

@@ -88,7 +88,7 @@ impl Admin {
             Name::Gone => Ok(None),
             Name::Beyond => {
                 let body = self.store().body(id).await?;
-                Ok(body.and_then(|raw| Entry::parse(id, &raw.fields).ok().map(|entry| entry.name)))
+                Ok(body.and_then(|raw| Entry::parse(id, raw.fields).ok().map(|entry| entry.name)))
             }
         }
     }

@@ -229,8 +229,8 @@ impl Listener {
         let (epoch, _) = partition.session.current();
         let looked = match partition.store.look(&epoch, &ids).await {
             Ok(Judged::Ok(looked)) => looked,
-            Ok(Judged::EpochChanged) => {
-                let _ = partition.hello(&partition.store).await;
+            Ok(Judged::EpochChanged | Judged::Quiet(_)) => {
+                let _ = partition.hello().await;
                 return;
             }
             Err(e) => {
@@ -243,7 +243,7 @@ impl Listener {
                 continue;
             };
             // Poison has no name to tell; the scan re-queues it, and a reader sends it to the dead letters.
-            if let Ok(entry) = Entry::parse(entry.id, &entry.fields) {
+            if let Ok(entry) = Entry::parse(entry.id, entry.fields) {
                 partition.core.outbox.hint(Orphan::new(number, entry, owner, idle));
             }
         }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -14,12 +15,14 @@ use super::table::{Held, Phase};
 use crate::backoff::{Backoff, jittered};
 use crate::clock::Moment;
 use crate::error::{ConnectError, DisownedReason};
-use crate::runtime::{Partition, Partitions};
+use crate::runtime::{Asked, Partition, Partitions};
 use crate::store::{Judged, Lines, Network, Renewed, Store, StoreError};
 
 /// Locks per script call: about 2 ms of Redis.
 const LOCKS_PER_CALL: usize = 400;
 const CALLS_AT_A_TIME: usize = 8;
+/// Locks extended at a time where each takes a call of its own.
+const ONE_BY_ONE: usize = 64;
 const JITTER: f64 = 0.1;
 
 /// The running heartbeat. Dropping it stops the renewals at once: also when the user's runtime is torn down without a
@@ -34,7 +37,11 @@ impl Heartbeat {
     ///
     /// # Errors
     /// The thread or a connection could not be had; then nothing runs.
-    pub(crate) async fn start(partitions: Partitions, network: Network) -> Result<Self, ConnectError> {
+    pub(crate) async fn start(
+        partitions: Partitions,
+        network: Network,
+        hellos: Vec<mpsc::UnboundedReceiver<Asked>>,
+    ) -> Result<Self, ConnectError> {
         let stop = CancellationToken::new();
         let (opened, is_open) = oneshot::channel();
         let (end, ended) = oneshot::channel();
@@ -49,7 +56,7 @@ impl Heartbeat {
                         return;
                     }
                 };
-                runtime.block_on(beat(partitions, &network, stopped, opened));
+                runtime.block_on(beat(partitions, &network, hellos, stopped, opened));
                 let _ = end.send(());
             })
             .map_err(ConnectError::Thread)?;
@@ -88,6 +95,7 @@ impl Drop for Heartbeat {
 async fn beat(
     partitions: Partitions,
     network: &Network,
+    hellos: Vec<mpsc::UnboundedReceiver<Asked>>,
     stop: CancellationToken,
     opened: oneshot::Sender<Result<(), ConnectError>>,
 ) {
@@ -105,7 +113,8 @@ async fn beat(
     // Beside each other: a master that does not answer must not keep the leases of the others from their renewal.
     let renewals = partitions
         .iter()
-        .map(|partition| renewals(partition, partition.store_on(&lines, timeout)));
+        .zip(hellos)
+        .map(|(partition, hellos)| keep(partition, partition.store_on(&lines, timeout), hellos));
     tokio::select! {
         () = stop.cancelled() => {}
         // And a deadline must not wait for a renewal.
@@ -115,30 +124,74 @@ async fn beat(
     lines.close(Duration::from_millis(200)).await;
 }
 
-/// Renews everything once per heartbeat, and what failed again and again until its deadline.
-async fn renewals(partition: &Arc<Partition>, store: Store) {
+/// Keeps what is held in one partition: renews everything once per heartbeat, and what failed again and again until its
+/// deadline; and says hello whenever somebody asks for it or the partition is held by another server.
+async fn keep(partition: &Arc<Partition>, store: Store, mut hellos: mpsc::UnboundedReceiver<Asked>) {
     let settings = &partition.core.settings;
     let mut backoff = Backoff::new(settings.reconnect.0, settings.lease_timeout / 2);
     let mut sign: Option<JoinHandle<()>> = None;
+    let mut changes = store.line.network().changes();
+    let mut server = store.line.node();
+    let after_a_beat = || Instant::now() + jittered(settings.heartbeat.mul_f64(1.0 - JITTER), JITTER, &mut rand::rng());
+    let mut next = after_a_beat();
+    // A beat of which something is left.
+    let mut unfinished: Option<Moment> = None;
     loop {
-        let wait = jittered(settings.heartbeat.mul_f64(1.0 - JITTER), JITTER, &mut rand::rng());
-        tokio::time::sleep(wait).await;
-        let mut beat = Moment::now();
-        backoff.reset();
-        if sign.as_ref().is_none_or(JoinHandle::is_finished) {
-            sign = Some(tokio::spawn(sign_of_life(Arc::clone(partition), store.clone())));
-        }
-        while let Err(e) = renew_all(partition, &store, beat).await {
-            tracing::debug!(error = %e, "a renewal failed; trying again");
-            if beat.elapsed() >= settings.heartbeat {
-                // One lease that can't be renewed must not keep the others from their next beat.
-                beat = Moment::now();
-            }
-            // A half-open connection would swallow every further try, and be noticed after the leases are lost.
-            if e.is_timeout() && tokio::time::timeout(settings.lease_timeout, store.line.replace()).await == Ok(true) {
+        tokio::select! {
+            Some(first) = hellos.recv() => {
+                let mut asked = vec![first];
+                while let Ok(one) = hellos.try_recv() {
+                    asked.push(one);
+                }
+                let said = partition.say_hello(&store).await;
+                for one in asked {
+                    let _ = one.send(said.as_ref().map(|()| ()).map_err(StoreError::again));
+                }
                 continue;
             }
-            tokio::time::sleep(backoff.draw()).await;
+            Ok(()) = changes.changed() => {
+                let now = store.line.node();
+                if now.is_none() || now == server {
+                    continue;
+                }
+                // Its first answer decides what every lease is worth, so it is asked at once.
+                server = now;
+                if let Err(e) = partition.say_hello(&store).await {
+                    tracing::debug!(error = %e, partition = partition.number, "the new server does not answer yet");
+                }
+            }
+            () = sleep_until(next) => {}
+        }
+        // One lease that can't be renewed must not keep the others from their next beat.
+        let begun = unfinished.filter(|begun| begun.elapsed() < settings.heartbeat);
+        let beat = begun.unwrap_or_else(Moment::now);
+        if begun.is_none() {
+            backoff.reset();
+            if sign.as_ref().is_none_or(JoinHandle::is_finished) {
+                sign = Some(tokio::spawn(sign_of_life(Arc::clone(partition), store.clone())));
+            }
+        }
+        let mut renewed = renew_all(partition, &store, beat).await;
+        if matches!(&renewed, Err(e) if e.is_epoch_changed()) {
+            renewed = match partition.say_hello(&store).await {
+                Ok(()) => renew_all(partition, &store, beat).await,
+                Err(e) => Err(e),
+            };
+        }
+        match renewed {
+            Ok(()) => {
+                unfinished = None;
+                next = after_a_beat();
+            }
+            Err(e) => {
+                tracing::debug!(error = %e, partition = partition.number, "a renewal failed; trying again");
+                unfinished = Some(beat);
+                // A half-open connection would swallow every further try, and be noticed after the leases are lost.
+                let fresh = e.is_timeout()
+                    && tokio::time::timeout(settings.lease_timeout, store.line.replace()).await == Ok(true);
+                let wait = if fresh { Duration::ZERO } else { backoff.draw() };
+                next = Instant::now() + wait;
+            }
         }
     }
 }
@@ -192,12 +245,11 @@ async fn renew_chunk(partition: &Arc<Partition>, store: &Store, chunk: &[Arc<Hel
     if ids.is_empty() {
         return Ok(());
     }
-    let outcomes = match store.renew(&epoch, settings.lock_ttl, &ids).await? {
-        Judged::Ok(outcomes) => outcomes,
-        Judged::EpochChanged => {
-            partition.hello(store).await?;
-            return Err(StoreError::epoch_changed("renew"));
-        }
+    let outcomes = match store.renew(&epoch, settings.lock_ttl, &ids).await {
+        Ok(Judged::Ok(outcomes)) => outcomes,
+        Ok(Judged::EpochChanged | Judged::Quiet(_)) => return Err(StoreError::epoch_changed("renew")),
+        Err(e) if e.is_migrating() => return renew_each(partition, store, &chunk).await,
+        Err(e) => return Err(e),
     };
     let deadline = core.deadline(start);
     let mut failed = None;
@@ -218,6 +270,32 @@ async fn renew_chunk(partition: &Arc<Partition>, store: &Store, chunk: &[Arc<Hel
                 partition.disown(held, reason);
             }
             Renewed::Failed(e) => failed = Some(e),
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// While a slot migrates, a script on several keys is refused from the first moment on, and everything but renewals waits
+/// until it is over. Locks are extended one by one, each wherever it is: a migration may last longer than a lock lives.
+async fn renew_each(partition: &Arc<Partition>, store: &Store, chunk: &[&Arc<Held>]) -> Result<(), StoreError> {
+    let core = &partition.core;
+    let ttl = core.settings.lock_ttl;
+    let mut failed = None;
+    for some in chunk.chunks(ONE_BY_ONE) {
+        let renewed = some.iter().map(|held| async move {
+            let start = Moment::now();
+            (*held, start, store.renew_one(ttl, held.id(), held.token).await)
+        });
+        for (held, start, renewed) in join_all(renewed).await {
+            match renewed {
+                Ok(Some(Renewed::Kept)) => {
+                    core.metrics.renewed(&Renewed::Kept);
+                    held.extend(start, core.deadline(start));
+                }
+                // Neither here nor there just now, or not mine any more: that is judged when the script can be.
+                Ok(_) => failed = Some(StoreError::epoch_changed("renew")),
+                Err(e) => failed = Some(e),
+            }
         }
     }
     failed.map_or(Ok(()), Err)

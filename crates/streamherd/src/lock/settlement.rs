@@ -12,6 +12,7 @@ use crate::backoff::Backoff;
 use crate::error::{DisownedReason, LeaseLost, SettleError};
 use crate::id::{EntryId, Reference, Token};
 use crate::lease::Settled;
+use crate::lock::Held;
 use crate::runtime::{Partition, Slot};
 use crate::store::{Judged, Operation, SettleLimits, SettleOutcome, SettleStep, StoreError};
 
@@ -23,6 +24,8 @@ const AGAIN_PER_CALL: usize = 20;
 /// A request to end the work on an entry.
 pub(crate) struct Settlement {
     pub(crate) step: SettleStep,
+    /// The lease that it ends, if the entry became one.
+    pub(crate) held: Option<Arc<Held>>,
     /// Who waits for the outcome, if anybody.
     pub(crate) reply: Option<oneshot::Sender<Result<Settled, SettleError>>>,
     /// The slot that is free again once the outcome is known.
@@ -30,23 +33,43 @@ pub(crate) struct Settlement {
 }
 
 impl Settlement {
-    /// A settlement that nobody waits for.
-    pub(crate) const fn unattended(
-        id: EntryId,
-        token: Option<Token>,
-        coalesced: Option<String>,
-        operation: Operation,
-    ) -> Self {
+    /// The end of a lease, for which nobody waits.
+    pub(crate) fn of(held: &Arc<Held>, operation: Operation) -> Self {
+        Self {
+            step: SettleStep {
+                id: held.id(),
+                token: Some(held.token),
+                coalesced: held.entry.coalesced_name(),
+                operation,
+            },
+            held: Some(Arc::clone(held)),
+            reply: None,
+            slot: None,
+        }
+    }
+
+    /// The end of an entry that never became a lease.
+    pub(crate) const fn of_entry(id: EntryId, token: Option<Token>, operation: Operation) -> Self {
         Self {
             step: SettleStep {
                 id,
                 token,
-                coalesced,
+                coalesced: None,
                 operation,
             },
+            held: None,
             reply: None,
             slot: None,
         }
+    }
+
+    /// What is to be sent in a batch: of an entry as it is called now.
+    fn step_in(&mut self, batch: u64) -> SettleStep {
+        if let Some(held) = &self.held {
+            self.step.id = held.id();
+            held.sent_in(batch);
+        }
+        self.step.clone()
     }
 }
 
@@ -104,19 +127,20 @@ impl Settler {
 
     /// Sends one batch, again and again under the same number, until Redis answers it. Returns what has to be tried
     /// again under another number, and whether to wait before that.
-    async fn settle(&self, batch: Vec<Settlement>, backoff: &mut Backoff) -> (Vec<Settlement>, bool) {
+    async fn settle(&self, mut batch: Vec<Settlement>, backoff: &mut Backoff) -> (Vec<Settlement>, bool) {
         let partition = &self.partition;
         let core = &partition.core;
         let limits = SettleLimits {
             max_failures: core.settings.recovery.max_failures,
             dlq_max_len: core.settings.recovery.dlq_max_len,
         };
-        let steps: Vec<SettleStep> = batch.iter().map(|s| s.step.clone()).collect();
         let outcomes = loop {
+            // Anew each time: whoever restored them meanwhile may have given them other ids, after this epoch was read.
             let (epoch, _) = partition.session.current();
+            let steps: Vec<SettleStep> = batch.iter_mut().map(|one| one.step_in(self.number)).collect();
             let problem = match partition.leasing.settle(&epoch, self.number, limits, &steps).await {
                 Ok(Judged::Ok(outcomes)) => break outcomes,
-                Ok(Judged::EpochChanged) => match partition.hello(&partition.leasing).await {
+                Ok(Judged::EpochChanged | Judged::Quiet(_)) => match partition.hello().await {
                     Ok(()) => continue,
                     Err(e) => e,
                 },
@@ -164,8 +188,8 @@ impl Settler {
                     self.resolve(settlement, Err(SettleError::Vanished { id }));
                 }
                 SettleOutcome::Later => left.push(settlement),
-                SettleOutcome::NoGroup => {
-                    trouble |= partition.hello(&partition.leasing).await.is_err();
+                SettleOutcome::Again => {
+                    trouble |= partition.hello().await.is_err();
                     left.push(settlement);
                 }
                 SettleOutcome::Failed(e) if e.is_transient() => {

@@ -25,7 +25,11 @@ pub(crate) struct Held {
 
 #[derive(Debug, Clone, Copy)]
 struct State {
+    /// It changes where Redis lost the entry and it was written anew.
+    id: EntryId,
     phase: Phase,
+    /// The settlement batch that it was sent in last; zero if in none.
+    batch: u64,
     /// Past this the lease is invalid here, a margin before any peer may act.
     deadline: Moment,
     renewed: Moment,
@@ -54,6 +58,7 @@ pub(crate) enum Phase {
 impl Held {
     /// `renewed` is when the acquisition was *sent*, from which Redis counts at the earliest.
     pub(crate) fn new(entry: Entry, token: Token, era: u64, renewed: Moment, deadline: Moment) -> Self {
+        let id = entry.id;
         Self {
             entry,
             token,
@@ -61,7 +66,9 @@ impl Held {
             since: renewed,
             lost: CancellationToken::new(),
             state: Mutex::new(State {
+                id,
                 phase: Phase::Held,
+                batch: 0,
                 deadline,
                 renewed,
                 delivered: false,
@@ -71,7 +78,15 @@ impl Held {
     }
 
     pub(crate) fn id(&self) -> EntryId {
-        self.entry.id
+        self.state().id
+    }
+
+    pub(crate) fn batch(&self) -> u64 {
+        self.state().batch
+    }
+
+    pub(crate) fn sent_in(&self, batch: u64) {
+        self.state().batch = batch;
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -208,6 +223,15 @@ impl Leases {
         self.known().insert(held.id(), Some(held));
     }
 
+    /// The entry of a lease was written anew.
+    pub(crate) fn rename(&self, held: &Arc<Held>, new: EntryId) {
+        let mut known = self.known();
+        let old = std::mem::replace(&mut held.state().id, new);
+        if known.remove(&old).is_some() {
+            known.insert(new, Some(Arc::clone(held)));
+        }
+    }
+
     /// Notes an entry that is handed back without ever having been leased.
     pub(crate) fn note(&self, id: EntryId) {
         self.known().entry(id).or_insert(None);
@@ -274,7 +298,7 @@ mod tests {
 
     fn held() -> Held {
         let fields = vec![(INPUT_FIELD.into(), encode("s", &()).unwrap().into_bytes())];
-        let entry = Entry::parse("5-0".parse().unwrap(), &fields).unwrap();
+        let entry = Entry::parse("5-0".parse().unwrap(), fields).unwrap();
         Held::new(entry, Token(7), 0, at(0), at(1_000))
     }
 

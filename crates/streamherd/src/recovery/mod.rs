@@ -1,104 +1,14 @@
-//! Which store this is: the epoch, and what a new one means.
+//! Which store this is, what is wrong with it, and how it learns again what it has forgotten.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod restore;
+mod session;
 
-use crate::config::{ClusterMode, Settings};
+pub(crate) use restore::restore;
+pub(crate) use session::{News, Session};
+
+use crate::config::ClusterMode;
 use crate::error::ConnectError;
-use crate::id::Epoch;
-use crate::notification::DataLoss;
-use crate::store::{Endpoint, Hello, HelloRefusal, Store, StoreError};
-
-/// The epoch that this client works under, and how many it has seen.
-#[derive(Debug)]
-pub(crate) struct Session(Mutex<State>);
-
-#[derive(Debug, Clone)]
-struct State {
-    epoch: Epoch,
-    era: u64,
-    /// Hellos sent, and the latest of them that was answered.
-    asked: u64,
-    answered: u64,
-}
-
-impl Session {
-    /// The first hello.
-    ///
-    /// # Errors
-    /// What makes this service impossible here.
-    pub(crate) async fn open(store: &Store, partition: u16, settings: &Settings) -> Result<Self, ConnectError> {
-        let scans = !settings.recovery.scan_interval.is_zero();
-        let min_idle = scans.then_some(settings.min_idle);
-        let partitions = settings.partitions_in(partition);
-        match store.hello(settings.lock_ttl, min_idle, partitions).await? {
-            Ok(Hello { epoch }) => Ok(Self(Mutex::new(State {
-                epoch,
-                era: 0,
-                asked: 0,
-                answered: 0,
-            }))),
-            Err(HelloRefusal::WrongType { key, found, expected }) => {
-                Err(ConnectError::WrongType { key, found, expected })
-            }
-            Err(HelloRefusal::FleetTtl { largest }) => Err(ConnectError::FleetTtl {
-                largest,
-                min_idle: settings.min_idle,
-            }),
-            Err(HelloRefusal::Partitions { stored }) => Err(settings.other_partitions(stored)),
-        }
-    }
-
-    /// The epoch, and its number among those that this process has seen.
-    pub(crate) fn current(&self) -> (Epoch, u64) {
-        let state = self.state();
-        (state.epoch.clone(), state.era)
-    }
-
-    /// Asks the store again; a loss is reported to the one caller that found it first. A running worker does not stop
-    /// because a newcomer uses a larger `lock_ttl`: the locks protect that one's streams.
-    ///
-    /// # Errors
-    /// Redis did not answer, or the service has become impossible.
-    pub(crate) async fn hello(
-        &self,
-        store: &Store,
-        partition: u16,
-        settings: &Settings,
-    ) -> Result<Option<DataLoss>, StoreError> {
-        let number = {
-            let mut state = self.state();
-            state.asked += 1;
-            state.asked
-        };
-        let epoch = match store
-            .hello(settings.lock_ttl, None, settings.partitions_in(partition))
-            .await?
-        {
-            Ok(Hello { epoch }) => epoch,
-            Err(refusal) => return Err(StoreError::hello_refused(&format!("{refusal:?}"))),
-        };
-        let mut state = self.state();
-        // Two tasks may ask at once, over two losses, and the older answer arrive last: it must not turn time back. No
-        // lock is held while asking, as the heartbeat must not wait for a runtime that its user blocks.
-        if number < state.answered {
-            return Ok(None);
-        }
-        state.answered = number;
-        if state.epoch == epoch {
-            return Ok(None);
-        }
-        state.epoch = epoch;
-        state.era += 1;
-        Ok(Some(DataLoss {
-            partition,
-            times: state.era,
-        }))
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+use crate::store::{Endpoint, Store};
 
 /// XAUTOCLAIM-era features (`XPENDING IDLE`, exclusive ranges) came with 6.2; Valkey reports 7.2.4 or later here.
 const OLDEST: (u64, u64) = (6, 2);

@@ -22,7 +22,7 @@ use crate::notification::Outbox;
 
 pub(crate) use handle::{Endings, Handle, Shutdown};
 pub use handle::{ShutdownReport, TerminatedReason};
-pub(crate) use partition::{Partition, Partitions};
+pub(crate) use partition::{Asked, Inboxes, Partition, Partitions};
 pub(crate) use slots::{Slot, Slots};
 pub(crate) use state::{Complaints, Due, Marks, Pause, Vitals};
 pub(crate) use supervisor::{Started, start};

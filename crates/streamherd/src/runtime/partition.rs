@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{Core, Due, Pause, Slot, Vitals};
 use crate::clock::Moment;
@@ -10,8 +10,8 @@ use crate::error::{DisownedReason, LeaseLost};
 use crate::id::{EntryId, Token};
 use crate::keys::Keys;
 use crate::lock::{Held, Leases, Phase, Settlement};
-use crate::notification::{Disowned, Notification};
-use crate::recovery::Session;
+use crate::notification::{DataLoss, Disowned, Notification};
+use crate::recovery::{News, Session, restore};
 use crate::registry::Row;
 use crate::store::{Lines, Operation, Store, StoreError};
 
@@ -33,19 +33,25 @@ pub(crate) struct Partition {
     /// Asks for a scan now, whoever holds the gate.
     pub(crate) scan_now: Notify,
     settlements: mpsc::UnboundedSender<Settlement>,
+    hellos: mpsc::UnboundedSender<Asked>,
+}
+
+/// Who waits for a hello.
+pub(crate) type Asked = oneshot::Sender<Result<(), StoreError>>;
+
+/// What the tasks of a partition are asked.
+pub(crate) struct Inboxes {
+    pub(crate) settlements: mpsc::UnboundedReceiver<Settlement>,
+    pub(crate) hellos: mpsc::UnboundedReceiver<Asked>,
 }
 
 /// All partitions of a service, by number.
 pub(crate) type Partitions = Arc<[Arc<Partition>]>;
 
 impl Partition {
-    pub(super) fn new(
-        core: Arc<Core>,
-        number: u16,
-        store: Store,
-        session: Session,
-    ) -> (Self, mpsc::UnboundedReceiver<Settlement>) {
-        let (settlements, inbox) = mpsc::unbounded_channel();
+    pub(super) fn new(core: Arc<Core>, number: u16, store: Store, session: Session) -> (Self, Inboxes) {
+        let (settlements, settlement_inbox) = mpsc::unbounded_channel();
+        let (hellos, hello_inbox) = mpsc::unbounded_channel();
         let partition = Self {
             keys: store.keys(),
             leasing: store.with_timeout(core.settings.lease_timeout),
@@ -58,9 +64,14 @@ impl Partition {
             health: Vitals::default(),
             scan_now: Notify::new(),
             settlements,
+            hellos,
             core,
         };
-        (partition, inbox)
+        let inboxes = Inboxes {
+            settlements: settlement_inbox,
+            hellos: hello_inbox,
+        };
+        (partition, inboxes)
     }
 
     /// The partition over other connections.
@@ -81,7 +92,7 @@ impl Partition {
     /// Gives back an entry that the user has never seen.
     pub(crate) fn hand_back(&self, id: EntryId, token: Option<Token>, operation: Operation, slot: Option<Slot>) {
         self.leases.note(id);
-        let mut settlement = Settlement::unattended(id, token, None, operation);
+        let mut settlement = Settlement::of_entry(id, token, operation);
         settlement.slot = slot;
         self.settle(settlement);
     }
@@ -101,13 +112,7 @@ impl Partition {
             // Still mine in Redis, perhaps: given back there, so that it need not wait for its lock to expire. The id
             // stays known until that is answered, or the audit would lease it again while its handler still runs.
             DisownedReason::DeadlinePassed | DisownedReason::Shutdown => {
-                let name = held.entry.coalesced_name();
-                self.settle(Settlement::unattended(
-                    held.id(),
-                    Some(held.token),
-                    name,
-                    Operation::Release,
-                ));
+                self.settle(Settlement::of(held, Operation::Release));
             }
             // The handler's failure, and counted as one, or a stream that hangs every handler would go round for ever.
             DisownedReason::HeldTooLong => {
@@ -115,8 +120,7 @@ impl Partition {
                     delay: held.retry_after(),
                     error: "held longer than max_hold".to_owned(),
                 };
-                let name = held.entry.coalesced_name();
-                self.settle(Settlement::unattended(held.id(), Some(held.token), name, operation));
+                self.settle(Settlement::of(held, operation));
             }
         }
         true
@@ -140,17 +144,50 @@ impl Partition {
         }
     }
 
-    /// Says hello to the store and takes over its epoch; a new one is told to the user.
-    pub(crate) async fn hello(&self, store: &Store) -> Result<(), StoreError> {
-        if let Some(loss) = self.session.hello(store, self.number, &self.core.settings).await? {
-            tracing::error!(
-                service = %self.core.settings.service,
-                "Redis lost the data of this service, or its group: the epoch changed"
-            );
-            self.core.metrics.data_loss();
-            self.core.outbox.send(Notification::DataLoss(loss));
-            self.scan_now.notify_one();
+    /// Has hello said to the store, by the heartbeat, and waits until what it told is in force: whatever is held is restored
+    /// then. One task does it for all, as two could take over what they heard in the wrong order; and it is the heartbeat's,
+    /// because leases wait for it, and that does not wait for a runtime that its user blocks.
+    ///
+    /// # Errors
+    /// Redis did not answer, or the service has become impossible.
+    pub(crate) async fn hello(&self) -> Result<(), StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.hellos.send(answer);
+        answered.await.unwrap_or_else(|_| Err(StoreError::interrupted("hello")))
+    }
+
+    /// Says hello to the store and takes over what it says; new data loss is told to the user. What is held is restored
+    /// before anything is done under a new epoch: a renewal would be told that it is lost.
+    pub(crate) async fn say_hello(&self, store: &Store) -> Result<(), StoreError> {
+        let core = &self.core;
+        let heard = self.session.hello(store, self.number, &core.settings).await?;
+        let news = heard.news;
+        if news != News::Nothing {
+            restore(self, store, &heard.epoch).await?;
         }
+        let era = self.session.adopt(heard);
+        match news {
+            News::Nothing => return Ok(()),
+            News::Generation => {
+                tracing::warn!(
+                    service = %core.settings.service, partition = self.number,
+                    "Redis may have lost its last writes (a failover, a restart, or a clock that jumped); what is held was \
+                     restored, and nothing is handed out for one lock_ttl"
+                );
+                core.metrics.generation();
+            }
+            News::Loss => {
+                tracing::error!(
+                    service = %core.settings.service, partition = self.number,
+                    "Redis lost the data of this service, or its group: the epoch changed"
+                );
+                core.metrics.data_loss();
+                let partition = self.number;
+                core.outbox
+                    .send(Notification::DataLoss(DataLoss { partition, times: era }));
+            }
+        }
+        self.scan_now.notify_one();
         Ok(())
     }
 

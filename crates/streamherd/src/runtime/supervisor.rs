@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::handle::{Endings, Handle, Shutdown, ShutdownReport, TerminatedReason};
 use super::reader::Reader;
-use super::{Core, Partition, Partitions, Slots};
+use super::{Core, Inboxes, Partition, Partitions, Slots};
 use crate::broker::Broker;
 use crate::config::{KeyspaceEvents, Settings};
 use crate::error::ConnectError;
@@ -106,6 +106,10 @@ async fn open(
         })
         .unzip();
     let partitions: Partitions = partitions.into();
+    let (settlements, hellos): (Vec<_>, Vec<_>) = inboxes
+        .into_iter()
+        .map(|inboxes: Inboxes| (inboxes.settlements, inboxes.hellos))
+        .unzip();
 
     // Before the first read, which a pause may forbid.
     for partition in partitions.iter() {
@@ -119,7 +123,7 @@ async fn open(
         for (partition, lines) in partitions.iter().zip(&reading) {
             lines.to(partition.number).open().await?;
         }
-        Heartbeat::start(Arc::clone(&partitions), network.clone()).await
+        Heartbeat::start(Arc::clone(&partitions), network.clone(), hellos).await
     };
     let heartbeat = match opened.await {
         Ok(heartbeat) => heartbeat,
@@ -139,7 +143,7 @@ async fn open(
     let background = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let mut settlers = JoinSet::new();
-    for (partition, inbox) in partitions.iter().zip(inboxes) {
+    for (partition, inbox) in partitions.iter().zip(settlements) {
         settlers.spawn(Settler::new(Arc::clone(partition), inbox).run());
     }
     if core.settings.keyspace_events != KeyspaceEvents::Off {
@@ -202,6 +206,7 @@ async fn open(
 
 /// A blocked read ends as soon as it is unblocked, where that is allowed.
 const READER_ENDS: Duration = Duration::from_millis(100);
+const DEREGISTER_AGAIN: Duration = Duration::from_millis(50);
 const GOODBYE: Duration = Duration::from_millis(200);
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -328,12 +333,11 @@ async fn all_ended<T: 'static>(tasks: &mut JoinSet<T>) {
     while tasks.join_next().await.is_some() {}
 }
 
-/// Removes the consumer's name from the group, which nothing is pending under any more.
+/// Removes the consumer's name from the group, which nothing is pending under any more. Tries as long as it is let, as the
+/// connection may be about to come back.
 async fn deregister(partition: &Partition) {
-    for _ in 0..2 {
-        match partition.store.deregister().await {
-            Ok(_) => return,
-            Err(e) => tracing::debug!(error = %e, "the consumer's name stays in the group"),
-        }
+    while let Err(e) = partition.store.deregister().await {
+        tracing::debug!(error = %e, "the consumer's name stays in the group");
+        tokio::time::sleep(DEREGISTER_AGAIN).await;
     }
 }

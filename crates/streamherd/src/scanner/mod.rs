@@ -99,9 +99,10 @@ impl Scanner {
                     .await?;
                 let (next, cost, candidates) = match listing {
                     Judged::EpochChanged => {
-                        self.partition.hello(&self.partition.store).await?;
+                        self.partition.hello().await?;
                         return Ok(total);
                     }
+                    Judged::Quiet(_) => return Ok(total),
                     Judged::Ok(Listing::GateTaken) => {
                         total.gated = true;
                         return Ok(total);
@@ -141,9 +142,11 @@ impl Scanner {
         };
         while !ids.is_empty() {
             let (epoch, _) = self.partition.session.current();
-            let outcomes = match self.partition.store.requeue(&epoch, limits, &ids).await? {
+            let latest = self.partition.session.latest_us(settings.command_timeout);
+            let outcomes = match self.partition.store.requeue(&epoch, limits, latest, &ids).await? {
                 Judged::Ok(outcomes) => outcomes,
-                Judged::EpochChanged => return self.partition.hello(&self.partition.store).await,
+                Judged::EpochChanged => return self.partition.hello().await,
+                Judged::Quiet(_) => return Ok(()),
             };
             let mut later = Vec::new();
             let mut refused = None;

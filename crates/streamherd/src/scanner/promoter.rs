@@ -85,8 +85,9 @@ impl Promoter {
             let limit = core.settings.recovery.dlq_max_len;
             let promoted = match partition.store.promote(&epoch, PER_CALL, failed, limit).await? {
                 Judged::Ok(promoted) => promoted,
+                Judged::Quiet(left) => return Ok(Some(left)),
                 Judged::EpochChanged => {
-                    partition.hello(&partition.store).await?;
+                    partition.hello().await?;
                     return Ok(None);
                 }
             };

@@ -75,8 +75,9 @@ impl Sweeper {
             let (cursor, cost, stranded) = match page.await? {
                 Judged::Ok(Swept::Page { cursor, cost, stranded }) => (cursor, cost, stranded),
                 Judged::Ok(Swept::TooEarly) => return Ok(false),
+                Judged::Quiet(_) => return Ok(false),
                 Judged::EpochChanged => {
-                    partition.hello(&partition.store).await?;
+                    partition.hello().await?;
                     return Ok(false);
                 }
             };
@@ -109,7 +110,7 @@ impl Sweeper {
         for _ in 0..CALLS_FOR_NAMES {
             let (epoch, _) = partition.session.current();
             let Judged::Ok(page) = partition.store.sweep_live(&epoch, NAMES_PER_CALL).await? else {
-                return partition.hello(&partition.store).await;
+                return partition.hello().await;
             };
             core.metrics.stranded(page.requeued);
             if page.requeued + page.forgotten > 0 {
@@ -138,7 +139,7 @@ impl Sweeper {
                 .reap(&epoch, dead_after, UNREGISTERED_IDLE, some)
                 .await?;
             let Judged::Ok(outcomes) = reaped else {
-                return partition.hello(&partition.store).await;
+                return partition.hello().await;
             };
             let reaped = outcomes.iter().filter(|outcome| **outcome == Reaped::Ok).count();
             core.metrics.reaped(reaped);

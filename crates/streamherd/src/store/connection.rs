@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use fred::clients::Client;
+use fred::clients::{Client, Pipeline};
 use fred::interfaces::{ClientLike, EventInterface};
 use fred::types::config::{Config, Options, ReconnectPolicy, Server, TcpConfig, UnresponsiveConfig};
 use fred::types::{Builder, ClusterHash, CustomCommand, Value};
@@ -127,6 +127,24 @@ impl Connection {
             operation,
             self.client.with_options(&options(timeout)).custom(command, args),
         )
+        .await
+    }
+
+    /// Sends ASKING and a command, with nothing in between.
+    pub(super) async fn ask(
+        &self,
+        operation: &'static str,
+        name: &'static str,
+        args: Vec<Value>,
+        timeout: Duration,
+    ) -> Result<Value, StoreError> {
+        let both = Pipeline::from(self.client.with_options(&options(timeout)));
+        let command = |name| CustomCommand::new_static(name, ClusterHash::FirstKey, false);
+        self.timed(operation, async {
+            both.custom::<(), Value>(command("ASKING"), vec![]).await?;
+            both.custom::<(), Value>(command(name), args).await?;
+            both.last().await
+        })
         .await
     }
 

@@ -158,6 +158,6 @@ impl Store {
 fn whole<T>(judged: Judged<T>, reply: Reply<'_>) -> Result<T, StoreError> {
     match judged {
         Judged::Ok(all) => Ok(all),
-        Judged::EpochChanged => Err(reply.unexpected("outcomes")),
+        Judged::EpochChanged | Judged::Quiet(_) => Err(reply.unexpected("outcomes")),
     }
 }

@@ -2,6 +2,8 @@ use std::fmt;
 
 use fred::error::{Error as FredError, ErrorKind};
 
+use super::network::Node;
+
 /// Redis did not answer, or refused.
 ///
 /// Opaque on purpose: what the cause is made of may change; the predicates stay.
@@ -44,6 +46,8 @@ enum Kind {
     Denied,
     OutOfMemory,
     NotReady,
+    /// The store is another one than the call was meant for.
+    EpochChanged,
     Refused(String),
     /// An answer that no server of ours gives.
     Reply(String),
@@ -83,9 +87,14 @@ impl StoreError {
     pub(crate) const fn epoch_changed(operation: &'static str) -> Self {
         Self {
             operation,
-            kind: Kind::NotReady,
+            kind: Kind::EpochChanged,
             source: None,
         }
+    }
+
+    /// Hello has to be said.
+    pub(crate) const fn is_epoch_changed(&self) -> bool {
+        matches!(self.kind, Kind::EpochChanged)
     }
 
     /// The connection, or the runtime it lived on, ended under way.
@@ -135,7 +144,7 @@ impl StoreError {
     /// The server is there but can't serve this now: loading, failing over, busy.
     #[must_use]
     pub const fn is_not_ready(&self) -> bool {
-        matches!(self.kind, Kind::NotReady)
+        matches!(self.kind, Kind::NotReady | Kind::EpochChanged)
     }
 
     /// No answer came in time. The server may still carry the command out.
@@ -183,6 +192,18 @@ impl StoreError {
         self.says("MISCONF")
     }
 
+    /// Where to ask for a key that has left with its migrating slot.
+    pub(super) fn asks(&self) -> Option<Node> {
+        let address = self.server_text().strip_prefix(ASK)?.split_ascii_whitespace().nth(1)?;
+        let (host, port) = address.rsplit_once(':')?;
+        Some(Node::at(host, port.parse().ok()?))
+    }
+
+    /// The slot migrates: some of its keys are here and some are not.
+    pub(crate) fn is_migrating(&self) -> bool {
+        self.says("TRYAGAIN") || self.asks().is_some()
+    }
+
     /// The login was refused.
     #[must_use]
     pub const fn is_login(&self) -> bool {
@@ -211,6 +232,7 @@ impl StoreError {
             Kind::Denied => "denied",
             Kind::OutOfMemory => "out_of_memory",
             Kind::NotReady => "not_ready",
+            Kind::EpochChanged => "epoch_changed",
             Kind::Refused(_) => "refused",
             Kind::Reply(_) => "reply",
         }
@@ -232,6 +254,7 @@ fn classify(error: &FredError) -> Kind {
 }
 
 const MOVED: &str = "MOVED ";
+const ASK: &str = "ASK ";
 /// What a server says that is no master any more, or whose cluster is not whole.
 const MISPLACED: [&str; 4] = ["READONLY", "CLUSTERDOWN", "MASTERDOWN", "instance state changed"];
 
@@ -247,7 +270,7 @@ fn of_server(text: &str) -> Kind {
         Kind::Denied
     } else if says(&"NOAUTH") || says(&"WRONGPASS") {
         Kind::Login
-    } else if NOT_READY.iter().chain(&MISPLACED).any(says) || text.starts_with(MOVED) || text.starts_with("ASK ") {
+    } else if NOT_READY.iter().chain(&MISPLACED).any(says) || text.starts_with(MOVED) || text.starts_with(ASK) {
         Kind::NotReady
     } else {
         Kind::Refused(text.to_owned())
@@ -271,6 +294,7 @@ impl fmt::Display for StoreError {
                 f,
                 "{operation}: Redis has reached its maxmemory; raise it or free memory"
             ),
+            Kind::EpochChanged => write!(f, "{operation}: Redis is another one than before, or came back changed"),
             Kind::NotReady if self.server_text().is_empty() => write!(f, "{operation}: Redis can't serve this now"),
             Kind::NotReady => write!(f, "{operation}: Redis can't serve this now ({})", self.server_text()),
             Kind::Refused(text) => write!(f, "{operation}: Redis refused: {text}"),

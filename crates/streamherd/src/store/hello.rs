@@ -9,6 +9,26 @@ use crate::id::{EntryId, Epoch, Lane, StreamId};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hello {
     pub(crate) epoch: Epoch,
+    /// For how long nothing is handed out.
+    pub(crate) quiet: Duration,
+    /// The server's clock, in microseconds.
+    pub(crate) now_us: u64,
+    /// Whether the server tells which process it is. Else nobody notices that it is another one.
+    pub(crate) identified: bool,
+}
+
+/// What a worker says to the store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Greeting<'a> {
+    pub(crate) lock_ttl: Duration,
+    /// [`None`] where it does not scan, or runs already.
+    pub(crate) min_idle: Option<Duration>,
+    /// [`None`] but for the first partition.
+    pub(crate) partitions: Option<u16>,
+    /// The epoch that it works under; [`None`] at its start.
+    pub(crate) known: Option<&'a Epoch>,
+    /// Whether the server's clock has jumped since then.
+    pub(crate) jumped: bool,
 }
 
 /// Why a worker may not start here.
@@ -30,24 +50,24 @@ pub(crate) enum HelloRefusal {
 impl Store {
     /// Makes the group (at id 0, so that nothing submitted earlier is skipped) and the epoch where they are missing,
     /// and says which epoch holds. May be repeated.
-    pub(crate) async fn hello(
-        &self,
-        lock_ttl: Duration,
-        min_idle: Option<Duration>,
-        partitions: Option<u16>,
-    ) -> Result<Result<Hello, HelloRefusal>, StoreError> {
+    pub(crate) async fn hello(&self, greeting: Greeting<'_>) -> Result<Result<Hello, HelloRefusal>, StoreError> {
         let keys = &self.keys;
         let call = Call::on(keys)
             .key(keys.lock(&NO_ENTRY))
             .arg(Epoch::draw().0)
-            .number(millis(lock_ttl))
-            .number(min_idle.map_or(0, millis))
-            .number(partitions.unwrap_or(0).into());
+            .number(millis(greeting.lock_ttl))
+            .number(greeting.min_idle.map_or(0, millis))
+            .number(greeting.partitions.unwrap_or(0).into())
+            .arg(greeting.known.map_or("", |epoch| epoch.0.as_str()))
+            .arg(if greeting.jumped { "1" } else { "0" });
         let value = self.line.run(&HELLO, call, self.timeout).await?;
         let reply = Reply::new(HELLO.name, &value);
         match reply.outcome()? {
             "ok" => Ok(Ok(Hello {
                 epoch: Epoch(reply.at(1)?.text()?.to_owned()),
+                quiet: Duration::from_millis(reply.at(2)?.number()?),
+                now_us: reply.at(3)?.number()?,
+                identified: reply.at(4)?.number()? == 1,
             })),
             "wrong_type" => Ok(Err(HelloRefusal::WrongType {
                 key: reply.at(1)?.text()?.to_owned(),

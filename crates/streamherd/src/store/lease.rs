@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use super::hello::millis;
 use super::reply::Reply;
-use super::script::{ACQUIRE, Call, RENEW};
+use super::script::{ACQUIRE, Call, RENEW, RENEW_ONE, RESTORE};
 use super::{Judged, Store, StoreError};
+use crate::entry::{self, Fields, INPUT_FIELD};
 use crate::id::{EntryId, Epoch, Token};
 
 /// What became of one entry that was to be acquired.
@@ -29,7 +30,94 @@ pub(crate) enum Renewed {
     Failed(StoreError),
 }
 
+/// A lease that is told to a server that may not know of it.
+#[derive(Debug)]
+pub(crate) struct Restorable<'a> {
+    pub(crate) id: EntryId,
+    pub(crate) token: Token,
+    /// Not past its deadline, so that nobody else can have been given the entry.
+    pub(crate) valid: bool,
+    /// The settlement batch that it was sent in; zero if in none.
+    pub(crate) batch: u64,
+    pub(crate) fields: &'a Fields,
+}
+
+/// What became of one lease that was told.
+#[derive(Debug)]
+pub(crate) enum Restored {
+    Kept,
+    /// The entry was gone, and was written anew.
+    Written(EntryId),
+    /// The entry is gone, and its fields were not sent.
+    Missing,
+    /// Its settlement had been carried out.
+    Settled,
+    Lost,
+    Failed(StoreError),
+}
+
 impl Store {
+    /// Has the store know again what this worker holds; what is gone is written anew where the fields are sent along.
+    pub(crate) async fn restore(
+        &self,
+        epoch: &Epoch,
+        ttl: Duration,
+        leases: &[Restorable<'_>],
+        with_fields: bool,
+    ) -> Result<Judged<Vec<Restored>>, StoreError> {
+        let keys = &self.keys;
+        let mut call = Call::on(keys)
+            .arg(epoch.arg())
+            .arg(self.consumer.as_str())
+            .number(millis(ttl))
+            .arg(keys.lock_prefix());
+        for lease in leases {
+            let input = entry::field(lease.fields, INPUT_FIELD).unwrap_or_default();
+            call = call
+                .key(keys.lock(&lease.id))
+                .arg(lease.id.to_string())
+                .arg(self.lock_value(lease.token))
+                .arg(if lease.valid { "1" } else { "0" })
+                .number(lease.batch)
+                .arg(digest(input));
+            let fields: &[_] = if with_fields { lease.fields } else { &[] };
+            call = call.number(fields.len() as u64 * 2);
+            for (name, value) in fields {
+                call = call.arg(name.as_slice()).arg(value.as_slice());
+            }
+        }
+        let value = self.line.run(&RESTORE, call, self.timeout).await?;
+        outcomes(Reply::new(RESTORE.name, &value), leases.len(), |one| {
+            Ok(Some(match one.outcome()? {
+                "kept" => Restored::Kept,
+                "written" => Restored::Written(one.at(1)?.parsed()?),
+                "missing" => Restored::Missing,
+                "settled" => Restored::Settled,
+                "lost" => Restored::Lost,
+                "nogroup" => return Ok(None),
+                _ => Restored::Failed(failure(RESTORE.name, one)?),
+            }))
+        })
+    }
+
+    /// Extends one lock, wherever it is while its slot migrates. [`None`] where it is at neither end, which says nothing.
+    pub(crate) async fn renew_one(
+        &self,
+        ttl: Duration,
+        id: EntryId,
+        token: Token,
+    ) -> Result<Option<Renewed>, StoreError> {
+        let call = Call::on_one(self.keys.lock(&id))
+            .arg(self.lock_value(token))
+            .number(millis(ttl));
+        let value = self.line.run_following(&RENEW_ONE, &call, self.timeout).await?;
+        Ok(match Reply::new(RENEW_ONE.name, &value).text()? {
+            "kept" => Some(Renewed::Kept),
+            "lost" => Some(Renewed::Lost),
+            _ => None,
+        })
+    }
+
     /// Takes the lock of each entry that is still pending for this consumer, and draws its fencing token. A call whose
     /// reply was lost may be repeated: it finds its own locks.
     pub(crate) async fn acquire(
@@ -104,6 +192,7 @@ pub(super) fn outcomes<T>(
     match reply.outcome()? {
         "ok" => {}
         "epoch" => return Ok(Judged::EpochChanged),
+        "quiet" => return Ok(Judged::Quiet(quiet(reply)?)),
         _ => return Err(reply.unexpected("an outcome")),
     }
     let items = reply.list()?.skip(1);
@@ -118,6 +207,18 @@ pub(super) fn outcomes<T>(
         }
     }
     Ok(Judged::Ok(all))
+}
+
+/// `['quiet', ms]`.
+pub(super) fn quiet(reply: Reply<'_>) -> Result<Duration, StoreError> {
+    Ok(Duration::from_millis(reply.at(1)?.number()?))
+}
+
+/// As Redis's own `sha1hex`, of what is JSON and therefore text.
+fn digest(input: &[u8]) -> String {
+    std::str::from_utf8(input)
+        .map(fred::util::sha1_hash)
+        .unwrap_or_default()
 }
 
 /// `['error', text]`.

@@ -33,11 +33,11 @@ pub(crate) use doctor::{Answer, Asker, Facts, KeyFact, LaneFact, Refusal, Servic
 pub(crate) use endpoint::Endpoint;
 pub use error::StoreError;
 pub(crate) use events::{Heard, LockExpired, Subscription};
-pub(crate) use hello::{Hello, HelloRefusal};
+pub(crate) use hello::{Greeting, Hello, HelloRefusal};
 #[cfg(test)]
 pub(crate) use inspect::ConsumerInfo;
 pub(crate) use inspect::{Kicked, Name, Picture, Place, SeenLease};
-pub(crate) use lease::{Acquired, Renewed};
+pub(crate) use lease::{Acquired, Renewed, Restorable, Restored};
 pub(crate) use network::{Line, Lines, Network, Node, Placement};
 pub(crate) use queue::{RawEntry, Taken};
 pub(crate) use registry::{Reaped, Registry};
@@ -92,6 +92,8 @@ pub(crate) enum Judged<T> {
     Ok(T),
     /// The store is not the one that this epoch stands for, or its group is gone: say hello first.
     EpochChanged,
+    /// Owners restore what they hold: for so long nothing is handed out.
+    Quiet(Duration),
 }
 
 impl Epoch {

@@ -49,6 +49,7 @@ impl Store {
             "ok" => {}
             "paused" => return Ok(Judged::Ok(Taken::Paused)),
             "epoch" => return Ok(Judged::EpochChanged),
+            "quiet" => return Ok(Judged::Quiet(super::lease::quiet(reply)?)),
             _ => return Err(reply.unexpected("an outcome of read")),
         }
         let mut entries = raw_entries(Lane::Front, reply.at(1)?)?;

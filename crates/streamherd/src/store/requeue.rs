@@ -79,11 +79,13 @@ pub(crate) enum Looked {
 }
 
 impl Store {
-    /// Re-queues what is an orphan, each once among any number of rivals. May be repeated.
+    /// Re-queues what is an orphan, each once among any number of rivals, unless the server's clock is past `latest_us`
+    /// (zero: any). May be repeated.
     pub(crate) async fn requeue(
         &self,
         epoch: &Epoch,
         limits: RequeueLimits,
+        latest_us: u64,
         ids: &[EntryId],
     ) -> Result<Judged<Vec<Requeued>>, StoreError> {
         let keys = &self.keys;
@@ -94,7 +96,8 @@ impl Store {
             .number(millis(limits.forgive_after))
             .number(limits.dlq_max_len)
             .number(MAX_FIELDS as u64)
-            .number(MAX_ENTRY_BYTES as u64);
+            .number(MAX_ENTRY_BYTES as u64)
+            .number(latest_us);
         for id in ids {
             call = call.key(keys.lock(id)).arg(id.to_string());
         }
@@ -146,6 +149,7 @@ impl Store {
         let reply = Reply::new(LIST.name, &value);
         match reply.outcome()? {
             "epoch" => return Ok(Judged::EpochChanged),
+            "quiet" => return Ok(Judged::Quiet(super::lease::quiet(reply)?)),
             "gate" => return Ok(Judged::Ok(Listing::GateTaken)),
             "ok" => {}
             _ => return Err(reply.unexpected("an outcome of list")),

@@ -13,7 +13,8 @@ use crate::keys::Keys;
 pub(super) struct Script {
     pub(super) name: &'static str,
     text: &'static str,
-    loaded: LazyLock<(String, String)>,
+    /// Its text and its digest.
+    pub(super) loaded: LazyLock<(String, String)>,
 }
 
 macro_rules! scripts {
@@ -33,6 +34,8 @@ scripts! {
     READ = "read";
     ACQUIRE = "acquire";
     RENEW = "renew";
+    RENEW_ONE = "renew_one";
+    RESTORE = "restore";
     SETTLE = "settle";
     REQUEUE = "requeue";
     LIST = "list";
@@ -56,7 +59,15 @@ scripts! {
     CENSUS = "census";
 }
 
+/// The one script that is given a single key, and so can't use the others.
+const ALONE: &str = "renew_one";
+
 fn compose(script: &Script) -> (String, String) {
+    if script.name == ALONE {
+        let body = format!("-- streamherd:{}\n{}", script.name, script.text);
+        let digest = fred::util::sha1_hash(&body);
+        return (body, digest);
+    }
     let body = format!(
         "-- streamherd:{}\n{}{}{}",
         script.name,
@@ -83,6 +94,14 @@ impl Call {
         }
     }
 
+    /// A call on one key alone.
+    pub(super) fn on_one(key: String) -> Self {
+        Self {
+            keys: vec![key.into()],
+            args: Vec::new(),
+        }
+    }
+
     pub(super) fn key(mut self, key: impl Into<Value>) -> Self {
         self.keys.push(key.into());
         self
@@ -97,7 +116,7 @@ impl Call {
         self.arg(n.to_string())
     }
 
-    fn after(&self, script: &str) -> Vec<Value> {
+    pub(super) fn after(&self, script: &str) -> Vec<Value> {
         let mut all = Vec::with_capacity(2 + self.keys.len() + self.args.len());
         all.push(script.into());
         all.push(Value::Integer(i64::try_from(self.keys.len()).unwrap_or(i64::MAX)));
@@ -133,6 +152,26 @@ impl Line {
             return self.run_there(script, &call, timeout).await;
         }
         there
+    }
+
+    /// Runs a script on one key wherever that is while its slot migrates: what has left for another server is asked for
+    /// there.
+    pub(super) async fn run_following(
+        &self,
+        script: &'static Script,
+        call: &Call,
+        timeout: std::time::Duration,
+    ) -> Result<Value, StoreError> {
+        match self.run_there(script, call, timeout).await {
+            Err(e) => match e.asks() {
+                Some(node) => {
+                    self.ask(&node, script.name, call.after(&script.loaded.0), timeout)
+                        .await
+                }
+                None => Err(e),
+            },
+            done => done,
+        }
     }
 
     async fn run_there(

@@ -60,8 +60,8 @@ pub(crate) enum SettleOutcome {
     Vanished,
     /// The batch was large enough without it.
     Later,
-    /// There is no group; say hello and try again.
-    NoGroup,
+    /// There is no group, or the server is not the one that is known; say hello and try again.
+    Again,
     Failed(StoreError),
 }
 
@@ -124,7 +124,7 @@ impl Store {
                 "lost" | "gone" => SettleOutcome::Disowned,
                 "vanished" => SettleOutcome::Vanished,
                 "later" => SettleOutcome::Later,
-                "nogroup" => SettleOutcome::NoGroup,
+                "nogroup" | "again" => SettleOutcome::Again,
                 _ => SettleOutcome::Failed(super::lease::failure(SETTLE.name, one)?),
             }))
         })

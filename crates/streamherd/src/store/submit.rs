@@ -140,6 +140,7 @@ impl Store {
         match reply.outcome()? {
             "ok" => {}
             "epoch" => return Ok(Judged::EpochChanged),
+            "quiet" => return Ok(Judged::Quiet(super::lease::quiet(reply)?)),
             _ => return Err(reply.unexpected("an outcome of promote")),
         }
         let items = reply.list()?;

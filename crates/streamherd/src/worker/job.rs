@@ -89,7 +89,7 @@ impl Job {
     /// # Errors
     /// It is not JSON of that type. Info that was left out reads as `null`.
     pub fn info<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        Info(self.held.entry.info.as_deref()).read()
+        Info(self.held.entry.info()).read()
     }
 
     /// The entry in the queue, as [`Lease::id`].

@@ -34,6 +34,10 @@ impl Reader {
 
     /// The last look: nothing that was read may wait for its idle time to run out.
     pub(super) async fn hand_back_the_rest(&self) {
+        // It may be somebody's who is about to say so.
+        if !self.partition.session.quiet_left().is_zero() {
+            return;
+        }
         match self.unknown().await {
             Ok(ids) => ids
                 .into_iter()

@@ -82,6 +82,8 @@ impl Reader {
                 () = self.leaving() => break,
                 slots = async {
                     self.unless_paused().await;
+                    // What was read then would have to wait, and may be somebody's who is about to say so.
+                    tokio::time::sleep(self.partition.session.quiet_left()).await;
                     self.reserve().await
                 } => slots,
             };
@@ -136,7 +138,11 @@ impl Reader {
     async fn round(&mut self, mut slots: Reserved) -> Result<(), StoreError> {
         let health = self.partition.core.settings.health_interval;
         if self.audit_due || (!health.is_zero() && self.audited.elapsed() >= health) {
-            self.partition.hello(&self.store).await?;
+            self.partition.hello().await?;
+            if !self.partition.session.quiet_left().is_zero() {
+                self.audit_due = true;
+                return Ok(());
+            }
             // Before the audit, which asks for another one where it could not finish.
             self.audit_due = false;
             if let Err(e) = self.audit(&mut slots).await {
@@ -170,9 +176,13 @@ impl Reader {
                     return Ok(entries);
                 }
             }
+            Judged::Quiet(left) => {
+                self.partition.session.quiet_for(left);
+                return Ok(Vec::new());
+            }
             Judged::EpochChanged => {
                 self.audit_due = true;
-                self.partition.hello(&self.store).await?;
+                self.partition.hello().await?;
                 return Ok(Vec::new());
             }
         }
@@ -242,7 +252,7 @@ impl Reader {
                 partition.hand_back(raw.id, None, Operation::Release, None);
                 continue;
             };
-            match Entry::parse(raw.id, &raw.fields) {
+            match Entry::parse(raw.id, raw.fields) {
                 Ok(entry) => readable.push((entry, slot)),
                 Err(poison) => {
                     let (reason, error) = match poison {
@@ -267,9 +277,15 @@ impl Reader {
         let acquired = partition.leasing.acquire(&epoch, core.settings.lock_ttl, &ids).await;
         let outcomes = match acquired {
             Ok(Judged::Ok(outcomes)) => outcomes,
+            // Whoever holds what was read takes it back meanwhile; what is left here then, the next audit takes up.
+            Ok(Judged::Quiet(left)) => {
+                self.audit_due = true;
+                partition.session.quiet_for(left);
+                return Ok(());
+            }
             Ok(Judged::EpochChanged) => {
                 self.audit_due = true;
-                return partition.hello(&partition.leasing).await;
+                return partition.hello().await;
             }
             Err(e) => {
                 self.audit_due = true;
@@ -317,7 +333,7 @@ impl Reader {
         self.complaints.about(error, "no work can be read; trying again");
         self.audit_due = true;
         if error.is_no_group() {
-            let _ = self.partition.hello(&self.partition.store).await;
+            let _ = self.partition.hello().await;
         }
         if !error.is_timeout() {
             return;

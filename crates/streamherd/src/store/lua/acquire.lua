@@ -2,7 +2,8 @@
 -- ARGV  epoch, consumer, its name, ttl ms, then the entries
 -- Between the read and this, a stalled worker may have lost an entry to a peer; only what is still pending for it
 -- becomes a lease. "Already my value" makes a call whose reply was lost repeatable.
-if redis.call('GET', EPOCH) ~= ARGV[1] then return {'epoch'} end
+local against = not_now(ARGV[1])
+if against then return against end
 local consumer, ttl = ARGV[2], ARGV[4]
 local mine = consumer .. ':'
 -- Asked here once more: a read that was blocked when the pause came has taken an entry after it.

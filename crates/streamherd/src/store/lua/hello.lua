@@ -1,8 +1,11 @@
 -- KEYS  those of the partition, and a lock that can't exist
--- ARGV  a fresh epoch, lock_ttl ms, min_idle ms (0: does not scan), into how many partitions the service is divided (the
---       first partition keeps that; 0: any other)
+-- ARGV  a fresh epoch id, lock_ttl ms, min_idle ms (0: does not scan), into how many partitions the service is divided (the
+--       first partition keeps that; 0: any other), the epoch that the worker knows ('' at its start), '1' if the clock has
+--       jumped under it
 -- Makes the group and the epoch where either is missing. Whoever creates the group writes a fresh epoch in the same
 -- step: a group without one would let workers go on with leases that the new group knows nothing of.
+-- The epoch is an id and a generation. Under another generation of the same id the data is still there, but its last writes
+-- may not be: everybody restores what they hold during the quiet time, in which nobody is handed anything.
 local expected = {'string', 'hash', 'stream', 'stream', 'stream', 'zset', 'hash', 'hash', 'hash', 'string'}
 for i, wanted in ipairs(expected) do
   local key = KEYS[i]
@@ -25,6 +28,8 @@ local read = redis.pcall('XREADGROUP', 'GROUP', GROUP, 'nobody', 'STREAMS', noth
 if not string.find(read.err or '', 'NOGROUP', 1, true) then return read end
 local pends = redis.pcall('XPENDING', nothing, GROUP)
 if not string.find(pends.err or '', 'NOGROUP', 1, true) then return pends end
+local claims = redis.pcall('XCLAIM', nothing, GROUP, 'nobody', 0, '0-0')
+if not string.find(claims.err or '', 'NOGROUP', 1, true) then return claims end
 redis.call('SET', nothing, '', 'XX')
 redis.call('XADD', nothing, 'NOMKSTREAM', '*', 'f', 'v')
 redis.call('ZADD', nothing, 'XX', 0, 'm')
@@ -60,12 +65,27 @@ for _, stream in ipairs({INPUT, FRONT}) do
     return r
   end
 end
+local known, jumped = ARGV[5], ARGV[6] == '1'
 local epoch = redis.call('GET', EPOCH)
+local this, before = run_id(), redis.call('HGET', CONTROL, 'run_id')
+local unsettled = false
 if created or not epoch then
-  epoch = ARGV[1]
+  epoch = ARGV[1] .. '.0'
+  -- A service that begins has nobody to wait for.
+  unsettled = known ~= ''
+  redis.call('SET', EPOCH, epoch)
+elseif this and before and this ~= before or jumped and known == epoch then
+  local id, generation = string.match(epoch, '^(.*)%.(%d+)$')
+  epoch = (id or epoch) .. '.' .. whole((tonumber(generation) or 0) + 1)
+  unsettled = true
   redis.call('SET', EPOCH, epoch)
 end
+if this and this ~= before then redis.call('HSET', CONTROL, 'run_id', this) end
 if ttl >= largest then
   redis.call('HSET', CONTROL, 'lock_ttl', ttl, 'lock_ttl_until', whole(now + math.max(600000, 10 * ttl)))
 end
-return {'ok', epoch}
+-- Whoever has left took the name along; of others it can't be told whether they live.
+if unsettled and (known ~= '' or redis.call('HLEN', CONSUMERS) > 0) then
+  redis.call('HSET', CONTROL, 'quiet_until', whole(now + math.max(largest, ttl)))
+end
+return {'ok', epoch, quiet(), whole(now_us()), this and 1 or 0}

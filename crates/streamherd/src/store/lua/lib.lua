@@ -47,6 +47,35 @@ local function pending(stream, id)
   return redis.call('XPENDING', stream, GROUP, id, id, 1)[1]
 end
 
+-- Which process this server is; nil where that is not to be told.
+local function run_id()
+  local info = redis.pcall('INFO', 'server')
+  if type(info) ~= 'string' then return nil end
+  return string.match(info, 'run_id:(%x+)')
+end
+
+-- Whether hello was said to this very server. A promoted replica, or one that came back from a snapshot, may lack the last
+-- writes: what it says of a lease is not to be believed, and nothing is to be handed out, before hello has been said and
+-- all owners have had the quiet time to restore what they hold.
+local function is_known_server()
+  local known = redis.call('HGET', CONTROL, 'run_id')
+  local this = known and run_id()
+  return not this or this == known
+end
+
+-- How long nothing is to be handed out, in ms.
+local function quiet()
+  local ends = tonumber(redis.call('HGET', CONTROL, 'quiet_until'))
+  return ends and math.max(ends - now_ms(), 0) or 0
+end
+
+-- What stands against handing out work: another epoch, another server, the quiet time. Nil if nothing does.
+local function not_now(epoch)
+  if redis.call('GET', EPOCH) ~= epoch or not is_known_server() then return {'epoch'} end
+  local left = quiet()
+  if left > 0 then return {'quiet', left} end
+end
+
 -- The one rule of ownership: the lock holds my value, or it is absent and the entry is pending under my name.
 -- Without a value (an entry of which this process made no lease) any lock of this consumer is mine: an acquisition whose
 -- reply was lost has set it.

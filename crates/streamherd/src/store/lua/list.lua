@@ -4,6 +4,8 @@
 -- The gate is taken in the same step as the listing: a worker that stalls after taking it has at least listed. Looking
 -- at a dead lock makes Redis delete it, and so its expiry event fires for everyone.
 if redis.call('GET', EPOCH) ~= ARGV[1] then return {'epoch'} end
+local left = quiet()
+if left > 0 then return {'quiet', left} end
 local consumer, stream, gate = ARGV[2], ARGV[3] == 'front' and FRONT or INPUT, tonumber(ARGV[4])
 if ARGV[9] == '1' then
   local holder = redis.call('GET', SCAN)

@@ -1,7 +1,8 @@
 -- KEYS  those of the partition
 -- ARGV  epoch, most entries, how many due ones to leave alone (they failed before), dlq_max_len
 -- By the clock of Redis, never early. Rivals run this one after the other, and each entry is there for the first only.
-if redis.call('GET', EPOCH) ~= ARGV[1] then return {'epoch'} end
+local against = not_now(ARGV[1])
+if against then return against end
 local now = now_ms()
 local dlq_max_len = tonumber(ARGV[4])
 

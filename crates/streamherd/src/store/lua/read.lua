@@ -4,6 +4,8 @@
 -- and half of the rest to the backlog. This fills the free slots, from the front as long as there is anything. In small
 -- steps, as large bodies are slow to pass through Lua, and their size is known only when they are read.
 if redis.call('GET', EPOCH) ~= ARGV[1] then return {'epoch'} end
+local left = quiet()
+if left > 0 then return {'quiet', left} end
 if paused(ARGV[2], ARGV[3]) then return {'paused'} end
 local STEP = 4
 local left, room, biggest = tonumber(ARGV[4]), tonumber(ARGV[5]), nil

@@ -20,6 +20,8 @@ end
 local result = {'ok'}
 for i = LOCKS + 1, #KEYS do
   local at = 4 + (i - LOCKS - 1) * 2
-  result[#result + 1] = outcome(renew, KEYS[i], ARGV[at], ARGV[at + 1])
+  local answer = outcome(renew, KEYS[i], ARGV[at], ARGV[at + 1])
+  if (answer == 'lost' or answer == 'gone') and not is_known_server() then return {'epoch'} end
+  result[#result + 1] = answer
 end
 return result

@@ -1,11 +1,16 @@
 -- KEYS  those of the partition, then a lock per entry
--- ARGV  epoch, least idle ms, max_abandonments, forgive after ms, dlq_max_len, max fields, max bytes, then the entries
+-- ARGV  epoch, least idle ms, max_abandonments, forgive after ms, dlq_max_len, max fields, max bytes, the latest time that
+--       the caller believes, in us (0: any), then the entries
 -- Rivals run this one after the other; the guard lets the first through, and the others find the entry gone. Seen from
 -- outside it is XACK-then-XADD in one step; seen from inside the new entry comes first, so that nothing that raises can
 -- lose it.
-if redis.call('GET', EPOCH) ~= ARGV[1] then return {'epoch'} end
+local against = not_now(ARGV[1])
+if against then return against end
 local least_idle, max_abandonments, forgive_after = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local dlq_max_len, max_fields, max_bytes = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+-- A clock that has jumped ahead has let all locks expire at once, of owners that live. Hello finds out.
+local latest = tonumber(ARGV[8])
+if latest > 0 and now_us() > latest then return {'epoch'} end
 
 local function requeue(lock, ref)
   if alive(lock) then return {'alive'} end
@@ -40,6 +45,6 @@ end
 
 local result = {'ok'}
 for i = LOCKS + 1, #KEYS do
-  result[#result + 1] = outcome(requeue, KEYS[i], ARGV[7 + i - LOCKS])
+  result[#result + 1] = outcome(requeue, KEYS[i], ARGV[8 + i - LOCKS])
 end
 return result

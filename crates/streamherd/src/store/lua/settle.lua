@@ -21,6 +21,7 @@ local max_fields, max_bytes = tonumber(ARGV[6]), tonumber(ARGV[7])
 local function settle(lock, operation, ref, value, name, reason, text, delay)
   local stream, id = place(ref)
   if not is_mine(lock, value, stream, id, consumer) then
+    if not is_known_server() then return {'again'} end
     if pending(stream, id) or alive(lock) then return {'lost'} end
     return {'gone'}
   end
@@ -30,6 +31,7 @@ local function settle(lock, operation, ref, value, name, reason, text, delay)
     finish(stream, id, lock)
     return {'ok'}
   end
+  if not body(stream, id) and not is_known_server() then return {'again'} end
   local fields, instead = body_to_move(stream, id, lock, name)
   if not fields then return instead end
   local failed = operation == 'retry' and 1 or 0

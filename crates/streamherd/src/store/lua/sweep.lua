@@ -2,7 +2,8 @@
 -- ARGV  epoch, lane, cursor, prefix of the locks, dlq_max_len, max fields, max bytes, ms since the last sweep to begin one
 -- Every body up to the group's last-delivered id is pending, or another program has stranded it: deleted its consumer,
 -- acknowledged it, or moved the group's position. Between two pending entries there is nothing then, which is cheap to see.
-if redis.call('GET', EPOCH) ~= ARGV[1] then return {'epoch'} end
+local against = not_now(ARGV[1])
+if against then return against end
 local stream, cursor, locks = ARGV[2] == 'front' and FRONT or INPUT, ARGV[3], ARGV[4]
 local dlq_max_len, max_fields, max_bytes = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local WALK, STEP, MOST = 500, 4, 100

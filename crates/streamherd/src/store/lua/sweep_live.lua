@@ -3,7 +3,8 @@
 -- References to what another program has removed: where the name was wanted again it is queued, else it is forgotten.
 -- Goes on where the last call ended, whoever made that. In steps of one, as a name may come with a large wish, and HSCAN
 -- brings it along.
-if redis.call('GET', EPOCH) ~= ARGV[1] then return {'epoch'} end
+local against = not_now(ARGV[1])
+if against then return against end
 local start = now_us()
 local cursor = redis.call('HGET', CONTROL, 'live_cursor') or '0'
 local most = tonumber(ARGV[2])

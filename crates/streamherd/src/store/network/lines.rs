@@ -174,6 +174,22 @@ impl Line {
         result.inspect_err(|e| self.note(e))
     }
 
+    /// Runs a script at a server that is about to be given the partition. The permission to ask is for the command that
+    /// follows it on the connection, so both are sent as one.
+    pub(in crate::store) async fn ask(
+        &self,
+        node: &Node,
+        operation: &'static str,
+        args: Vec<Value>,
+        timeout: Duration,
+    ) -> Result<Value, StoreError> {
+        self.lines
+            .connection(node)
+            .await?
+            .ask(operation, "EVAL", args, timeout)
+            .await
+    }
+
     /// Draws the conclusion from an error that another topology would explain.
     pub(in crate::store) fn note(&self, error: &StoreError) {
         if error.is_disconnected() || error.is_timeout() || error.is_misplaced() {

@@ -1,0 +1,253 @@
+//! Which store this is: its epoch, its clock, and until when it hands out nothing.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::config::Settings;
+use crate::error::ConnectError;
+use crate::id::Epoch;
+use crate::store::{Greeting, Hello, HelloRefusal, Store, StoreError};
+
+/// The epoch that this client works under in one partition, and what else hello has told.
+#[derive(Debug)]
+pub(crate) struct Session(Mutex<State>);
+
+#[derive(Debug, Clone)]
+struct State {
+    epoch: Epoch,
+    /// How many ids of epochs this process has seen.
+    era: u64,
+    clock: ServerClock,
+    quiet_until: Moment,
+}
+
+/// The answer to a hello that is not taken over yet.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) epoch: Epoch,
+    pub(crate) news: News,
+    quiet_until: Moment,
+    clock: ServerClock,
+}
+
+/// What is new since the last hello.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    Nothing,
+    /// The data is still there, but the last writes may not be: a failover, a restart from a snapshot, a clock that jumped.
+    Generation,
+    /// The data is gone.
+    Loss,
+}
+
+/// What the server's clock said, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ServerClock {
+    us: u64,
+    at: Moment,
+}
+
+/// A clock that is further off than this has jumped; one that is set right in small steps has not.
+const JUMP: Duration = Duration::from_millis(500);
+
+impl ServerClock {
+    /// Whether an answer that was asked for at `asked` and came at `came` can't be from a clock that ran on evenly.
+    fn has_jumped(self, asked: Moment, came: Moment, us: u64) -> bool {
+        let earliest = self
+            .us
+            .saturating_add(micros(self.at.until(asked)))
+            .saturating_sub(micros(JUMP));
+        us < earliest || us > self.latest(came)
+    }
+
+    /// The latest time that it may show at `moment`.
+    fn latest(self, moment: Moment) -> u64 {
+        self.us.saturating_add(micros(self.at.until(moment) + JUMP))
+    }
+}
+
+impl Session {
+    /// The first hello.
+    ///
+    /// # Errors
+    /// What makes this service impossible here.
+    pub(crate) async fn open(store: &Store, partition: u16, settings: &Settings) -> Result<Self, ConnectError> {
+        let scans = !settings.recovery.scan_interval.is_zero();
+        let greeting = Greeting {
+            lock_ttl: settings.lock_ttl,
+            min_idle: scans.then_some(settings.min_idle),
+            partitions: settings.partitions_in(partition),
+            known: None,
+            jumped: false,
+        };
+        match store.hello(greeting).await? {
+            Ok(hello) => {
+                if !hello.identified && partition == 0 {
+                    tracing::warn!(
+                        "Redis does not tell this user which process it is (INFO server): after a failover that lost writes, two \
+                         workers may hold one stream for up to a lock_ttl"
+                    );
+                }
+                let came = Moment::now();
+                Ok(Self(Mutex::new(State {
+                    epoch: hello.epoch,
+                    era: 0,
+                    clock: ServerClock {
+                        us: hello.now_us,
+                        at: came,
+                    },
+                    quiet_until: came + hello.quiet,
+                })))
+            }
+            Err(HelloRefusal::WrongType { key, found, expected }) => {
+                Err(ConnectError::WrongType { key, found, expected })
+            }
+            Err(HelloRefusal::FleetTtl { largest }) => Err(ConnectError::FleetTtl {
+                largest,
+                min_idle: settings.min_idle,
+            }),
+            Err(HelloRefusal::Partitions { stored }) => Err(settings.other_partitions(stored)),
+        }
+    }
+
+    /// The epoch, and the number of its id among those that this process has seen.
+    pub(crate) fn current(&self) -> (Epoch, u64) {
+        let state = self.state();
+        (state.epoch.clone(), state.era)
+    }
+
+    /// For how long this partition hands out nothing, as far as is known.
+    pub(crate) fn quiet_left(&self) -> Duration {
+        Moment::now().until(self.state().quiet_until)
+    }
+
+    /// The store has said so.
+    pub(crate) fn quiet_for(&self, span: Duration) {
+        let mut state = self.state();
+        state.quiet_until = state.quiet_until.max(Moment::now() + span);
+    }
+
+    /// The latest time, in microseconds, that the server's clock may show to a call that is answered within `patience`.
+    pub(crate) fn latest_us(&self, patience: Duration) -> u64 {
+        self.state().clock.latest(Moment::now() + patience)
+    }
+
+    /// Asks the store again. A running worker does not stop because a newcomer uses a larger `lock_ttl`: the locks protect
+    /// that one's streams.
+    ///
+    /// # Errors
+    /// Redis did not answer, or the service has become impossible.
+    pub(crate) async fn hello(&self, store: &Store, partition: u16, settings: &Settings) -> Result<Heard, StoreError> {
+        let before = self.state().clone();
+        let mut jumped = false;
+        loop {
+            let asked = Moment::now();
+            let greeting = Greeting {
+                lock_ttl: settings.lock_ttl,
+                min_idle: None,
+                partitions: settings.partitions_in(partition),
+                known: Some(&before.epoch),
+                jumped,
+            };
+            let hello = match store.hello(greeting).await? {
+                Ok(hello) => hello,
+                Err(refusal) => return Err(StoreError::hello_refused(&format!("{refusal:?}"))),
+            };
+            let came = Moment::now();
+            // All locks expire at once where it went ahead, and live on where it went back. Another server has another
+            // clock, and is a new generation anyway.
+            if !jumped && hello.epoch == before.epoch && before.clock.has_jumped(asked, came, hello.now_us) {
+                jumped = true;
+                continue;
+            }
+            return Ok(heard(&before.epoch, hello, came));
+        }
+    }
+
+    /// Works under what was heard from now on.
+    pub(crate) fn adopt(&self, heard: Heard) -> u64 {
+        let mut state = self.state();
+        if heard.news == News::Loss {
+            state.era += 1;
+        }
+        state.epoch = heard.epoch;
+        state.clock = heard.clock;
+        state.quiet_until = heard.quiet_until;
+        state.era
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn heard(known: &Epoch, hello: Hello, came: Moment) -> Heard {
+    Heard {
+        news: match () {
+            () if hello.epoch == *known => News::Nothing,
+            () if hello.epoch.id() == known.id() => News::Generation,
+            () => News::Loss,
+        },
+        epoch: hello.epoch,
+        quiet_until: came + hello.quiet,
+        clock: ServerClock {
+            us: hello.now_us,
+            at: came,
+        },
+    }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(ms: u64) -> Moment {
+        Moment::default() + Duration::from_millis(ms)
+    }
+
+    proptest! {
+        #[test]
+        fn an_even_clock_never_jumps_however_late_its_answers(start in 1_000_000_u64..1 << 50, gap in 0_u64..100_000, there in 0_u64..5_000, back in 0_u64..5_000) {
+            let clock = ServerClock { us: start, at: at(50) };
+            let (asked, came) = (at(50 + gap), at(50 + gap + there + back));
+            prop_assert!(!clock.has_jumped(asked, came, start + (gap + there) * 1_000));
+        }
+
+        #[test]
+        fn a_jump_beyond_the_bound_is_noticed(gap in 0_u64..100_000, way in 0_u64..200, jump in 501_u64..1_000_000) {
+            let clock = ServerClock { us: 1 << 50, at: at(0) };
+            let (asked, came) = (at(gap), at(gap + way));
+            prop_assert!(clock.has_jumped(asked, came, (1 << 50) + (gap + way + jump) * 1_000));
+            prop_assert!(clock.has_jumped(asked, came, (1_u64 << 50).saturating_add(gap * 1_000).saturating_sub(jump * 1_000)));
+        }
+    }
+
+    #[test]
+    fn another_generation_is_no_loss_and_another_id_is() {
+        let known = Epoch("abc.1".to_owned());
+        let news = |epoch: &str| {
+            let hello = Hello {
+                epoch: Epoch(epoch.to_owned()),
+                quiet: Duration::ZERO,
+                now_us: 0,
+                identified: true,
+            };
+            heard(&known, hello, at(0)).news
+        };
+        assert_eq!(news("abc.1"), News::Nothing);
+        assert_eq!(news("abc.2"), News::Generation);
+        assert_eq!(news("abd.1"), News::Loss);
+        assert_eq!(
+            news("abc"),
+            News::Generation,
+            "an epoch of an earlier version has no generation"
+        );
+    }
+}

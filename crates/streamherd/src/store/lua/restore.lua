@@ -1,0 +1,89 @@
+-- KEYS  those of the partition, then a lock per lease
+-- ARGV  epoch, consumer, ttl ms, prefix of the locks, then per lease: entry, lock value, '1' while it is valid, the number of
+--       the settlement batch it was sent in (0: none), digest of its lbs-input, how many fields follow (0: not sent), fields
+-- A worker that holds a lease tells a server that may lack the last writes. What the server knows otherwise is older than
+-- the lease as long as that is valid: within the quiet time nobody else can have been given the entry.
+-- Interleavings: an entry whose delivery was lost may be read by another worker before it says hello; without a lock it is
+-- taken back. An entry whose XADD was lost is written anew, and may be read by others as new, who find its lock held and
+-- leave it alone. Its id may have been given to another entry meanwhile, so bodies are compared.
+if redis.call('GET', EPOCH) ~= ARGV[1] then return {'epoch'} end
+local consumer, ttl, locks = ARGV[2], ARGV[3], ARGV[4]
+
+local function receipt()
+  local stored = redis.call('HGET', CONSUMERS, consumer .. ':last')
+  return stored and cmsgpack.unpack(stored)[1] or 0
+end
+local settled = receipt()
+
+-- Whose work a body is: the digest of its lbs-input.
+local function digest(fields)
+  return redis.sha1hex(field(fields, 'lbs-input') or '')
+end
+
+local function hold(stream, id, lock, value, still)
+  if not still then redis.call('XCLAIM', stream, GROUP, consumer, 0, id, 'FORCE', 'JUSTID') end
+  redis.call('SET', lock, value, 'PX', ttl)
+  local token = tonumber(string.match(value, ':(%d+)$'))
+  if token > (tonumber(redis.call('HGET', CONTROL, 'token')) or 0) then
+    redis.call('HSET', CONTROL, 'token', whole(token))
+  end
+end
+
+-- What the name stands for, if that is another life of the same entry or another submit of the same stream: 'free' with
+-- what is wanted after this run, or 'taken'.
+local function make_way(name, ref, origin, valid)
+  local live = live_of(name)
+  if not live or live[1] == ref then return 'free', live and live[2], live and live[3] end
+  local fields, state, due = referent(name, live[1])
+  if not fields then return 'free', live[2], live[3] end
+  local delayed = string.match(live[1], '^delayed:(.+)$')
+  local stream, id = place(live[1])
+  local same = (field(fields, '_sh_origin') or delayed or id) == origin
+  if state == 'held' and alive(locks .. live[1]) or not valid and same then return 'taken' end
+  if delayed then forget_delayed(delayed) else finish(stream, id, locks .. live[1]) end
+  if same then return 'free', live[2], live[3] end
+  return 'free', live[2] or fields, live[2] and live[3] or due
+end
+
+local function restore(lock, ref, value, valid, batch, sum, fields)
+  local stream, id = place(ref)
+  -- Carried out before the answer was lost.
+  if batch > 0 and settled >= batch then return {'settled'} end
+  local found = body(stream, id)
+  if found and digest(found) == sum then
+    local mine = lock_value(lock) == value
+    if not mine and alive(lock) then return {'lost'} end
+    local p = pending(stream, id)
+    local still = p and p[2] == consumer
+    if not valid then return {(mine or still) and 'kept' or 'lost'} end
+    hold(stream, id, lock, value, still)
+    return {'kept'}
+  end
+  if not found and lock_value(lock) == value then
+    -- Another program has deleted the body alone.
+    redis.call('PEXPIRE', lock, ttl)
+    return {'kept'}
+  end
+  if not fields then return {'missing'} end
+  local name = field(fields, '_sh_live')
+  local origin = field(fields, '_sh_origin')
+  local way, wanted, due = 'free'
+  if name then way, wanted, due = make_way(name, ref, origin, valid) end
+  if way == 'taken' then return {'lost'} end
+  local new = redis.call('XADD', stream, '*', unpack(fields))
+  local new_ref = ref_in(stream, new)
+  hold(stream, new, locks .. new_ref, value)
+  if name then set_live(name, new_ref, wanted, due) end
+  return {'written', new_ref}
+end
+
+local result, at = {'ok'}, 5
+for i = LOCKS + 1, #KEYS do
+  local count = tonumber(ARGV[at + 5])
+  local fields = count > 0 and {} or nil
+  for f = 1, count do fields[f] = ARGV[at + 5 + f] end
+  result[#result + 1] =
+    outcome(restore, KEYS[i], ARGV[at], ARGV[at + 1], ARGV[at + 2] == '1', tonumber(ARGV[at + 3]), ARGV[at + 4], fields)
+  at = at + 6 + count
+end
+return result

@@ -33,6 +33,7 @@ mod recovery;
 mod redrive_coalescing;
 mod requeue;
 mod rights;
+mod rollback;
 mod settings;
 mod shutdown;
 mod steering;

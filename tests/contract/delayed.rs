@@ -123,16 +123,17 @@ async fn a_schedule_is_kept_to_the_clock_of_redis_and_one_of_the_past_is_now() {
     let producer = builder(&server).connect_producer().await.unwrap();
     let at = SystemTime::now() + Duration::from_millis(800);
     let at_ms = u64::try_from(at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis()).unwrap();
-    let later = producer.schedule("later", &1, at).await.unwrap();
+    let names = server.neighbours(["later", "past"]);
+    let later = producer.schedule(&names[0], &1, at).await.unwrap();
     let Submitted::New(Reference::Delayed(id)) = later else {
         panic!("{later:?}")
     };
-    let past = producer.schedule("past", &2, SystemTime::UNIX_EPOCH).await.unwrap();
+    let past = producer.schedule(&names[1], &2, SystemTime::UNIX_EPOCH).await.unwrap();
     assert!(matches!(past, Submitted::New(Reference::Queued(_))), "{past:?}");
 
     let mut worker = Worker::start(&server).await;
     let first = worker.added().await;
-    assert_eq!(first.stream(), "past");
+    assert_eq!(first.stream(), names[1]);
     first.done().await.unwrap();
     let second = worker.added().await;
     assert!(now_ms(&mut truth) >= at_ms);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use streamherd::Lane;
-use streamherd_tests::{Address, Redis, Truth, Worker, builder, patient, recovery, submit};
+use streamherd_tests::{Redis, Truth, Worker, builder, patient, recovery, submit};
 
 #[tokio::test]
 async fn a_service_in_another_database_works_and_hears_its_own_expiries() {

@@ -74,9 +74,18 @@ impl Truth {
 
     /// Any command, word by word.
     pub fn call<A: AsRef<[u8]>>(&mut self, words: &[A]) -> Reply {
+        total(self.answers(words))
+    }
+
+    /// The answers to a command as they are.
+    pub fn each(&mut self, line: &str) -> Vec<Reply> {
+        self.answers(&line.split_whitespace().collect::<Vec<_>>())
+    }
+
+    fn answers<A: AsRef<[u8]>>(&mut self, words: &[A]) -> Vec<Reply> {
         let words: Vec<&[u8]> = words.iter().map(AsRef::as_ref).collect();
         if !words.iter().any(|word| word.starts_with(b"T:")) {
-            return total(self.masters.iter_mut().map(|master| master.call(&words)).collect());
+            return self.masters.iter_mut().map(|master| master.call(&words)).collect();
         }
         let several = self.partitions.len() > 1;
         assert!(
@@ -94,7 +103,7 @@ impl Truth {
                 .collect();
             self.masters[*master].call(&words)
         });
-        total(partitions.collect())
+        partitions.collect()
     }
 
     /// The pending entries of `input` or `front`.

@@ -87,9 +87,9 @@ async fn guarantee_8_bad_entries_do_not_stop_a_reader() {
         queue(&server, &names[number..=number]);
     }
     let mut worker = Worker::with(builder(&server).max_in_flight(2)).await;
-    for number in 0..added.len() {
+    for name in &names {
         let lease = worker.added().await;
-        assert_eq!(lease.stream(), names[number]);
+        assert_eq!(lease.stream(), name);
         lease.done().await.unwrap();
     }
     truth.becomes_clean().await;

@@ -7,5 +7,7 @@ mod promotion;
 #[path = "contract/reassignment.rs"]
 mod reassignment;
 
+const TOPOLOGY: streamherd_tests::Topology = streamherd_tests::Topology::Standalone;
+
 /// One test at a time, so that they don't measure each other.
 static ALONE: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(1);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use streamherd::error::SettleError;
 use streamherd::{RetryAfter, Settled};
-use streamherd_testkit::{RawClient, Server, eventually};
-use streamherd_tests::{SOON, Truth, Worker, builder, field, names, queue, submit};
+use streamherd_testkit::eventually;
+use streamherd_tests::{Redis, SOON, Truth, Worker, builder, field, names, plain, queue, submit};
 
 /// Entries that no producer of ours makes: name, reason for the dead letter, fields.
 fn bad_entries() -> Vec<(&'static str, &'static str, Vec<Vec<u8>>)> {
@@ -38,15 +38,15 @@ fn bad_entries() -> Vec<(&'static str, &'static str, Vec<Vec<u8>>)> {
     ]
 }
 
-fn add(redis: &mut RawClient, fields: &[Vec<u8>]) -> String {
-    let mut words = vec![b"XADD".to_vec(), Truth::key("input").into_bytes(), b"*".to_vec()];
+fn add(truth: &mut Truth, fields: &[Vec<u8>]) -> String {
+    let mut words = vec![b"XADD".to_vec(), b"T:input".to_vec(), b"*".to_vec()];
     words.extend(fields.iter().cloned());
-    redis.call(&words).text()
+    truth.call(&words).text()
 }
 
 /// Every bad entry is a dead letter with its reason and its raw fields, by the id it came under.
-fn assert_buried(redis: &mut RawClient, added: &BTreeMap<String, (&'static str, &'static str, Vec<Vec<u8>>)>) {
-    let letters = redis.call(&["XRANGE", &Truth::key("dlq"), "-", "+"]).array();
+fn assert_buried(truth: &mut Truth, added: &BTreeMap<String, (&'static str, &'static str, Vec<Vec<u8>>)>) {
+    let letters = truth.call(&["XRANGE", "T:dlq", "-", "+"]).array();
     assert_eq!(letters.len(), added.len());
     for letter in letters {
         let fields: Vec<Vec<u8>> = letter.array()[1]
@@ -64,7 +64,7 @@ fn assert_buried(redis: &mut RawClient, added: &BTreeMap<String, (&'static str, 
         if *reason == "too_large" {
             let packed = fields.chunks(2).find(|pair| pair[0] == b"_sh_packed").expect(what);
             let unpack = "return cmsgpack.unpack(ARGV[1])";
-            let unpacked = redis
+            let unpacked = truth
                 .call(&[b"EVAL".as_slice(), unpack.as_bytes(), b"0", &packed[1]])
                 .array();
             let unpacked: Vec<_> = unpacked.iter().map(streamherd_testkit::Reply::bytes).collect();
@@ -78,42 +78,42 @@ fn assert_buried(redis: &mut RawClient, added: &BTreeMap<String, (&'static str, 
 
 #[tokio::test]
 async fn guarantee_8_bad_entries_do_not_stop_a_reader() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    let mut redis = server.client();
+    let server = Redis::start(crate::TOPOLOGY);
+    let names = server.together("good", bad_entries().len());
+    let mut truth = Truth::at(&server, &names[0]);
     let mut added = BTreeMap::new();
     for (number, bad) in bad_entries().into_iter().enumerate() {
-        added.insert(add(&mut redis, &bad.2), bad);
-        queue(&server, &[format!("good-{number}")]);
+        added.insert(add(&mut truth, &bad.2), bad);
+        queue(&server, &names[number..=number]);
     }
-    let mut worker = Worker::with(builder(&server.url()).max_in_flight(2)).await;
-    for number in 0..added.len() {
+    let mut worker = Worker::with(builder(&server).max_in_flight(2)).await;
+    for name in &names {
         let lease = worker.added().await;
-        assert_eq!(lease.stream(), format!("good-{number}"));
+        assert_eq!(lease.stream(), name);
         lease.done().await.unwrap();
     }
     truth.becomes_clean().await;
-    assert_buried(&mut redis, &added);
+    assert_buried(&mut truth, &added);
     assert_eq!(worker.listen_for(Duration::ZERO).await.unasked(), 0);
 }
 
 #[tokio::test]
 async fn guarantee_8_bad_entries_do_not_stop_the_scan() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    let mut redis = server.client();
-    let worker = Worker::deaf(&server.url()).await;
+    let server = Redis::start(crate::TOPOLOGY);
+    let names = server.together("good", bad_entries().len());
+    let mut truth = Truth::at(&server, &names[0]);
+    let worker = Worker::deaf(&server).await;
     worker.client.shutdown(Duration::ZERO).await;
     let mut added = BTreeMap::new();
     for (number, bad) in bad_entries().into_iter().enumerate() {
-        added.insert(add(&mut redis, &bad.2), bad);
-        queue(&server, &[format!("good-{number}")]);
+        added.insert(add(&mut truth, &bad.2), bad);
+        queue(&server, &names[number..=number]);
     }
     // Somebody who read all of it and died.
     truth.cmd("XREADGROUP GROUP workers ghost STREAMS T:input >").ok();
     assert_eq!(truth.pending("input").len(), 2 * added.len());
 
-    let mut worker = Worker::deaf(&server.url()).await;
+    let mut worker = Worker::deaf(&server).await;
     let mut good: Vec<String> = Vec::new();
     for lease in worker.added_many(added.len()).await {
         assert_eq!(lease.abandonments(), 1);
@@ -121,25 +121,26 @@ async fn guarantee_8_bad_entries_do_not_stop_the_scan() {
         lease.done().await.unwrap();
     }
     good.sort();
-    assert_eq!(good, names("good", added.len()));
+    assert_eq!(good, names);
     truth.becomes_clean().await;
-    assert_buried(&mut redis, &added);
+    assert_buried(&mut truth, &added);
 }
 
 #[tokio::test]
 async fn guarantee_8_a_pending_entry_whose_body_is_gone_is_tidied_away() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    let worker = Worker::start(&server.url()).await;
+    let server = Redis::start(crate::TOPOLOGY);
+    let names = server.together("s", 3);
+    let mut truth = Truth::at(&server, &names[0]);
+    let worker = Worker::start(&server).await;
     worker.client.shutdown(Duration::ZERO).await;
-    queue(&server, &names("s", 3));
+    queue(&server, &names);
     truth.cmd("XREADGROUP GROUP workers ghost STREAMS T:input >").ok();
     for (id, _) in truth.entries("input").into_iter().take(2) {
         truth.cmd(&format!("XDEL T:input {id}")).ok();
     }
-    let mut worker = Worker::start(&server.url()).await;
+    let mut worker = Worker::start(&server).await;
     let lease = worker.added().await;
-    assert_eq!((lease.stream(), lease.attempt()), ("s-2", 1));
+    assert_eq!((plain(lease.stream()), lease.attempt()), ("s-2", 1));
     lease.done().await.unwrap();
     truth.becomes_clean().await;
     assert!(truth.dead_letters().is_empty());
@@ -147,16 +148,17 @@ async fn guarantee_8_a_pending_entry_whose_body_is_gone_is_tidied_away() {
 
 #[tokio::test]
 async fn guarantee_8_a_held_stream_whose_body_was_deleted_can_be_done_and_not_put_back() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    let mut worker = Worker::with(builder(&server.url()).max_in_flight(4)).await;
-    queue(&server, &names("s", 4));
+    let server = Redis::start(crate::TOPOLOGY);
+    let names = server.together("s", 4);
+    let mut truth = Truth::at(&server, &names[0]);
+    let mut worker = Worker::with(builder(&server).max_in_flight(4)).await;
+    queue(&server, &names);
     let leases = worker.added_many(4).await;
     for lease in &leases {
         truth.cmd(&format!("XDEL T:input {}", lease.id())).ok();
     }
     for lease in leases {
-        let turn = lease.stream().to_owned();
+        let turn = plain(lease.stream()).to_owned();
         let outcome = match turn.as_str() {
             "s-0" => lease.done().await,
             "s-1" => lease.retry(RetryAfter::now()).await,
@@ -178,23 +180,23 @@ async fn guarantee_8_a_held_stream_whose_body_was_deleted_can_be_done_and_not_pu
 
 #[tokio::test]
 async fn an_entry_of_5000_fields_goes_to_the_dead_letters_and_stops_nobody() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
+    let mut there = Truth::at(&server, "huge");
     truth.make_groups();
     let huge = |lane: &str| {
-        let mut words = vec!["XADD".to_owned(), Truth::key(lane), "*".to_owned()];
+        let mut words = vec!["XADD".to_owned(), format!("T:{lane}"), "*".to_owned()];
         words.extend(["lbs-input".to_owned(), r#"{"DataStreamName":"huge"}"#.to_owned()]);
         words.extend((1..5_000).flat_map(|n| [format!("f{n}"), "v".to_owned()]));
         words
     };
-    let mut raw = server.client();
     // One is an orphan already, found by the scan; one stands in front of the others, found by a reader.
-    raw.call(&huge("input")).ok();
-    truth.abandon();
-    raw.call(&huge("front")).ok();
-    submit(&server.url(), names("s", 5)).await;
+    there.call(&huge("input")).ok();
+    there.abandon();
+    there.call(&huge("front")).ok();
+    submit(&server, names("s", 5)).await;
 
-    let mut worker = Worker::with(builder(&server.url()).max_in_flight(2)).await;
+    let mut worker = Worker::with(builder(&server).max_in_flight(2)).await;
     let mut seen = Vec::new();
     while seen.len() < 5 {
         let lease = worker.added().await;

@@ -7,33 +7,32 @@ use std::time::Duration;
 
 use serde_json::Value;
 use streamherd::{Lease, Notification, RetryAfter};
-use streamherd_testkit::{RawClient, Server};
-use streamherd_tests::{Truth, WorkerProcess, builder, names, queue};
+use streamherd_tests::{Address, Redis, Truth, WorkerProcess, builder, names, patiently, queue};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guarantee_1_a_stream_is_in_exactly_one_state_at_every_instant_of_a_churn() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     let submitted = names("s", 300);
     queue(&server, &submitted);
     let ledger = Arc::new(Ledger::default());
     let over = Arc::new(AtomicBool::new(false));
     let observer = std::thread::spawn({
-        let (mut redis, ledger, over) = (server.client(), Arc::clone(&ledger), Arc::clone(&over));
+        let (mut truth, ledger, over) = (Truth::of(&server), Arc::clone(&ledger), Arc::clone(&over));
         let submitted: BTreeSet<String> = submitted.iter().cloned().collect();
-        move || observe(&mut redis, &submitted, &ledger, &over)
+        move || observe(&mut truth, &submitted, &ledger, &over)
     });
 
     for number in 0..3 {
-        tokio::spawn(churn(server.url(), number, Arc::clone(&ledger)));
+        tokio::spawn(churn(server.address(), number, Arc::clone(&ledger)));
     }
     // Two that die again and again: one with all it holds, one in the middle of finishing.
     let mut dying: BTreeSet<String> = BTreeSet::new();
     for _ in 0..3 {
-        let mut holding = WorkerProcess::start(WORKER, &server.url(), &["then=hold", "slots=10"]);
-        let mut finishing = WorkerProcess::start(WORKER, &server.url(), &["then=done", "slots=2"]);
+        let mut holding = WorkerProcess::start(WORKER, &server, &["then=hold", "slots=10"]);
+        let mut finishing = WorkerProcess::start(WORKER, &server, &["then=done", "slots=2"]);
         holding.says("added").await;
         finishing.says("added").await;
         finishing.process.kill();
@@ -82,18 +81,17 @@ struct Seen {
 }
 
 /// Looks at all places at one moment, again and again.
-fn observe(redis: &mut RawClient, submitted: &BTreeSet<String>, ledger: &Ledger, over: &AtomicBool) -> Seen {
+fn observe(truth: &mut Truth, submitted: &BTreeSet<String>, ledger: &Ledger, over: &AtomicBool) -> Seen {
     let script =
         "local all = {} for _, key in ipairs(KEYS) do for _, e in ipairs(redis.call('XRANGE', key, '-', '+')) do
         for i = 1, #e[2], 2 do if e[2][i] == 'lbs-input' then all[#all + 1] = e[2][i + 1] end end end end return all";
-    let mut words = vec!["EVAL".to_owned(), script.to_owned(), "3".to_owned()];
-    words.extend(["input", "front", "dlq"].map(Truth::key));
+    let words = ["EVAL", script, "3", "T:input", "T:front", "T:dlq"];
     let mut seen = Seen::default();
     loop {
         let last = over.load(Ordering::Relaxed);
         let done = ledger.done.lock().unwrap().clone();
         let mut copies: BTreeMap<String, usize> = BTreeMap::new();
-        for input in redis.call(&words).strings() {
+        for input in truth.call(&words).strings() {
             let input: Value = serde_json::from_str(&input).unwrap();
             *copies
                 .entry(input["DataStreamName"].as_str().unwrap().to_owned())
@@ -125,8 +123,8 @@ fn observe(redis: &mut RawClient, submitted: &BTreeSet<String>, ledger: &Ledger,
 }
 
 /// Takes what comes and ends it in one way or the other.
-async fn churn(url: String, number: usize, ledger: Arc<Ledger>) {
-    let (client, mut notifications) = builder(&url).max_in_flight(8).connect().await.unwrap();
+async fn churn(at: Address, number: usize, ledger: Arc<Ledger>) {
+    let (client, mut notifications) = patiently(|| builder(&at).max_in_flight(8).connect()).await;
     let mut turn = number;
     while let Some(notification) = notifications.recv().await {
         match notification {

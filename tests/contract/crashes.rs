@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use streamherd_testkit::{Armed, Fault, Matcher, Proxy, Reply, Server, eventually};
-use streamherd_tests::{MIN_IDLE, SOON, Truth, Worker, WorkerProcess, field, names, side_by_side, submit};
+use streamherd_testkit::{Armed, Fault, Matcher, Reply, eventually};
+use streamherd_tests::{MIN_IDLE, Proxied, Redis, SOON, Truth, Worker, WorkerProcess, field, side_by_side, submit};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_contract-worker");
 const STREAMS: usize = 3;
@@ -122,13 +122,13 @@ fn a_crash_of_the_one_who_recovers_loses_nothing_either() {
 
 /// Queues streams, has a worker die at the row's command, checks what is left and has another worker finish it.
 async fn a_crash(row: Row) -> Found {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    let all: BTreeSet<String> = names("s", STREAMS).into_iter().collect();
-    submit(&server.url(), &all).await;
-    let proxy = Proxy::start(&server).await;
+    let server = Redis::start(crate::TOPOLOGY);
+    let all: BTreeSet<String> = server.together("s", STREAMS).into_iter().collect();
+    let mut truth = Truth::at(&server, all.first().unwrap());
+    submit(&server, &all).await;
+    let proxy = server.proxy().await;
     let (said, left) = Dying::start(&proxy, row).end(&mut truth).await;
-    let healthy = Worker::start(&server.url()).await;
+    let healthy = Worker::start(&server).await;
     accounted_for(&mut truth, row.mode, &all, &said, &left);
     finish(healthy, &mut truth, &left).await;
     left.queued
@@ -136,13 +136,13 @@ async fn a_crash(row: Row) -> Found {
 
 /// A first worker dies with streams in hand, and a second one as it brings them back.
 async fn a_crash_of_the_rescuer(row: Row) {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    let all: BTreeSet<String> = names("s", STREAMS).into_iter().collect();
-    submit(&server.url(), &all).await;
-    let mut first = WorkerProcess::start(BINARY, &server.url(), &["then=hold"]);
+    let server = Redis::start(crate::TOPOLOGY);
+    let all: BTreeSet<String> = server.together("s", STREAMS).into_iter().collect();
+    let mut truth = Truth::at(&server, all.first().unwrap());
+    submit(&server, &all).await;
+    let mut first = WorkerProcess::start(BINARY, &server, &["then=hold"]);
     first.says_times("added", STREAMS).await;
-    let proxy = Proxy::start(&server).await;
+    let proxy = server.proxy().await;
     let dying = if row.sent == "look" {
         // It has to be there to hear the locks expire.
         let mut dying = Dying::start(&proxy, row);
@@ -167,7 +167,7 @@ async fn a_crash_of_the_rescuer(row: Row) {
         left.queued.values().all(|found| found.abandonments <= 1),
         "re-queued once"
     );
-    let healthy = Worker::start(&server.url()).await;
+    let healthy = Worker::start(&server).await;
     accounted_for(&mut truth, row.mode, &all, &said, &left);
     finish(healthy, &mut truth, &left).await;
 }
@@ -179,7 +179,7 @@ struct Dying {
 }
 
 impl Dying {
-    fn start(proxy: &Proxy, row: Row) -> Self {
+    fn start(proxy: &Proxied, row: Row) -> Self {
         let process: Arc<Mutex<Option<WorkerProcess>>> = Arc::default();
         // Held until it is started, as its first command may come before that is noted.
         let mut started = process.lock().unwrap();
@@ -191,7 +191,7 @@ impl Dying {
         };
         let death = proxy.on(row.matcher(), row.nth, fault);
         let mode = format!("then={}", row.mode);
-        *started = Some(WorkerProcess::start(BINARY, &proxy.url(), &[&mode]));
+        *started = Some(WorkerProcess::start(BINARY, proxy, &[&mode]));
         drop(started);
         Self { process, death }
     }
@@ -207,7 +207,7 @@ impl Dying {
         self.death.wait_fired(SOON).await;
         // What it had sent on its other connections may still be on the way.
         eventually(SOON, "the dead worker's connections are closed", || {
-            let alone = truth.others_connected() == 0;
+            let alone = truth.clients().is_empty();
             async move { alone.then_some(()) }
         })
         .await;
@@ -315,8 +315,7 @@ impl Left {
         // Bodies of delayed entries are packed.
         let delayed = "local all = {} for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do \
                        all[#all + 1] = {id, cmsgpack.unpack(redis.call('HGET', KEYS[2], id))[2]} end return all";
-        let keys = [Truth::key("delayed"), Truth::key("delayed:body")];
-        truth.call(&["EVAL", delayed, "2", &keys[0], &keys[1]]).ok();
+        truth.call(&["EVAL", delayed, "2", "T:delayed", "T:delayed:body"]).ok();
         let answers = truth.cmd("EXEC").array();
         let mut left = Self {
             queued: Found::new(),

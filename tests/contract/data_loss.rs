@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use streamherd_testkit::Server;
-use streamherd_tests::{SOON, Truth, Worker, names, patient, side_by_side, submit};
+use streamherd_tests::{Redis, SOON, Truth, Worker, names, patient, side_by_side, submit};
 
 /// Ways to lose the group, and more with it.
 const LOSSES: [&str; 6] = [
@@ -22,13 +21,14 @@ fn a_fleet_heals_by_itself_when_redis_loses_its_group_and_keeps_what_it_holds() 
 }
 
 async fn a_loss(loss: &str) {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let held_names = server.together("held", 4);
+    let mut truth = Truth::at(&server, &held_names[0]);
     let mut fleet = [
-        Worker::with(patient(&server.url()).max_in_flight(8)).await,
-        Worker::with(patient(&server.url()).max_in_flight(8)).await,
+        Worker::with(patient(&server).max_in_flight(8)).await,
+        Worker::with(patient(&server).max_in_flight(8)).await,
     ];
-    submit(&server.url(), names("held", 4)).await;
+    submit(&server, &held_names).await;
     let mut held = Vec::new();
     let deadline = Instant::now() + SOON;
     while held.len() < 4 {
@@ -45,7 +45,7 @@ async fn a_loss(loss: &str) {
         worker.data_loss().await;
     }
     let fresh = names("fresh", 4);
-    submit(&server.url(), &fresh).await;
+    submit(&server, &fresh).await;
 
     let mut finished: Vec<String> = Vec::new();
     let mut old = Vec::new();
@@ -94,19 +94,25 @@ async fn a_loss(loss: &str) {
         lease.done().await.unwrap();
     }
     truth.becomes_clean().await;
+    // Each partition that was lost is told: with everything, all of that server.
+    let most = if loss == "FLUSHALL" {
+        usize::from(server.address().partitions)
+    } else {
+        1
+    };
     assert!(
         fleet
             .iter()
-            .all(|worker| worker.losses == 1 && worker.terminated.is_none())
+            .all(|worker| (1..=most).contains(&worker.losses) && worker.terminated.is_none())
     );
 }
 
 #[tokio::test]
 async fn a_group_that_is_made_anew_does_not_give_a_worker_what_it_holds() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    let mut worker = Worker::with(patient(&server.url())).await;
-    submit(&server.url(), ["a"]).await;
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "a");
+    let mut worker = Worker::with(patient(&server)).await;
+    submit(&server, ["a"]).await;
     let lease = worker.added().await;
     truth.cmd("XGROUP DESTROY T:input workers").ok();
     worker.data_loss().await;

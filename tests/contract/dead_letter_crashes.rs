@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use streamherd::DeadLetterFilter;
-use streamherd_testkit::{Armed, Fault, Matcher, Proxy, Server, eventually};
+use streamherd_testkit::{Armed, Fault, Matcher, eventually};
 use streamherd_tests::letters::{admin, bury, name_of};
-use streamherd_tests::{SOON, Truth, WorkerProcess, names, side_by_side};
+use streamherd_tests::{Proxied, Redis, SOON, Truth, WorkerProcess, side_by_side};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_contract-admin");
 /// Three calls of a batch, and two of a page.
@@ -39,15 +39,15 @@ fn a_redrive_or_purge_killed_at_any_command_loses_and_doubles_nothing() {
 }
 
 async fn killed(row: Row) {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    let all = names("s", LETTERS);
-    bury(&mut truth, &all, "rejected");
-    let proxy = Proxy::start(&server).await;
+    let server = Redis::start(crate::TOPOLOGY);
+    let all = server.together("s", LETTERS);
+    let mut truth = Truth::at(&server, &all[0]);
+    bury(&server, &all, "rejected");
+    let proxy = server.proxy().await;
     let (process, death) = start(&proxy, row);
     death.wait_fired(SOON).await;
     eventually(SOON, "the dead process's connections are closed", || {
-        let alone = truth.others_connected() == 0;
+        let alone = truth.clients().is_empty();
         async move { alone.then_some(()) }
     })
     .await;
@@ -70,7 +70,7 @@ async fn killed(row: Row) {
     assert!(told.len() <= done, "nothing is told that was not done");
 
     // Another one goes on.
-    let admin = admin(&server.url()).await;
+    let admin = admin(&server).await;
     let mut run = match row.action {
         "redrive" => admin.redrive(DeadLetterFilter::default()),
         _ => admin.purge(DeadLetterFilter::default()),
@@ -84,7 +84,7 @@ async fn killed(row: Row) {
 }
 
 /// A process behind a proxy that kills it at the row's command.
-fn start(proxy: &Proxy, row: Row) -> (Arc<Mutex<Option<WorkerProcess>>>, Armed) {
+fn start(proxy: &Proxied, row: Row) -> (Arc<Mutex<Option<WorkerProcess>>>, Armed) {
     let process: Arc<Mutex<Option<WorkerProcess>>> = Arc::default();
     // Held until it is started, as its first command may come before that is noted.
     let mut started = process.lock().unwrap();
@@ -96,7 +96,7 @@ fn start(proxy: &Proxy, row: Row) -> (Arc<Mutex<Option<WorkerProcess>>>, Armed) 
         Fault::Before(kill)
     };
     let death = proxy.on(Matcher::script(row.script), row.nth, fault);
-    *started = Some(WorkerProcess::start(BINARY, &proxy.url(), &[row.action]));
+    *started = Some(WorkerProcess::start(BINARY, proxy, &[row.action]));
     drop(started);
     (process, death)
 }

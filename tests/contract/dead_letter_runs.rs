@@ -5,9 +5,9 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use streamherd::{DeadLetterFilter, DeadLetterReason, LetterOutcome, Recovery, RetryAfter};
-use streamherd_testkit::{Matcher, Proxy, Server};
+use streamherd_testkit::Matcher;
 use streamherd_tests::letters::{admin, bury, input, list, name_of, outcomes, redrive, streams};
-use streamherd_tests::{Lost, SOON, Truth, Worker, builder, names, recovery, submit};
+use streamherd_tests::{Lost, Redis, SOON, Truth, Worker, builder, names, recovery, submit};
 
 fn all() -> DeadLetterFilter {
     DeadLetterFilter::default()
@@ -15,28 +15,29 @@ fn all() -> DeadLetterFilter {
 
 #[tokio::test]
 async fn large_and_many_letters_are_listed_and_redriven_in_bounded_calls() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    bury(&mut truth, &names("s", 1_234), "rejected");
-    let big = "x".repeat(1024 * 1024 - 200);
-    for n in 0..12 {
-        let name = format!("big-{n}");
+    let server = Redis::start(crate::TOPOLOGY);
+    let small = server.together("s", 1_234);
+    let big = server.beside(&small[0], names("big", 12));
+    let mut truth = Truth::at(&server, &small[0]);
+    bury(&server, &small, "rejected");
+    let body = "x".repeat(1024 * 1024 - 200);
+    for name in &big {
         truth
             .call(&[
                 "XADD",
-                &Truth::key("dlq"),
+                "T:dlq",
                 "*",
                 "lbs-input",
-                &input(&name),
+                &input(name),
                 "big",
-                &big,
+                &body,
                 "_sh_origin",
                 "1-1",
             ])
             .ok();
     }
-    let admin = admin(&server.url()).await;
-    let wanted: Vec<String> = names("s", 1_234).into_iter().chain(names("big", 12)).collect();
+    let admin = admin(&server).await;
+    let wanted = [small, big].concat();
     assert_eq!(streams(&list(&admin, all()).await), wanted);
     truth.cmd("CONFIG RESETSTAT").ok();
     let report = admin.redrive(all()).finish().await.unwrap();
@@ -52,11 +53,11 @@ async fn large_and_many_letters_are_listed_and_redriven_in_bounded_calls() {
 
 #[tokio::test]
 async fn two_rivals_redrive_each_letter_once() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     let wanted = names("s", 1_000);
-    bury(&mut truth, &wanted, "rejected");
-    let (one, two) = (admin(&server.url()).await, admin(&server.url()).await);
+    bury(&server, &wanted, "rejected");
+    let (one, two) = (admin(&server).await, admin(&server).await);
     let (mut first, mut second) = (one.redrive(all()), two.redrive(all()));
     let (first, second) = tokio::join!(first.finish(), second.finish());
     let (first, second) = (first.unwrap(), second.unwrap());
@@ -76,16 +77,16 @@ async fn two_rivals_redrive_each_letter_once() {
 
 #[tokio::test]
 async fn a_letter_that_dies_again_is_not_redriven_by_the_same_run() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     let dying = names("s", 300);
-    bury(&mut truth, &dying, "max_failures");
-    let mut worker = Worker::with(builder(&server.url()).recovery(Recovery {
+    bury(&server, &dying, "max_failures");
+    let mut worker = Worker::with(builder(&server).recovery(Recovery {
         max_failures: 1,
         ..recovery()
     }))
     .await;
-    let admin = admin(&server.url()).await;
+    let admin = admin(&server).await;
     let mut run = admin.redrive(all());
     let mut redriven = 0;
     // Each dies again before the run may go on.
@@ -104,10 +105,10 @@ async fn a_letter_that_dies_again_is_not_redriven_by_the_same_run() {
 
 #[tokio::test]
 async fn a_rate_is_never_exceeded() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    bury(&mut truth, &names("s", 60), "rejected");
-    let admin = admin(&server.url()).await;
+    bury(&server, &names("s", 60), "rejected");
+    let admin = admin(&server).await;
     let (rate, burst) = (NonZeroU32::new(40).unwrap(), 4.0);
     let start = Instant::now();
     let run = tokio::spawn(async move { admin.redrive(all()).rate(rate).finish().await });
@@ -126,28 +127,30 @@ async fn a_rate_is_never_exceeded() {
 
 #[tokio::test]
 async fn a_purge_deletes_what_it_means_and_nothing_else() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    submit(&server.url(), ["alive"]).await;
-    bury(&mut truth, &names("bad", 150), "unparseable");
-    bury(&mut truth, &names("good", 150), "rejected");
-    let admin = admin(&server.url()).await;
+    submit(&server, ["alive"]).await;
+    bury(&server, &names("bad", 150), "unparseable");
+    let good = server.together("good", 150);
+    bury(&server, &good, "rejected");
+    let admin = admin(&server).await;
     let meant = all().reason(DeadLetterReason::Unparseable);
     let told = admin.purge(meant.clone()).dry_run().finish().await.unwrap();
     assert_eq!((told.purged, truth.cmd("XLEN T:dlq").int()), (150, 300));
     let told = admin.purge(meant.clone()).finish().await.unwrap();
     assert_eq!((told.purged, told.gone), (150, 0));
-    assert_eq!(streams(&list(&admin, all()).await), names("good", 150));
+    assert_eq!(streams(&list(&admin, all()).await), good);
     assert_eq!(admin.purge(meant).finish().await.unwrap(), Default::default());
     assert_eq!(truth.length(), 1);
 }
 
 #[tokio::test]
 async fn a_letter_trimmed_under_way_is_gone_and_the_others_are_redriven() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    bury(&mut truth, &names("s", 250), "rejected");
-    let admin = admin(&server.url()).await;
+    let server = Redis::start(crate::TOPOLOGY);
+    let all_of_them = server.together("s", 250);
+    let mut truth = Truth::at(&server, &all_of_them[0]);
+    bury(&server, &all_of_them, "rejected");
+    let admin = admin(&server).await;
     let mut run = admin.redrive(all());
     run.next().await.unwrap().unwrap();
     // The first 100 are queued, and ids of the next are known.
@@ -160,10 +163,10 @@ async fn a_letter_trimmed_under_way_is_gone_and_the_others_are_redriven() {
 
 #[tokio::test]
 async fn letters_that_redis_has_no_memory_for_stay_where_they_are() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    bury(&mut truth, &names("s", 3), "rejected");
-    let admin = admin(&server.url()).await;
+    bury(&server, &names("s", 3), "rejected");
+    let admin = admin(&server).await;
     truth.cmd("CONFIG SET maxmemory 1").ok();
     let handled = outcomes(admin.redrive(all())).await;
     for one in &handled {
@@ -189,11 +192,12 @@ async fn letters_that_redis_has_no_memory_for_stay_where_they_are() {
 async fn a_lost_answer_is_an_error_and_nothing_is_lost_or_doubled_by_going_on() {
     for lost in Lost::BOTH {
         for (script, purge) in [("redrive", false), ("purge", true), ("letters", false)] {
-            let server = Server::start();
-            let mut truth = Truth::of(&server);
-            bury(&mut truth, &names("s", 250), "rejected");
-            let proxy = Proxy::start(&server).await;
-            let admin = admin(&proxy.url()).await;
+            let server = Redis::start(crate::TOPOLOGY);
+            let letters = server.together("s", 250);
+            let mut truth = Truth::at(&server, &letters[0]);
+            bury(&server, &letters, "rejected");
+            let proxy = server.proxy().await;
+            let admin = admin(&proxy).await;
             let loss = proxy.on(Matcher::script(script), 2, lost.fault());
             let mut run = if purge {
                 admin.purge(all())
@@ -218,7 +222,7 @@ async fn a_lost_answer_is_an_error_and_nothing_is_lost_or_doubled_by_going_on() 
                 0
             };
             assert_eq!((done, report.gone), (250 - unsure, unsure), "{lost:?} of {script}");
-            let wanted = if purge { Vec::new() } else { names("s", 250) };
+            let wanted = if purge { Vec::new() } else { letters };
             let queued: Vec<String> = truth
                 .entries("front")
                 .iter()

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use streamherd::{DeadLetterFilter, DeadLetterReason, LetterOutcome, Recovery, RetryAfter, StreamId};
-use streamherd_testkit::Server;
 use streamherd_tests::letters::{admin, bury, input, list, outcomes, redrive};
-use streamherd_tests::{Truth, Worker, builder, field, recovery, submit};
+use streamherd_tests::{Redis, Truth, Worker, builder, field, recovery, submit};
 
 fn all() -> DeadLetterFilter {
     DeadLetterFilter::default()
@@ -13,15 +12,15 @@ fn all() -> DeadLetterFilter {
 
 #[tokio::test]
 async fn a_dead_letter_says_what_it_was_and_why_it_died() {
-    let server = Server::start();
-    submit(&server.url(), ["a"]).await;
-    let mut worker = Worker::start(&server.url()).await;
+    let server = Redis::start(crate::TOPOLOGY);
+    submit(&server, ["a"]).await;
+    let mut worker = Worker::start(&server).await;
     let lease = worker.added().await;
     let (origin, consumer) = (lease.id(), worker.client.consumer().to_string());
     lease.retry(RetryAfter::now().because("first")).await.unwrap();
     worker.added().await.dead_letter("no such user").await.unwrap();
 
-    let admin = admin(&server.url()).await;
+    let admin = admin(&server).await;
     let letters = list(&admin, all()).await;
     let letter = &letters[0];
     assert_eq!(letters.len(), 1);
@@ -41,23 +40,23 @@ async fn a_dead_letter_says_what_it_was_and_why_it_died() {
 
 #[tokio::test]
 async fn each_filter_finds_its_letters_in_their_order() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let b = server.beside("a", ["b"]).remove(0);
+    let mut truth = Truth::at(&server, "a");
     let time: u64 = truth.cmd("TIME").strings()[0].parse().unwrap();
     let hours_ago = |hours: u64| (time - hours * 3_600) * 1_000;
     for (hours, stream, reason) in [
         (9, "a", "rejected"),
-        (7, "b", "max_failures"),
+        (7, b.as_str(), "max_failures"),
         (3, "a", "too_large"),
-        (1, "b", "new"),
+        (1, b.as_str(), "new"),
     ] {
         let (at, input) = (hours_ago(hours).to_string(), input(stream));
         let id = format!("{at}-0");
-        let dlq = Truth::key("dlq");
         truth
             .call(&[
                 "XADD",
-                &dlq,
+                "T:dlq",
                 &id,
                 "lbs-input",
                 &input,
@@ -81,13 +80,13 @@ async fn each_filter_finds_its_letters_in_their_order() {
         (all().older_than(hours(3)), &[9, 7]),
         (all().younger_than(hours(3)), &[3, 1]),
         (all().older_than(hours(1)).younger_than(hours(8)), &[7, 3]),
-        (all().stream("b"), &[7, 1]),
+        (all().stream(&b), &[7, 1]),
         (all().stream("a").reason(DeadLetterReason::Rejected), &[9]),
         (all().limit(2), &[9, 7]),
-        (all().stream("b").limit(1), &[7]),
+        (all().stream(&b).limit(1), &[7]),
         (all().ids([id(1), gone, id(9), id(1)]), &[1, 9]),
     ];
-    let admin = admin(&server.url()).await;
+    let admin = admin(&server).await;
     for (filter, wanted) in cases {
         let wanted: Vec<StreamId> = wanted.iter().map(|hours| id(*hours)).collect();
         let found = list(&admin, filter.clone()).await;
@@ -110,18 +109,18 @@ async fn each_filter_finds_its_letters_in_their_order() {
 
 #[tokio::test]
 async fn a_redriven_letter_begins_again_with_all_that_it_says() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "a");
     // Bytes that are no text, and a field that nobody knows.
     let add =
         "redis.call('XADD', KEYS[1], '*', 'bin', string.char(255, 0, 13, 10), 'lbs-input', ARGV[1], 'other', 'kept')";
-    truth.call(&["EVAL", add, "1", &Truth::key("input"), &input("a")]).ok();
+    truth.call(&["EVAL", add, "1", "T:input", &input("a")]).ok();
     let limited = || {
         let recovery = Recovery {
             max_failures: 2,
             ..recovery()
         };
-        Worker::with(builder(&server.url()).recovery(recovery))
+        Worker::with(builder(&server).recovery(recovery))
     };
     let mut worker = limited().await;
     for _ in 0..2 {
@@ -129,7 +128,7 @@ async fn a_redriven_letter_begins_again_with_all_that_it_says() {
         worker.added().await.retry(retry).await.unwrap();
     }
     worker.client.shutdown(Duration::ZERO).await;
-    let admin = admin(&server.url()).await;
+    let admin = admin(&server).await;
     let first = list(&admin, all()).await.remove(0);
     assert_eq!((first.reason, first.failures), (Some(DeadLetterReason::MaxFailures), 2));
     let origin = first.origin.to_string();
@@ -142,7 +141,7 @@ async fn a_redriven_letter_begins_again_with_all_that_it_says() {
         }
         let kept = "local f = redis.call('XRANGE', KEYS[1], '-', '+')[1][2] return f[1] == 'bin' and \
                     f[2] == string.char(255, 0, 13, 10) and 1 or 0";
-        assert_eq!(truth.call(&["EVAL", kept, "1", &Truth::key("front")]).int(), 1);
+        assert_eq!(truth.call(&["EVAL", kept, "1", "T:front"]).int(), 1);
         for (name, value) in [
             ("other", "kept"),
             ("_sh_origin", origin.as_str()),
@@ -171,12 +170,12 @@ async fn a_redriven_letter_begins_again_with_all_that_it_says() {
 
 #[tokio::test]
 async fn what_is_packed_away_stays_a_dead_letter_and_stops_no_other() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    bury(&mut truth, &["a".to_owned()], "rejected");
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "a");
+    bury(&server, &["a".to_owned()], "rejected");
     truth.cmd("XADD T:dlq * _sh_packed x _sh_reason too_large").ok();
-    bury(&mut truth, &["b".to_owned()], "rejected");
-    let admin = admin(&server.url()).await;
+    bury(&server, &server.beside("a", ["b"]), "rejected");
+    let admin = admin(&server).await;
     let packed = list(&admin, all().reason(DeadLetterReason::TooLarge)).await;
     assert!(packed[0].packed && packed[0].stream.is_none());
     assert_eq!(redrive(&admin, all()).await, ["redriven", "too_large", "redriven"]);
@@ -187,17 +186,17 @@ async fn what_is_packed_away_stays_a_dead_letter_and_stops_no_other() {
 
 #[tokio::test]
 async fn the_largest_entry_with_the_longest_error_can_be_redriven_and_fail_again() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let producer = builder(&server.url()).connect_producer().await.unwrap();
+    let producer = builder(&server).connect_producer().await.unwrap();
     let around = "lbs-input_sh_livea".len() + r#"{"DataStreamName":"a","Info":""}"#.len();
     let longest = "i".repeat(1024 * 1024 - around);
     let longer = longest.clone() + "i";
     producer.submit("a", &longer).await.unwrap_err();
     producer.submit("a", &longest).await.unwrap();
-    let mut worker = Worker::start(&server.url()).await;
+    let mut worker = Worker::start(&server).await;
     worker.added().await.dead_letter(&"e".repeat(5_000)).await.unwrap();
-    let admin = admin(&server.url()).await;
+    let admin = admin(&server).await;
     for _ in 0..3 {
         assert_eq!(redrive(&admin, all()).await, ["redriven"]);
         let lease = worker.added().await;

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use streamherd::{Recovery, RetryAfter};
-use streamherd_testkit::Server;
-use streamherd_tests::{Truth, Worker, builder, names, recovery, submit};
+use streamherd_tests::{Redis, Truth, Worker, builder, names, recovery, submit};
 
 fn rarely_looking() -> Recovery {
     Recovery {
@@ -15,8 +14,8 @@ fn rarely_looking() -> Recovery {
 
 #[tokio::test]
 async fn large_streams_that_are_due_at_one_time_do_not_wait_for_the_next_scans() {
-    let server = Server::start();
-    let producer = builder(&server.url()).connect_producer().await.unwrap();
+    let server = Redis::start(crate::TOPOLOGY);
+    let producer = builder(&server).connect_producer().await.unwrap();
     let info = "x".repeat(900_000);
     for name in names("s", 12) {
         producer
@@ -24,7 +23,7 @@ async fn large_streams_that_are_due_at_one_time_do_not_wait_for_the_next_scans()
             .await
             .unwrap();
     }
-    let mut worker = Worker::with(builder(&server.url()).recovery(rarely_looking())).await;
+    let mut worker = Worker::with(builder(&server).recovery(rarely_looking())).await;
     // Within SOON, of the ten minutes.
     for lease in worker.added_many(12).await {
         lease.done().await.unwrap();
@@ -33,10 +32,10 @@ async fn large_streams_that_are_due_at_one_time_do_not_wait_for_the_next_scans()
 
 #[tokio::test]
 async fn a_due_time_is_no_reason_to_ask_a_server_that_refuses_without_pause() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    let mut worker = Worker::deaf(&server.url()).await;
-    submit(&server.url(), ["a"]).await;
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "a");
+    let mut worker = Worker::deaf(&server).await;
+    submit(&server, ["a"]).await;
     let retry = RetryAfter::after(Duration::from_millis(500));
     worker.added().await.retry(retry).await.unwrap();
     truth.cmd("RENAME T:delayed T:hidden").ok();
@@ -44,13 +43,11 @@ async fn a_due_time_is_no_reason_to_ask_a_server_that_refuses_without_pause() {
     worker.listen_for(Duration::from_millis(600)).await;
     truth.cmd("CONFIG RESETSTAT").ok();
     worker.listen_for(Duration::from_secs(1)).await;
-    let stats = truth.cmd("INFO commandstats").text();
-    let line = stats
-        .lines()
-        .find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="))
-        .unwrap();
-    let calls: u32 = line.split(',').next().unwrap().parse().unwrap();
-    assert!(calls < 60, "{calls} calls in a second");
+    let calls = truth.calls("evalsha");
+    assert!(
+        calls < 60 * u64::from(server.address().partitions),
+        "{calls} calls in a second"
+    );
 
     truth.cmd("RENAME T:hidden T:delayed").ok();
     worker.added().await.done().await.unwrap();

@@ -5,18 +5,18 @@ use std::time::Duration;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use streamherd::error::SettleError;
 use streamherd::{Lease, Recovery, RetryAfter};
-use streamherd_testkit::{Server, eventually};
-use streamherd_tests::{SCAN, SOON, Truth, Worker, builder, names, patient, queue, recovery, submit};
+use streamherd_testkit::eventually;
+use streamherd_tests::{Redis, SCAN, SOON, Truth, Worker, builder, names, patient, plain, queue, recovery, submit};
 
 #[tokio::test]
 async fn a_pending_entry_whose_body_was_deleted_is_tidied_away_once_and_counted() {
     let recorder = DebuggingRecorder::new();
     let counts = recorder.snapshotter();
     let _guard = metrics::set_default_local_recorder(&recorder);
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "gone");
     truth.make_groups();
-    submit(&server.url(), ["gone"]).await;
+    submit(&server, ["gone"]).await;
     let id = truth.abandon();
     assert_eq!(truth.cmd(&format!("XDEL T:input {id}")).int(), 1);
     assert_eq!(truth.pending_count(), 1);
@@ -26,7 +26,7 @@ async fn a_pending_entry_whose_body_was_deleted_is_tidied_away_once_and_counted(
         sweep_interval: SCAN,
         ..recovery()
     };
-    let mut worker = Worker::with(builder(&server.url()).recovery(recovery)).await;
+    let mut worker = Worker::with(builder(&server).recovery(recovery)).await;
     truth.becomes_clean().await;
     worker.listen_for(Duration::from_millis(1_200)).await;
     assert_eq!((worker.unasked(), worker.unasked_disowned()), (0, 0));
@@ -36,10 +36,11 @@ async fn a_pending_entry_whose_body_was_deleted_is_tidied_away_once_and_counted(
 
 #[tokio::test]
 async fn a_sweep_of_much_that_is_pending_leaves_redis_to_others() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let names = server.together("s", 20_000);
+    let mut truth = Truth::at(&server, &names[0]);
     truth.make_groups();
-    queue(&server, &names("s", 20_000));
+    queue(&server, &names);
     let take = "XREADGROUP GROUP workers foreign COUNT 20000 STREAMS T:input >";
     assert_eq!(truth.cmd(take).array().len(), 1);
     let recovery = Recovery {
@@ -47,14 +48,10 @@ async fn a_sweep_of_much_that_is_pending_leaves_redis_to_others() {
         sweep_interval: Duration::from_millis(100),
         ..recovery()
     };
-    let mut worker = Worker::with(builder(&server.url()).recovery(recovery)).await;
+    let mut worker = Worker::with(builder(&server).recovery(recovery)).await;
     truth.cmd("CONFIG RESETSTAT").ok();
     worker.listen_for(Duration::from_secs(2)).await;
-    let stats = truth.cmd("INFO commandstats").text();
-    let calls = stats
-        .lines()
-        .find_map(|line| line.strip_prefix("cmdstat_xrange:calls=")?.split(',').next());
-    let looks: u64 = calls.unwrap().parse().unwrap();
+    let looks = truth.calls("xrange");
     // One between two pending entries each: at 2 % of the time, some microseconds each.
     assert!((100..40_000).contains(&looks), "{looks} looks in two seconds");
     assert_eq!(truth.pending_count(), 20_000);
@@ -62,14 +59,14 @@ async fn a_sweep_of_much_that_is_pending_leaves_redis_to_others() {
 
 #[tokio::test]
 async fn a_consumer_whose_name_is_no_text_stops_neither_status_nor_the_removal_of_dead_names() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "any");
     truth.make_groups();
     let join = r"redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], 'workers', '\255')
                  return redis.call('HSET', KEYS[2], '\254', 'x', '\253:last', 'x', 'dead', '1 {}')";
-    let added = truth.call(&["EVAL", join, "2", &Truth::key("input"), &Truth::key("consumers")]);
+    let added = truth.call(&["EVAL", join, "2", "T:input", "T:consumers"]);
     assert_eq!(added.int(), 3);
-    let admin = builder(&server.url()).connect_admin().await.unwrap();
+    let admin = builder(&server).connect_admin().await.unwrap();
     let consumers = admin.status().await.unwrap().consumers;
     assert!(consumers.iter().any(|c| c.consumer == "\u{fffd}"), "{consumers:?}");
 
@@ -77,7 +74,7 @@ async fn a_consumer_whose_name_is_no_text_stops_neither_status_nor_the_removal_o
         sweep_interval: SCAN,
         ..recovery()
     };
-    let _worker = Worker::with(builder(&server.url()).recovery(recovery)).await;
+    let _worker = Worker::with(builder(&server).recovery(recovery)).await;
     eventually(SOON, "the dead name is removed", || {
         let gone = truth.cmd("HEXISTS T:consumers dead").int() == 0;
         async move { gone.then_some(()) }
@@ -87,10 +84,10 @@ async fn a_consumer_whose_name_is_no_text_stops_neither_status_nor_the_removal_o
 
 #[tokio::test]
 async fn a_held_entry_that_another_program_deletes_can_be_done_and_not_put_back() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    let mut worker = Worker::with(patient(&server.url())).await;
-    submit(&server.url(), ["done", "retry"]).await;
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "done");
+    let mut worker = Worker::with(patient(&server)).await;
+    submit(&server, server.neighbours(["done", "retry"])).await;
     let leases = worker.added_many(2).await;
     for lease in &leases {
         assert_eq!(truth.cmd(&format!("XDEL T:input {}", lease.id())).int(), 1);
@@ -111,10 +108,10 @@ async fn a_held_entry_that_another_program_deletes_can_be_done_and_not_put_back(
 
 #[tokio::test]
 async fn a_held_entry_that_another_program_acknowledges_is_still_its_holders() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    let mut worker = Worker::with(patient(&server.url())).await;
-    submit(&server.url(), ["done", "retry"]).await;
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "done");
+    let mut worker = Worker::with(patient(&server)).await;
+    submit(&server, server.neighbours(["done", "retry"])).await;
     let leases = worker.added_many(2).await;
     for lease in &leases {
         assert_eq!(truth.cmd(&format!("XACK T:input workers {}", lease.id())).int(), 1);
@@ -130,35 +127,34 @@ async fn a_held_entry_that_another_program_acknowledges_is_still_its_holders() {
         }
     }
     let again = worker.added().await;
-    assert_eq!((again.stream(), again.failures()), ("retry", 1));
+    assert_eq!((plain(again.stream()), again.failures()), ("retry", 1));
     again.done().await.unwrap();
     assert!(truth.is_clean());
 }
 
 #[tokio::test]
 async fn a_lock_of_another_type_or_without_an_end_holds_no_entry_for_ever() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    truth.make_groups();
+    let server = Redis::start(crate::TOPOLOGY);
     let wrong = ["SET LOCK ghost:1", "HSET LOCK a b", "SADD LOCK a"];
-    submit(&server.url(), names("orphan", wrong.len())).await;
+    let orphans = server.together("orphan", wrong.len());
+    let new = server.beside(&orphans[0], names("new", wrong.len()));
+    let mut truth = Truth::at(&server, &orphans[0]);
+    truth.make_groups();
+    submit(&server, &orphans).await;
     for lock in wrong {
         let id = truth.abandon();
         truth.cmd(&lock.replace("LOCK", &format!("T:lock:{id}"))).ok();
     }
-    submit(&server.url(), names("new", wrong.len())).await;
+    submit(&server, &new).await;
     for ((id, _), lock) in truth.entries("input").split_off(wrong.len()).iter().zip(wrong) {
         truth.cmd(&lock.replace("LOCK", &format!("T:lock:{id}"))).ok();
     }
 
-    let mut worker = Worker::with(patient(&server.url())).await;
+    let mut worker = Worker::with(patient(&server)).await;
     let mut leases = worker.added_many(2 * wrong.len()).await;
     leases.sort_by_key(|lease| lease.stream().to_owned());
     let streams: Vec<_> = leases.iter().map(Lease::stream).collect();
-    assert_eq!(
-        streams,
-        [names("new", wrong.len()), names("orphan", wrong.len())].concat()
-    );
+    assert_eq!(streams, [new, orphans].concat());
     // And while they are held.
     for (lease, lock) in leases.iter().zip(wrong) {
         truth.cmd(&format!("DEL T:lock:{}", lease.id())).ok();

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use streamherd::{BoxError, Job, RetryPolicy};
-use streamherd_testkit::{Server, eventually};
+use streamherd_testkit::eventually;
 use streamherd_tests::{
-    Diary, Handling, SOON, TTL, Truth, Worker, builder, field, names, patient, patient_recovery, queue, submit,
+    Diary, Handling, Redis, SOON, TTL, Truth, Worker, builder, field, names, patient, patient_recovery, plain, queue,
+    submit,
 };
 
 const LONG: Duration = Duration::from_secs(20);
@@ -19,9 +20,9 @@ const AT_ONCE: RetryPolicy = RetryPolicy {
 #[tokio::test]
 async fn a_handler_that_hangs_is_ended_after_max_hold_as_a_counted_failure() {
     const MAX_HOLD: Duration = Duration::from_secs(3);
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    submit(&server.url(), ["hangs"]).await;
+    submit(&server, ["hangs"]).await;
     let mut recovery = patient_recovery();
     recovery.max_failures = 2;
     let (diary, mut reading) = Diary::open();
@@ -36,7 +37,7 @@ async fn a_handler_that_hangs_is_ended_after_max_hold_as_a_counted_failure() {
             std::future::pending::<Result<(), BoxError>>().await
         }
     };
-    let worker = Handling::start(patient(&server.url()).recovery(recovery), LONG, |w| {
+    let worker = Handling::start(patient(&server).recovery(recovery), LONG, |w| {
         w.max_hold(MAX_HOLD).grace(TTL / 8).retry(AT_ONCE).run(handler)
     })
     .await;
@@ -82,9 +83,9 @@ fn block_until(let_go: &AtomicBool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_handler_that_blocks_its_thread_loses_its_stream_after_max_hold_and_its_failure_is_counted() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    submit(&server.url(), ["blocks"]).await;
+    submit(&server, ["blocks"]).await;
     let let_go = LetGo::default();
     let blocker = Arc::clone(&let_go.0);
     let (diary, mut reading) = Diary::open();
@@ -97,12 +98,12 @@ async fn a_handler_that_blocks_its_thread_loses_its_stream_after_max_hold_and_it
             Ok::<(), BoxError>(())
         }
     };
-    let worker = Handling::start(patient(&server.url()).max_in_flight(1), LONG, |w| {
+    let worker = Handling::start(patient(&server).max_in_flight(1), LONG, |w| {
         w.max_hold(TTL / 2).grace(Duration::ZERO).retry(AT_ONCE).run(handler)
     })
     .await;
     let began = reading.reads("began").await;
-    let mut peer = Worker::with(patient(&server.url())).await;
+    let mut peer = Worker::with(patient(&server)).await;
     let lease = peer.added().await;
     assert!(
         began.elapsed() < TTL * 2,
@@ -122,8 +123,8 @@ async fn a_handler_that_blocks_its_thread_loses_its_stream_after_max_hold_and_it
 
 #[test]
 fn a_handler_that_blocks_its_whole_runtime_loses_its_stream_to_a_peer_after_max_hold() {
-    let server = Server::start();
-    let url = server.url();
+    let server = Redis::start(crate::TOPOLOGY);
+    let url = server.address();
     let let_go = LetGo::default();
     let runtime = || {
         tokio::runtime::Builder::new_current_thread()
@@ -163,7 +164,7 @@ fn a_handler_that_blocks_its_whole_runtime_loses_its_stream_to_a_peer_after_max_
             // Moved here, where a failure drops it; the scope waits for the other thread.
             let let_go = let_go;
             let began = reading.reads("began").await;
-            let mut peer = Worker::start(&server.url()).await;
+            let mut peer = Worker::start(&server).await;
             let lease = peer.added().await;
             assert_eq!((lease.failures(), lease.abandonments()), (0, 1), "as from a dead one");
             assert!(began.elapsed() > TTL);
@@ -180,17 +181,20 @@ fn a_handler_that_blocks_its_whole_runtime_loses_its_stream_to_a_peer_after_max_
 async fn guarantee_6_a_shutdown_drains_then_stops_handlers_and_gives_no_stream_away_under_one() {
     const GRACE: Duration = Duration::from_millis(600);
     const DEADLINE: Duration = Duration::from_millis(1_200);
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    queue(&server, &["quick", "obedient", "stubborn"].map(str::to_owned));
-    queue(&server, &names("waiting", 2));
+    let first = ["quick", "obedient", "stubborn"].map(str::to_owned);
+    queue(
+        &server,
+        &server.neighbours(first.into_iter().chain(names("waiting", 2))),
+    );
     let (diary, mut reading) = Diary::open();
     let may_finish = Arc::new(AtomicBool::new(false));
     let finish = Arc::clone(&may_finish);
     let handler = move |job: Job| {
         let (diary, may_finish) = (diary.clone(), Arc::clone(&finish));
         async move {
-            let name = job.stream().to_owned();
+            let name = plain(job.stream()).to_owned();
             let _gone = diary.at_drop(format!("{name} gone"));
             diary.note(format!("{name} began"));
             if name == "quick" {
@@ -208,7 +212,7 @@ async fn guarantee_6_a_shutdown_drains_then_stops_handlers_and_gives_no_stream_a
             std::future::pending().await
         }
     };
-    let mut worker = Handling::start(patient(&server.url()).max_in_flight(5), DEADLINE, |w| {
+    let mut worker = Handling::start(patient(&server).max_in_flight(5), DEADLINE, |w| {
         w.concurrency(3).grace(GRACE).run(handler)
     })
     .await;
@@ -220,7 +224,7 @@ async fn guarantee_6_a_shutdown_drains_then_stops_handlers_and_gives_no_stream_a
         async move { (held == 5).then_some(()) }
     })
     .await;
-    let mut peer = Worker::with(patient(&server.url())).await;
+    let mut peer = Worker::with(patient(&server)).await;
 
     let asked = Instant::now();
     worker.stop();
@@ -240,7 +244,7 @@ async fn guarantee_6_a_shutdown_drains_then_stops_handlers_and_gives_no_stream_a
         assert!(stops - asked >= DEADLINE);
         let lease = peer.added().await;
         let given = Instant::now();
-        assert_eq!(lease.stream(), name);
+        assert_eq!(plain(lease.stream()), name);
         assert!(reading.has(&format!("{name} gone")), "not before its handler is gone");
         assert!(
             given - asked >= least && given - asked < least + TTL * 2,
@@ -270,9 +274,9 @@ async fn guarantee_6_a_shutdown_drains_then_stops_handlers_and_gives_no_stream_a
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_worker_ends_without_the_handler_that_blocks_its_thread() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    submit(&server.url(), ["blocks"]).await;
+    submit(&server, ["blocks"]).await;
     let let_go = LetGo::default();
     let blocker = Arc::clone(&let_go.0);
     let (diary, mut reading) = Diary::open();
@@ -284,7 +288,7 @@ async fn a_worker_ends_without_the_handler_that_blocks_its_thread() {
             Ok::<(), BoxError>(())
         }
     };
-    let worker = Handling::start(patient(&server.url()), Duration::ZERO, |w| {
+    let worker = Handling::start(patient(&server), Duration::ZERO, |w| {
         w.grace(Duration::from_millis(100)).run(handler)
     })
     .await;
@@ -301,19 +305,19 @@ async fn a_worker_ends_without_the_handler_that_blocks_its_thread() {
 
 #[tokio::test]
 async fn guarantee_6_a_worker_that_is_dropped_hands_back_what_its_handlers_held() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    queue(&server, &names("s", 4));
+    queue(&server, &server.together("s", 4));
     let (diary, mut reading) = Diary::open();
     let handler = move |job: Job| {
         let diary = diary.clone();
         async move {
-            let _gone = diary.at_drop(format!("{} gone", job.stream()));
-            diary.note(format!("{} began", job.stream()));
+            let _gone = diary.at_drop(format!("{} gone", plain(job.stream())));
+            diary.note(format!("{} began", plain(job.stream())));
             std::future::pending::<Result<(), BoxError>>().await
         }
     };
-    let worker = Handling::start(patient(&server.url()).max_in_flight(4), LONG, |w| {
+    let worker = Handling::start(patient(&server).max_in_flight(4), LONG, |w| {
         w.concurrency(2).run(handler)
     })
     .await;
@@ -329,7 +333,7 @@ async fn guarantee_6_a_worker_that_is_dropped_hands_back_what_its_handlers_held(
     for name in names("s", 2) {
         reading.reads(&format!("{name} gone")).await;
     }
-    let mut peer = Worker::with(patient(&server.url())).await;
+    let mut peer = Worker::with(patient(&server)).await;
     for lease in peer.added_many(4).await {
         assert_eq!((lease.attempt(), lease.failures()), (0, 0));
         lease.done().await.unwrap();
@@ -339,9 +343,9 @@ async fn guarantee_6_a_worker_that_is_dropped_hands_back_what_its_handlers_held(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn guarantee_6_a_dropped_worker_gives_no_stream_away_under_a_handler_that_blocks_its_thread() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    submit(&server.url(), ["blocks"]).await;
+    submit(&server, ["blocks"]).await;
     let let_go = LetGo::default();
     let blocker = Arc::clone(&let_go.0);
     let (diary, mut reading) = Diary::open();
@@ -353,10 +357,10 @@ async fn guarantee_6_a_dropped_worker_gives_no_stream_away_under_a_handler_that_
             std::future::pending::<Result<(), BoxError>>().await
         }
     };
-    let worker = Handling::start(patient(&server.url()), LONG, |w| w.run(handler)).await;
+    let worker = Handling::start(patient(&server), LONG, |w| w.run(handler)).await;
     reading.reads("began").await;
     worker.abort().await;
-    let mut peer = Worker::with(patient(&server.url())).await;
+    let mut peer = Worker::with(patient(&server)).await;
     assert_eq!(peer.listen_for(TTL * 2).await.unasked(), 0, "its handler still runs");
     let_go.now();
     let lease = peer.added().await;
@@ -367,8 +371,8 @@ async fn guarantee_6_a_dropped_worker_gives_no_stream_away_under_a_handler_that_
 
 #[tokio::test]
 async fn a_worker_ends_with_its_client_and_its_handlers_with_it() {
-    let server = Server::start();
-    submit(&server.url(), ["s"]).await;
+    let server = Redis::start(crate::TOPOLOGY);
+    submit(&server, ["s"]).await;
     let (diary, mut reading) = Diary::open();
     let handler = move |job: Job| {
         let diary = diary.clone();
@@ -380,7 +384,7 @@ async fn a_worker_ends_with_its_client_and_its_handlers_with_it() {
             std::future::pending::<Result<(), BoxError>>().await
         }
     };
-    let worker = Handling::start(patient(&server.url()), LONG, |w| {
+    let worker = Handling::start(patient(&server), LONG, |w| {
         w.grace(Duration::from_millis(200)).run(handler)
     })
     .await;

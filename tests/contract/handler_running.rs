@@ -7,9 +7,9 @@ use std::time::Duration;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use streamherd::error::RunError;
 use streamherd::{BoxError, Builder, Job, KeyspaceEvents, Outcome, RetryPolicy, Worker};
-use streamherd_testkit::{Server, eventually};
+use streamherd_testkit::eventually;
 use streamherd_tests::{
-    Census, Diary, Handling, SOON, TTL, Truth, builder, hold, names, patient, queue, recovery, submit,
+    Census, Diary, Handling, Redis, SOON, TTL, Truth, builder, hold, names, patient, plain, queue, recovery, submit,
 };
 
 const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
@@ -19,14 +19,14 @@ const LONG: Duration = Duration::from_secs(20);
 #[tokio::test]
 async fn a_handler_whose_lease_is_lost_is_told_to_stop_and_dropped_after_its_grace() {
     const GRACE: Duration = Duration::from_millis(700);
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    submit(&server.url(), ["stubborn"]).await;
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "stubborn");
+    submit(&server, ["stubborn"]).await;
     let (diary, mut reading) = Diary::open();
     let handler = move |job: Job| {
         let diary = diary.clone();
         async move {
-            let name = job.stream().to_owned();
+            let name = plain(job.stream()).to_owned();
             let _gone = diary.at_drop(format!("{name} gone"));
             diary.note(format!("{name} began {}", job.id()));
             if name == "next" {
@@ -41,10 +41,7 @@ async fn a_handler_whose_lease_is_lost_is_told_to_stop_and_dropped_after_its_gra
             std::future::pending::<Result<(), BoxError>>().await
         }
     };
-    let worker = Handling::start(patient(&server.url()), LONG, |w| {
-        w.grace(GRACE).concurrency(1).run(handler)
-    })
-    .await;
+    let worker = Handling::start(patient(&server), LONG, |w| w.grace(GRACE).concurrency(1).run(handler)).await;
 
     // The one that doesn't stop is dropped, and its place is free for the next.
     let steal = |truth: &mut Truth| {
@@ -67,7 +64,7 @@ async fn a_handler_whose_lease_is_lost_is_told_to_stop_and_dropped_after_its_gra
     truth.cmd(&format!("XDEL T:input {id}")).ok();
 
     // One that stops has no need of the grace.
-    submit(&server.url(), ["obedient"]).await;
+    submit(&server, server.beside("stubborn", ["obedient"])).await;
     eventually(SOON, "it is held", || {
         let held = truth.locks().len() == 2;
         async move { held.then_some(()) }
@@ -81,7 +78,7 @@ async fn a_handler_whose_lease_is_lost_is_told_to_stop_and_dropped_after_its_gra
     truth.cmd(&format!("XACK T:input workers {id}")).ok();
     truth.cmd(&format!("XDEL T:input {id}")).ok();
 
-    submit(&server.url(), ["next"]).await;
+    submit(&server, server.beside("stubborn", ["next"])).await;
     reading.reads("next gone").await;
     let report = worker.end().await;
     assert_eq!(
@@ -92,7 +89,7 @@ async fn a_handler_whose_lease_is_lost_is_told_to_stop_and_dropped_after_its_gra
 
 #[tokio::test]
 async fn no_more_handlers_run_than_allowed_and_leases_that_wait_for_one_outlive_their_ttl() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     queue(&server, &names("s", 12));
     let census = Census::default();
@@ -110,7 +107,7 @@ async fn no_more_handlers_run_than_allowed_and_leases_that_wait_for_one_outlive_
             }
         }
     };
-    let worker = Handling::start(builder(&server.url()).max_in_flight(12), LONG, |w| {
+    let worker = Handling::start(builder(&server).max_in_flight(12), LONG, |w| {
         w.concurrency(3).run(handler)
     })
     .await;
@@ -120,7 +117,7 @@ async fn no_more_handlers_run_than_allowed_and_leases_that_wait_for_one_outlive_
     })
     .await;
     // Somebody who would take what lapses.
-    let peer = Handling::start(builder(&server.url()), LONG, |w| {
+    let peer = Handling::start(builder(&server), LONG, |w| {
         w.run(|job: Job| async move { Err::<(), _>(format!("{} was given away", job.stream())) })
     })
     .await;
@@ -133,7 +130,7 @@ async fn no_more_handlers_run_than_allowed_and_leases_that_wait_for_one_outlive_
 
 #[tokio::test]
 async fn orphans_are_claimed_by_themselves_where_no_scan_could_find_them() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     let mut unscanned = recovery();
     unscanned.scan_interval = Duration::ZERO;
@@ -144,7 +141,7 @@ async fn orphans_are_claimed_by_themselves_where_no_scan_could_find_them() {
         diary.note(format!("{} {}/{}", job.stream(), job.abandonments(), job.failures()));
         async { Ok::<(), BoxError>(()) }
     };
-    let worker = Handling::start(builder(&server.url()).recovery(unscanned), LONG, |w| w.run(handler)).await;
+    let worker = Handling::start(builder(&server).recovery(unscanned), LONG, |w| w.run(handler)).await;
     victim.process.kill();
     for name in names("s", 8) {
         reading.reads(&format!("{name} 1/0")).await;
@@ -155,7 +152,7 @@ async fn orphans_are_claimed_by_themselves_where_no_scan_could_find_them() {
 
 #[tokio::test]
 async fn a_worker_whose_settings_break_a_rule_does_not_run() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let refused = async |setting: &str, set: fn(Worker) -> Worker| {
         let (client, notifications) = quiet(&server).max_in_flight(4).connect().await.unwrap();
         let worker = set(Worker::new(client, notifications));
@@ -186,8 +183,8 @@ async fn a_worker_whose_settings_break_a_rule_does_not_run() {
     .await;
 }
 
-fn quiet(server: &Server) -> Builder {
-    builder(&server.url()).keyspace_events(KeyspaceEvents::Off)
+fn quiet(server: &Redis) -> Builder {
+    builder(server).keyspace_events(KeyspaceEvents::Off)
 }
 
 #[tokio::test]
@@ -195,11 +192,11 @@ async fn handlers_are_counted_by_how_they_ended() {
     let recorder = DebuggingRecorder::new();
     let counts = recorder.snapshotter();
     let _guard = metrics::set_default_local_recorder(&recorder);
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     let mut recovery = recovery();
     recovery.max_failures = 1;
-    submit(&server.url(), ["ok", "error", "panic", "dead"]).await;
+    submit(&server, ["ok", "error", "panic", "dead"]).await;
     let handler = |job: Job| async move {
         match job.stream() {
             "error" => Err("no"),
@@ -243,9 +240,9 @@ async fn a_handler_runs_in_the_span_of_its_lease() {
         .with_writer(move || lines.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    submit(&server.url(), ["first"]).await;
+    submit(&server, ["first"]).await;
     let handler = |job: Job| async move {
         tokio::task::yield_now().await;
         tracing::info!(token = %job.token(), "inside");
@@ -258,7 +255,7 @@ async fn a_handler_runs_in_the_span_of_its_lease() {
     // Another test may have met a span for the first time just as the subscriber was set, and then nobody is interested
     // in it. By now each has been met.
     tracing::callsite::rebuild_interest_cache();
-    submit(&server.url(), ["s-7"]).await;
+    submit(&server, ["s-7"]).await;
     truth.becomes_clean().await;
     worker.end().await;
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();

@@ -5,9 +5,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use streamherd::{BoxError, Job};
-use streamherd_testkit::{Server, eventually};
+use streamherd_testkit::eventually;
 use streamherd_tests::{
-    Census, Diary, Handling, SOON, TTL, Truth, field, names, patient, patient_recovery, queue, submit,
+    Census, Diary, Handling, Redis, SOON, TTL, Truth, field, names, patient, patient_recovery, queue, submit,
 };
 use tower::{Service, ServiceBuilder, service_fn};
 
@@ -15,7 +15,7 @@ const LONG: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn a_service_s_concurrency_limit_holds_and_what_waits_for_it_keeps_its_lease_and_its_time() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     queue(&server, &names("s", 8));
     let census = Census::default();
@@ -34,7 +34,7 @@ async fn a_service_s_concurrency_limit_holds_and_what_waits_for_it_keeps_its_lea
             }
         }));
     // The last waits for three rounds of the others: longer than it may be held.
-    let worker = Handling::start(patient(&server.url()).max_in_flight(8), LONG, |w| {
+    let worker = Handling::start(patient(&server).max_in_flight(8), LONG, |w| {
         w.max_hold(TTL).run_service(service)
     })
     .await;
@@ -51,9 +51,9 @@ async fn a_service_s_concurrency_limit_holds_and_what_waits_for_it_keeps_its_lea
 
 #[tokio::test]
 async fn a_service_s_timeout_drops_the_call_and_counts_a_failure() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    submit(&server.url(), ["slow", "quick"]).await;
+    submit(&server, ["slow", "quick"]).await;
     let mut recovery = patient_recovery();
     recovery.max_failures = 1;
     let (diary, mut reading) = Diary::open();
@@ -69,10 +69,7 @@ async fn a_service_s_timeout_drops_the_call_and_counts_a_failure() {
                 Ok::<(), BoxError>(())
             }
         }));
-    let worker = Handling::start(patient(&server.url()).recovery(recovery), LONG, |w| {
-        w.run_service(service)
-    })
-    .await;
+    let worker = Handling::start(patient(&server).recovery(recovery), LONG, |w| w.run_service(service)).await;
     reading.reads("slow gone").await;
     truth.becomes_clean().await;
     let letters = truth.dead_letters();
@@ -119,15 +116,15 @@ impl Service<Job> for Mended {
 
 #[tokio::test]
 async fn a_service_that_is_not_ready_costs_a_stream_nothing() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    submit(&server.url(), ["s"]).await;
+    submit(&server, ["s"]).await;
     let service = Mended {
         clones: std::sync::Arc::default(),
         broken: true,
     };
     // Shorter than the wait for the next try: that is not the handler's time either.
-    let worker = Handling::start(patient(&server.url()), LONG, |w| {
+    let worker = Handling::start(patient(&server), LONG, |w| {
         w.max_hold(Duration::from_millis(300)).run_service(service)
     })
     .await;
@@ -142,11 +139,11 @@ async fn a_service_that_is_not_ready_costs_a_stream_nothing() {
 
 #[tokio::test]
 async fn a_service_s_response_is_an_outcome() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    submit(&server.url(), ["s"]).await;
+    submit(&server, ["s"]).await;
     let service = service_fn(|_: Job| async { Ok::<_, Infallible>(streamherd::Outcome::dead_letter("unwanted")) });
-    let worker = Handling::start(patient(&server.url()), LONG, |w| w.run_service(service)).await;
+    let worker = Handling::start(patient(&server), LONG, |w| w.run_service(service)).await;
     truth.becomes_clean().await;
     assert_eq!(field(&truth.dead_letters()[0], "_sh_error"), "unwanted");
     assert_eq!(worker.end().await.dead_lettered, 1);

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use streamherd::{BoxError, Handler, Job, Outcome, RetryPolicy};
-use streamherd_testkit::Server;
-use streamherd_tests::{Diary, Handling, Truth, field, names, patient, patient_recovery, queue, submit};
+use streamherd_tests::{Diary, Handling, Redis, Truth, field, names, patient, patient_recovery, queue, submit};
 
 /// What handlers have at a shutdown in tests that are not about it.
 const LONG: Duration = Duration::from_secs(20);
@@ -20,9 +19,9 @@ const AT_ONCE: RetryPolicy = RetryPolicy {
 
 #[tokio::test]
 async fn a_handler_that_returns_ok_has_finished_its_stream() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    submit(&server.url(), names("s", 20)).await;
+    submit(&server, names("s", 20)).await;
     let (diary, mut reading) = Diary::open();
     let handler = move |job: Job| {
         let diary = diary.clone();
@@ -39,7 +38,7 @@ async fn a_handler_that_returns_ok_has_finished_its_stream() {
             Ok::<_, BoxError>(())
         }
     };
-    let worker = Handling::start(patient(&server.url()), LONG, |w| w.run(handler)).await;
+    let worker = Handling::start(patient(&server), LONG, |w| w.run(handler)).await;
     for name in names("s", 20) {
         reading
             .reads(&format!("{name} of {{\"of\":\"{name}\"}} try 0 fail 0"))
@@ -56,9 +55,9 @@ async fn a_handler_that_returns_ok_has_finished_its_stream() {
 
 #[tokio::test]
 async fn a_handler_s_error_is_counted_and_kept_with_its_sources_in_the_dead_letter() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    submit(&server.url(), ["broken"]).await;
+    submit(&server, ["broken"]).await;
     let mut recovery = patient_recovery();
     recovery.max_failures = 3;
     let (diary, mut reading) = Diary::open();
@@ -69,7 +68,7 @@ async fn a_handler_s_error_is_counted_and_kept_with_its_sources_in_the_dead_lett
             Err::<(), _>(Broken(job.attempt(), std::io::Error::other("disk full")))
         }
     };
-    let worker = Handling::start(patient(&server.url()).recovery(recovery), LONG, |w| {
+    let worker = Handling::start(patient(&server).recovery(recovery), LONG, |w| {
         w.retry(AT_ONCE).run(handler)
     })
     .await;
@@ -125,11 +124,11 @@ impl Handler for AsNamed {
 
 #[tokio::test]
 async fn every_outcome_is_carried_out() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    submit(&server.url(), ["done", "dead", "retry", "later", "release"]).await;
+    submit(&server, ["done", "dead", "retry", "later", "release"]).await;
     let (diary, mut reading) = Diary::open();
-    let worker = Handling::start(patient(&server.url()), LONG, |w| w.retry(AT_ONCE).run(AsNamed(diary))).await;
+    let worker = Handling::start(patient(&server), LONG, |w| w.retry(AT_ONCE).run(AsNamed(diary))).await;
     let seen = [
         "done 0/0",
         "dead 0/0",
@@ -159,7 +158,7 @@ async fn every_outcome_is_carried_out() {
 async fn a_poison_handler_ends_in_the_dlq_after_exactly_its_attempts_while_1000_good_streams_pass_it() {
     const GOOD: usize = 1_000;
     const ATTEMPTS: usize = 5;
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     queue(&server, &["poison".to_owned()]);
     queue(&server, &names("good", GOOD));
@@ -181,7 +180,7 @@ async fn a_poison_handler_ends_in_the_dlq_after_exactly_its_attempts_while_1000_
             panic!("attempt {attempt} hit a mine")
         }
     };
-    let worker = Handling::start(patient(&server.url()).max_in_flight(16), LONG, |w| {
+    let worker = Handling::start(patient(&server).max_in_flight(16), LONG, |w| {
         w.retry(AT_ONCE).run(handler)
     })
     .await;
@@ -195,7 +194,7 @@ async fn a_poison_handler_ends_in_the_dlq_after_exactly_its_attempts_while_1000_
         "the handler panicked: attempt 5 hit a mine"
     );
     assert_eq!(field(&letters[0], "_sh_reason"), "max_failures");
-    submit(&server.url(), ["afterwards"]).await;
+    submit(&server, ["afterwards"]).await;
     truth.becomes_clean().await;
     let report = worker.end().await;
     assert_eq!(
@@ -227,7 +226,7 @@ async fn a_panic_anywhere_in_a_handler_is_a_failure_and_no_more() {
     }
     impl std::error::Error for Unprintable {}
 
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     let mut recovery = patient_recovery();
     recovery.max_failures = 1;
@@ -246,11 +245,11 @@ async fn a_panic_anywhere_in_a_handler_is_a_failure_and_no_more() {
             Ok(())
         }
     };
-    let worker = Handling::start(patient(&server.url()).recovery(recovery), LONG, |w| {
+    let worker = Handling::start(patient(&server).recovery(recovery), LONG, |w| {
         w.concurrency(1).run(handler)
     })
     .await;
-    submit(&server.url(), ["call", "value", "text", "drop", "good"]).await;
+    submit(&server, ["call", "value", "text", "drop", "good"]).await;
     truth.becomes_clean().await;
     let mut errors = BTreeMap::new();
     for letter in truth.dead_letters() {

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use streamherd::{Client, Notification};
-use streamherd_testkit::{Server, eventually};
-use streamherd_tests::{SOON, Truth, builder, names};
+use streamherd_testkit::eventually;
+use streamherd_tests::{Reachable, Redis, SOON, Truth, builder, names, patiently};
 use tokio::task::JoinSet;
 
 const FLEET: usize = 5;
@@ -20,8 +20,8 @@ struct Seen {
 }
 
 /// A worker whose handlers take longer than its shutdown waits for them.
-async fn member(url: &str, seen: &Arc<Mutex<Seen>>) -> Client {
-    let (client, mut notifications) = builder(url).max_in_flight(8).connect().await.unwrap();
+async fn member(at: &(impl Reachable + ?Sized), seen: &Arc<Mutex<Seen>>) -> Client {
+    let (client, mut notifications) = patiently(|| builder(at).max_in_flight(8).connect()).await;
     let seen = Arc::clone(seen);
     tokio::spawn(async move {
         while let Some(notification) = notifications.recv().await {
@@ -50,15 +50,15 @@ async fn member(url: &str, seen: &Arc<Mutex<Seen>>) -> Client {
 
 #[tokio::test]
 async fn a_rolling_restart_of_five_workers_under_load_costs_no_attempt_and_no_wait() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     let seen = Arc::new(Mutex::new(Seen::default()));
     let mut fleet = Vec::new();
     for _ in 0..FLEET {
-        fleet.push(member(&server.url(), &seen).await);
+        fleet.push(member(&server, &seen).await);
     }
     let all = names("s", 1_500);
-    let producer = builder(&server.url()).connect_producer().await.unwrap();
+    let producer = builder(&server).connect_producer().await.unwrap();
     let wanted = all.clone();
     let load = tokio::spawn(async move {
         for name in wanted {
@@ -69,7 +69,7 @@ async fn a_rolling_restart_of_five_workers_under_load_costs_no_attempt_and_no_wa
     let mut released = 0;
     for _ in 0..2 {
         for _ in 0..FLEET {
-            fleet.push(member(&server.url(), &seen).await);
+            fleet.push(member(&server, &seen).await);
             let report = fleet.remove(0).shutdown(Duration::from_millis(20)).await;
             assert_eq!((report.retried, report.abandoned), (0, 0));
             released += report.released;
@@ -93,13 +93,13 @@ async fn a_rolling_restart_of_five_workers_under_load_costs_no_attempt_and_no_wa
 
 #[tokio::test]
 async fn a_whole_fleet_that_leaves_at_once_leaves_everything_queued() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let producer = builder(&server.url()).connect_producer().await.unwrap();
+    let producer = builder(&server).connect_producer().await.unwrap();
     let mut fleet = Vec::new();
     for _ in 0..FLEET {
-        fleet.push(member(&server.url(), &seen).await);
+        fleet.push(member(&server, &seen).await);
     }
     let all = names("s", 300);
     producer.submit_many(all.iter().map(|name| (name, ()))).await;

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use streamherd_testkit::Server;
-use streamherd_tests::{Worker, builder, hold, names, queue};
+use streamherd_tests::{Redis, Worker, builder, hold, names, queue};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
 const STREAMS: usize = 100;
@@ -14,10 +13,10 @@ const BOUND: Duration = Duration::from_millis(500);
 #[tokio::test]
 async fn streams_are_elsewhere_milliseconds_after_sigterm_and_before_the_backlog() {
     let _alone = crate::ALONE.acquire().await.unwrap();
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     queue(&server, &names("held", STREAMS));
     let leaving = hold(WORKER, &server, STREAMS).await;
-    let mut other = Worker::with(builder(&server.url()).max_in_flight(STREAMS)).await;
+    let mut other = Worker::with(builder(&server).max_in_flight(STREAMS)).await;
 
     leaving.process.terminate();
     let asked = Instant::now();

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use streamherd_testkit::{Fault, Matcher, Proxy, Server};
-use streamherd_tests::{SOON, TTL, Truth, Worker, submit};
+use streamherd_testkit::{Fault, Matcher};
+use streamherd_tests::{Redis, SOON, TTL, Truth, Worker, submit};
 
 #[tokio::test]
 async fn guarantee_2_a_lease_that_can_not_be_renewed_costs_the_others_nothing() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    submit(&server.url(), ["bad", "good"]).await;
-    let mut worker = Worker::start(&server.url()).await;
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "bad");
+    submit(&server, server.neighbours(["bad", "good"])).await;
+    let mut worker = Worker::start(&server).await;
     let (mut bad, mut good) = (worker.added().await, worker.added().await);
-    if bad.stream() == "good" {
+    if bad.stream() != "bad" {
         std::mem::swap(&mut bad, &mut good);
     }
     // Its lock would have to be set again, which is refused.
@@ -33,11 +33,11 @@ async fn guarantee_2_a_lease_that_can_not_be_renewed_costs_the_others_nothing() 
 
 #[tokio::test]
 async fn guarantee_2_a_half_open_heartbeat_connection_costs_no_lease() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let proxy = Proxy::start(&server).await;
-    submit(&server.url(), ["s"]).await;
-    let mut worker = Worker::start(&proxy.url()).await;
+    let proxy = server.proxy().await;
+    submit(&server, ["s"]).await;
+    let mut worker = Worker::start(&proxy).await;
     let lease = worker.added().await;
     // Holds this renewal and whatever follows it on its connection.
     let held = proxy.on(Matcher::script("renew"), 1, Fault::Delay(TTL * 5));
@@ -52,11 +52,9 @@ async fn guarantee_2_a_half_open_heartbeat_connection_costs_no_lease() {
 #[tokio::test]
 async fn leases_of_many_calls_are_all_renewed() {
     const LEASES: usize = 1_000;
-    let server = Server::start();
-    submit(&server.url(), streamherd_tests::names("s", LEASES)).await;
-    let many = streamherd_tests::builder(&server.url())
-        .max_in_flight(LEASES)
-        .read_batch(500);
+    let server = Redis::start(crate::TOPOLOGY);
+    submit(&server, streamherd_tests::names("s", LEASES)).await;
+    let many = streamherd_tests::builder(&server).max_in_flight(LEASES).read_batch(500);
     let mut worker = Worker::with(many).await;
     let leases = worker.added_many(LEASES).await;
     worker.listen_for(TTL + Duration::from_millis(500)).await;
@@ -68,18 +66,18 @@ async fn leases_of_many_calls_are_all_renewed() {
 
 #[test]
 fn leases_of_a_runtime_that_was_torn_down_are_not_kept_alive() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let doomed = tokio::runtime::Runtime::new().unwrap();
     let (worker, lease) = doomed.block_on(async {
-        submit(&server.url(), ["s"]).await;
-        let mut worker = Worker::deaf(&server.url()).await;
+        submit(&server, ["s"]).await;
+        let mut worker = Worker::deaf(&server).await;
         let lease = worker.added().await;
         (worker, lease)
     });
     drop(doomed);
 
     tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let mut survivor = Worker::deaf(&server.url()).await;
+        let mut survivor = Worker::deaf(&server).await;
         let again = survivor.added().await;
         assert_eq!((again.stream(), again.abandonments()), ("s", 1));
         assert!(!lease.is_valid());

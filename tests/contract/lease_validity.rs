@@ -4,19 +4,18 @@ use std::time::{Duration, Instant};
 
 use streamherd::error::{DisownedReason, SettleError};
 use streamherd::{Lease, RetryAfter};
-use streamherd_testkit::Server;
-use streamherd_tests::{TTL, Truth, Worker, builder, field, names, queue};
+use streamherd_tests::{Redis, TTL, Truth, Worker, builder, field, names, queue};
 
 const MARGIN: Duration = Duration::from_nanos(TTL.as_nanos() as u64 / 12);
 
 #[tokio::test]
 async fn guarantee_3_a_lease_ends_here_a_margin_before_its_lock_ends_there() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "s-0");
     queue(&server, &names("s", 1));
-    let mut worker = Worker::start(&server.url()).await;
+    let mut worker = Worker::start(&server).await;
     let lease = worker.added().await;
-    let lock = format!("{{orders:0}}:lock:{}", lease.id());
+    let lock = format!("T:lock:{}", lease.id());
     let mut compared = 0;
     let end = Instant::now() + TTL;
     while Instant::now() < end {
@@ -37,10 +36,10 @@ async fn guarantee_3_a_lease_ends_here_a_margin_before_its_lock_ends_there() {
 
 #[tokio::test]
 async fn guarantee_3_a_lease_is_invalid_within_its_ttl_when_redis_stands_still() {
-    let server = Server::start();
+    let mut server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     queue(&server, &names("s", 2));
-    let mut worker = Worker::start(&server.url()).await;
+    let mut worker = Worker::start(&server).await;
     let leases = worker.added_many(2).await;
     assert!(leases.iter().all(Lease::is_valid));
 
@@ -83,23 +82,23 @@ async fn guarantee_3_a_lease_is_invalid_within_its_ttl_when_redis_stands_still()
 
 #[tokio::test]
 async fn guarantee_3_no_settlement_changes_anything_once_a_peer_has_requeued_the_entry() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    queue(&server, &names("s", 4));
-    let mut worker = Worker::with(builder(&server.url()).max_in_flight(4)).await;
+    let server = Redis::start(crate::TOPOLOGY);
+    let all = server.together("s", 4);
+    let mut truth = Truth::at(&server, &all[0]);
+    queue(&server, &all);
+    let mut worker = Worker::with(builder(&server).max_in_flight(4)).await;
     for lease in worker.added_many(4).await {
-        let turn = lease.stream().to_owned();
+        let turn = all.iter().position(|name| name == lease.stream()).unwrap().to_string();
         let (id, body) = (lease.id().id.to_string(), truth.entries("input").remove(0).1);
         assert_eq!(body.len(), 1);
         // A peer's re-queue, step by step; the owner has not heard of it.
-        let lock = Truth::key(&format!("lock:{id}"));
-        let (input, front) = (Truth::key("input"), Truth::key("front"));
+        let lock = format!("T:lock:{id}");
         truth.cmd("MULTI").ok();
         truth.call(&["DEL", &lock]).ok();
         truth
             .call(&[
                 "XADD",
-                &front,
+                "T:front",
                 "*",
                 "lbs-input",
                 &body[0].1,
@@ -109,14 +108,14 @@ async fn guarantee_3_no_settlement_changes_anything_once_a_peer_has_requeued_the
                 &turn,
             ])
             .ok();
-        truth.call(&["XACK", &input, "workers", &id]).ok();
-        truth.call(&["XDEL", &input, &id]).ok();
+        truth.call(&["XACK", "T:input", "workers", &id]).ok();
+        truth.call(&["XDEL", "T:input", &id]).ok();
         truth.cmd("EXEC").ok();
 
         let outcome = match turn.as_str() {
-            "s-0" => lease.done().await,
-            "s-1" => lease.retry(RetryAfter::now()).await,
-            "s-2" => lease.dead_letter("no").await,
+            "0" => lease.done().await,
+            "1" => lease.retry(RetryAfter::now()).await,
+            "2" => lease.dead_letter("no").await,
             _ => lease.release().await,
         };
         assert!(matches!(&outcome, Err(SettleError::Disowned(_))), "{turn}: {outcome:?}");
@@ -128,7 +127,7 @@ async fn guarantee_3_no_settlement_changes_anything_once_a_peer_has_requeued_the
         .iter()
         .map(|(_, fields)| (field(fields, "of"), field(fields, "_retry_count")))
         .collect();
-    assert_eq!(left, [("s-0", "1"), ("s-1", "1"), ("s-2", "1"), ("s-3", "1")]);
+    assert_eq!(left, ["0", "1", "2", "3"].map(|turn| (turn, "1")));
     for lease in worker.added_many(4).await {
         assert_eq!(lease.attempt(), 1);
         lease.done().await.unwrap();
@@ -139,10 +138,10 @@ async fn guarantee_3_no_settlement_changes_anything_once_a_peer_has_requeued_the
 #[tokio::test]
 async fn a_lease_ends_at_the_limit_that_its_holder_set_last() {
     const LIMIT: Duration = Duration::from_millis(1_500);
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     queue(&server, &names("s", 1));
-    let mut worker = Worker::start(&server.url()).await;
+    let mut worker = Worker::start(&server).await;
     let lease = worker.added().await;
     // Three times what the first call allows.
     for _ in 0..6 {

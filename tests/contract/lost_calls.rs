@@ -6,16 +6,16 @@ use std::time::Duration;
 use serde_json::Value;
 use streamherd::error::{ClaimError, SubmitError};
 use streamherd::{Claimed, RetryAfter};
-use streamherd_testkit::{Fault, Matcher, Proxy, Reply, Server, eventually};
-use streamherd_tests::{Lost, SOON, Truth, Worker, builder, field, names, recovery, submit};
+use streamherd_testkit::{Fault, Matcher, Reply, eventually};
+use streamherd_tests::{Lost, Redis, SOON, Truth, Worker, builder, field, names, recovery, submit};
 
 #[tokio::test]
 async fn a_submit_without_an_answer_says_so_and_is_queued_at_most_once() {
     for lost in Lost::BOTH {
-        let server = Server::start();
+        let server = Redis::start(crate::TOPOLOGY);
         let mut truth = Truth::of(&server);
-        let proxy = Proxy::start(&server).await;
-        let producer = builder(&proxy.url()).connect_producer().await.unwrap();
+        let proxy = server.proxy().await;
+        let producer = builder(&proxy).connect_producer().await.unwrap();
         let loss = proxy.on(Matcher::script("submit"), 1, lost.fault());
         let submitted = producer.submit("a", &7).await;
         assert!(
@@ -34,10 +34,10 @@ async fn a_submit_without_an_answer_says_so_and_is_queued_at_most_once() {
 #[tokio::test]
 async fn each_of_many_submits_tells_the_truth_about_itself() {
     for lost in Lost::BOTH {
-        let server = Server::start();
+        let server = Redis::start(crate::TOPOLOGY);
         let mut truth = Truth::of(&server);
-        let proxy = Proxy::start(&server).await;
-        let producer = builder(&proxy.url()).connect_producer().await.unwrap();
+        let proxy = server.proxy().await;
+        let producer = builder(&proxy).connect_producer().await.unwrap();
         let loss = proxy.on(Matcher::script("submit"), 150, lost.fault());
         let wanted = names("s", 300);
         let results = producer.submit_many(wanted.iter().map(|name| (name, ()))).await;
@@ -68,16 +68,16 @@ async fn each_of_many_submits_tells_the_truth_about_itself() {
 #[tokio::test]
 async fn a_claim_without_an_answer_is_carried_out_at_most_once() {
     for lost in Lost::BOTH {
-        let server = Server::start();
-        let mut truth = Truth::of(&server);
+        let server = Redis::start(crate::TOPOLOGY);
+        let mut truth = Truth::at(&server, "a");
         truth.make_groups();
-        submit(&server.url(), ["a"]).await;
+        submit(&server, ["a"]).await;
         let id = truth.abandon();
         truth.cmd(&format!("SET T:lock:{id} ghost:1 PX 60000")).ok();
-        let proxy = Proxy::start(&server).await;
+        let proxy = server.proxy().await;
         let mut recovery = recovery();
         recovery.scan_interval = Duration::ZERO;
-        let mut worker = Worker::with(builder(&proxy.url()).recovery(recovery)).await;
+        let mut worker = Worker::with(builder(&proxy).recovery(recovery)).await;
         truth.expire(&id);
         let orphan = worker.expired().await;
         assert_eq!(orphan.id().to_string(), id);
@@ -109,10 +109,10 @@ async fn a_claim_without_an_answer_is_carried_out_at_most_once() {
 #[tokio::test]
 async fn a_shutdown_ends_a_long_read_though_its_unblocking_was_lost() {
     for lost in Lost::BOTH {
-        let server = Server::start();
-        let proxy = Proxy::start(&server).await;
+        let server = Redis::start(crate::TOPOLOGY);
+        let proxy = server.proxy().await;
         let block = Duration::from_secs(60);
-        let worker = Worker::with(builder(&proxy.url()).read_block(block)).await;
+        let worker = Worker::with(builder(&proxy).read_block(block)).await;
         eventually(SOON, "the worker reads", || {
             let reads = proxy.seen().iter().any(|name| name == "XREADGROUP");
             async move { reads.then_some(()) }
@@ -128,9 +128,9 @@ async fn a_shutdown_ends_a_long_read_though_its_unblocking_was_lost() {
 
 #[tokio::test]
 async fn a_settlement_that_arrives_a_second_time_or_too_late_does_nothing() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    let proxy = Proxy::start(&server).await;
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "a");
+    let proxy = server.proxy().await;
     // The requests themselves, to be repeated as a dead connection would deliver them.
     let sent: Arc<Mutex<Vec<Vec<Vec<u8>>>>> = Arc::default();
     let copies = Arc::clone(&sent);
@@ -144,8 +144,8 @@ async fn a_settlement_that_arrives_a_second_time_or_too_late_does_nothing() {
         1,
         Fault::DropRequest,
     );
-    submit(&server.url(), ["a"]).await;
-    let mut worker = Worker::with(builder(&proxy.url())).await;
+    submit(&server, ["a"]).await;
+    let mut worker = Worker::with(builder(&proxy)).await;
     let receipt = format!("HGET T:consumers {}:last", worker.client.consumer());
     worker.added().await.retry(RetryAfter::now()).await.unwrap();
     let first = sent.lock().unwrap()[0].clone();
@@ -153,7 +153,7 @@ async fn a_settlement_that_arrives_a_second_time_or_too_late_does_nothing() {
     let again = worker.added().await;
     assert_eq!((again.failures(), truth.length()), (1, 1));
 
-    let mut ghost = server.client();
+    let mut ghost = Truth::at(&server, "a");
     let answer = ghost.call(&first).array();
     assert_eq!(answer[0].text(), "ok", "the receipt, as long as it is the last");
     assert_eq!(answer[1].array()[0].text(), "ok");

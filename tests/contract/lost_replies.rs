@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use streamherd::error::ConnectError;
 use streamherd::{Builder, Lane, Lease, RetryAfter, ShutdownReport};
-use streamherd_testkit::{Fault, Matcher, Proxy, Server, eventually};
-use streamherd_tests::{Lost, SOON, Truth, Worker, builder, field, recovery, side_by_side, submit};
+use streamherd_testkit::{Fault, Matcher, eventually};
+use streamherd_tests::{
+    Lost, Reachable, Redis, SOON, Truth, Worker, builder, field, plain, recovery, side_by_side, submit,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sent {
@@ -67,10 +69,10 @@ impl Row {
 const SETTLEMENTS: [&str; 4] = ["done", "retry", "dead_letter", "release"];
 
 /// Leases that outlive a slow machine, renewals often enough to be lost, and a scan that is no help for six seconds.
-fn worker(url: &str) -> Builder {
+fn worker(at: &(impl Reachable + ?Sized)) -> Builder {
     let mut recovery = recovery();
     recovery.min_idle = Some(Duration::from_millis(6_500));
-    builder(url)
+    builder(at)
         .lock_ttl(Duration::from_secs(6))
         .heartbeat(Duration::from_millis(250))
         .recovery(recovery)
@@ -151,27 +153,28 @@ fn a_second_loss_while_a_lost_read_is_taken_up_changes_nothing() {
 /// A worker is given four new streams, one per way to settle, and an orphan, works on all of it to the end, and leaves.
 /// With `before`, the reply to that command is lost too, earlier.
 async fn a_life_with_a_loss(row: Row, before: Option<Sent>) {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let names = server.beside("orphan", SETTLEMENTS);
+    let mut truth = Truth::at(&server, "orphan");
     truth.make_groups();
-    submit(&server.url(), ["orphan"]).await;
+    submit(&server, ["orphan"]).await;
     let orphan = truth.abandon();
     truth.cmd(&format!("SET T:lock:{orphan} ghost:1 PX 60000")).ok();
-    submit(&server.url(), SETTLEMENTS).await;
+    submit(&server, &names).await;
 
-    let proxy = Proxy::start(&server).await;
+    let proxy = server.proxy().await;
     let earlier = before.map(|sent| proxy.on(sent.matcher(), 1, Fault::SwallowReply));
     let loss = proxy.on(row.sent.matcher(), row.nth, row.lost.fault());
-    let mut worker = match Worker::try_with(worker(&proxy.url())).await {
+    let mut worker = match Worker::try_with(worker(&proxy)).await {
         Ok(worker) => worker,
         Err(ConnectError::Unreachable { .. } | ConnectError::Store(_)) => {
             assert!(loss.fired(), "it may only fail for want of an answer");
             eventually(SOON, "nothing of a failed start is left", || {
-                let alone = truth.others_connected() == 0;
+                let alone = truth.clients().is_empty();
                 async move { alone.then_some(()) }
             })
             .await;
-            Worker::with(worker(&proxy.url())).await
+            Worker::with(worker(&proxy)).await
         }
         Err(e) => panic!("not an error of the connection: {e:?}"),
     };
@@ -184,7 +187,10 @@ async fn a_life_with_a_loss(row: Row, before: Option<Sent>) {
             "{} is taken up, not recovered as an orphan",
             lease.stream()
         );
-        assert!(held.insert(lease.stream().to_owned(), lease).is_none(), "doubled");
+        assert!(
+            held.insert(plain(lease.stream()).to_owned(), lease).is_none(),
+            "doubled"
+        );
     }
     eventually(SOON, "the worker hears of expired locks", || {
         let listening = worker.client.health().listening;
@@ -232,7 +238,14 @@ async fn a_life_with_a_loss(row: Row, before: Option<Sent>) {
     back.sort_by_key(|lease| lease.stream().to_owned());
     let seen: Vec<_> = back
         .iter()
-        .map(|lease| (lease.stream(), lease.attempt(), lease.failures(), lease.id().lane))
+        .map(|lease| {
+            (
+                plain(lease.stream()),
+                lease.attempt(),
+                lease.failures(),
+                lease.id().lane,
+            )
+        })
         .collect();
     assert_eq!(seen, [("release", 0, 0, Lane::Front), ("retry", 1, 1, Lane::Front)]);
     for lease in back {
@@ -257,7 +270,7 @@ async fn a_life_with_a_loss(row: Row, before: Option<Sent>) {
         }
     }
     eventually(SOON, "every connection is closed", || {
-        let alone = truth.others_connected() == 0;
+        let alone = truth.clients().is_empty();
         async move { alone.then_some(()) }
     })
     .await;

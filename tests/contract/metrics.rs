@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use metrics_util::MetricKind;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use streamherd::{Builder, Client, KeyspaceEvents, RetryAfter};
-use streamherd_testkit::{Server, eventually};
-use streamherd_tests::{SOON, TTL, Worker, recovery};
+use streamherd::{Builder, KeyspaceEvents, RetryAfter};
+use streamherd_testkit::eventually;
+use streamherd_tests::{Redis, SOON, TTL, Truth, Worker, recovery};
 
 /// Not the service of the other tests, which count into the same recorder.
 const SERVICE: &str = "metered";
 /// Part of every stream's name and info here.
 const SECRET: &str = "alice-s-session";
 
-fn metered(server: &Server) -> Builder {
+fn metered(server: &Redis) -> Builder {
     let mut recovery = recovery();
     recovery.dlq_max_len = 100;
-    Client::builder(SERVICE)
-        .url(server.url())
+    server
+        .service(SERVICE)
         .consumer("w")
         .lock_ttl(TTL)
         .read_block(Duration::from_secs(1))
@@ -31,9 +31,10 @@ async fn every_step_is_counted_by_service_and_outcome_and_never_by_stream() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     recorder.install().expect("nobody else installs one");
-    let server = Server::start();
-    let mut redis = server.client();
-    let name = |n: u32| format!("{SECRET}-{n}");
+    let server = Redis::start(crate::TOPOLOGY);
+    let all = server.together(SECRET, 22);
+    let name = |n: usize| all[n].clone();
+    let mut truth = Truth::of_service(&server, SERVICE, &all[0]);
 
     let mut worker = Worker::with(metered(&server).max_in_flight(4)).await;
     let producer = metered(&server).connect_producer().await.unwrap();
@@ -55,12 +56,11 @@ async fn every_step_is_counted_by_service_and_outcome_and_never_by_stream() {
     worker.added().await.done().await.unwrap();
 
     // Poison, and enough of it that the dead letters are trimmed.
-    let input = format!("{{{SERVICE}:0}}:input");
     for _ in 0..250 {
-        redis.call(&["XADD", &input, "*", "lbs-input", SECRET]).ok();
+        truth.call(&["XADD", "T:input", "*", "lbs-input", SECRET]).ok();
     }
     eventually(SOON, "the poison is buried", || {
-        let left = redis.call(&["XLEN", &input]).int();
+        let left = truth.cmd("XLEN T:input").int();
         async move { (left == 0).then_some(()) }
     })
     .await;
@@ -73,11 +73,9 @@ async fn every_step_is_counted_by_service_and_outcome_and_never_by_stream() {
     for n in 20..22 {
         producer.submit(&name(n), &()).await.unwrap();
     }
-    let read = redis
-        .call(&["XREADGROUP", "GROUP", "workers", "ghost", "STREAMS", &input, ">"])
-        .array();
+    let read = truth.cmd("XREADGROUP GROUP workers ghost STREAMS T:input >").array();
     let gone = read[0].array()[1].array()[0].array()[0].text();
-    redis.call(&["XDEL", &input, &gone]).ok();
+    truth.cmd(&format!("XDEL T:input {gone}")).ok();
     for lease in busy {
         lease.done().await.unwrap();
     }
@@ -156,7 +154,7 @@ async fn every_step_is_counted_by_service_and_outcome_and_never_by_stream() {
     for name in ["renewed_total kept", "scans_total ok"] {
         assert!(count(name) > 0, "{name}");
     }
-    let left = redis.call(&["XLEN", &format!("{{{SERVICE}:0}}:dlq")]).int();
+    let left = truth.cmd("XLEN T:dlq").int();
     assert_eq!(count("dlq_trimmed_total"), 251 - u64::try_from(left).unwrap());
     assert!(count("dlq_trimmed_total") > 0);
     for name in [

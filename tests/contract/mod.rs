@@ -10,8 +10,6 @@ mod dead_letter_metrics;
 mod dead_letter_runs;
 mod dead_letters;
 mod delayed;
-mod doctor;
-mod doctor_logins;
 mod due;
 mod foreign_hands;
 mod handler_endings;

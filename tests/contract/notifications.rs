@@ -5,16 +5,18 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use streamherd::error::ClaimError;
 use streamherd::{Builder, Claimed, KeyspaceEvents};
-use streamherd_testkit::{Fault, Matcher, Proxy, Server, eventually};
-use streamherd_tests::{MIN_IDLE, SCAN, SOON, TTL, Truth, Worker, WorkerProcess, builder, names, queue, recovery};
+use streamherd_testkit::{Fault, Matcher, eventually};
+use streamherd_tests::{
+    MIN_IDLE, Redis, SCAN, SOON, TTL, Truth, Worker, WorkerProcess, builder, names, plain, queue, recovery,
+};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
 
 /// A worker that never scans by the clock: only once when it starts and once with each subscription.
-fn unscanned(server: &Server, interval: Duration) -> Builder {
+fn unscanned(server: &Redis, interval: Duration) -> Builder {
     let mut recovery = recovery();
     recovery.scan_interval = interval;
-    builder(&server.url()).recovery(recovery)
+    builder(server).recovery(recovery)
 }
 
 /// Has a consumer that is none of ours read everything, and set no lock.
@@ -48,21 +50,13 @@ fn sorted(letters: &str) -> String {
 
 #[tokio::test]
 async fn an_expired_lock_is_told_with_name_info_attempt_and_owner_and_may_be_claimed_at_once() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "s");
     let input = json!({ "DataStreamName": "s", "Info": { "plan": "pro" } }).to_string();
     let id = truth
-        .call(&[
-            "XADD",
-            &Truth::key("input"),
-            "*",
-            "lbs-input",
-            &input,
-            "_retry_count",
-            "2",
-        ])
+        .call(&["XADD", "T:input", "*", "lbs-input", &input, "_retry_count", "2"])
         .text();
-    let mut victim = WorkerProcess::start(WORKER, &server.url(), &["then=hold", "slots=1"]);
+    let mut victim = WorkerProcess::start(WORKER, &server, &["then=hold", "slots=1"]);
     let owner = victim.says("ready").await["consumer"].as_str().unwrap().to_owned();
     victim.says("added").await;
     let mut worker = Worker::with(unscanned(&server, Duration::ZERO)).await;
@@ -91,28 +85,29 @@ async fn an_expired_lock_is_told_with_name_info_attempt_and_owner_and_may_be_cla
 
 #[tokio::test]
 async fn only_what_is_still_pending_and_without_a_lock_is_told() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let names = server.beside("busy", names("s", 3));
+    let mut truth = Truth::at(&server, "busy");
     let mut worker = Worker::with(unscanned(&server, Duration::ZERO).max_in_flight(1)).await;
-    queue(&server, &names("busy", 1));
+    queue(&server, &["busy".to_owned()]);
     let busy = worker.added().await;
-    queue(&server, &names("s", 3));
+    queue(&server, &names);
     let ids = read_by_a_ghost(&mut truth);
-    let lock = |id: &str| Truth::key(&format!("lock:{id}"));
+    let lock = |id: &str| format!("T:lock:{id}");
     // Finished, never there, not a lock, not an entry's, another service's, and the third for real.
     truth.cmd(&format!("XACK T:input workers {}", ids[0])).ok();
     let others = [
         lock(&ids[0]),
         lock("7-7"),
         lock("x"),
-        Truth::key("other"),
-        "{others:0}:lock:7-7".to_owned(),
+        "T:other".to_owned(),
+        format!("others:{}", truth.key("lock:7-7")),
     ];
     for key in others.iter().chain([&lock(&ids[2])]) {
         truth.call(&["SET", key, "ghost:1", "PX", "50"]).ok();
     }
     let orphan = worker.expired().await;
-    assert_eq!((orphan.stream(), orphan.owner()), ("s-2", "ghost"));
+    assert_eq!((plain(orphan.stream()), orphan.owner()), ("s-2", "ghost"));
     eventually(SOON, "all of them have expired", || {
         let left = truth.cmd("KEYS *lock:*").strings().len();
         async move { (left == 1).then_some(()) }
@@ -121,7 +116,7 @@ async fn only_what_is_still_pending_and_without_a_lock_is_told() {
     let mut hints = 0;
     // The second one's lock expires last: what is told before it is all there was.
     truth.call(&["SET", &lock(&ids[1]), "ghost:2", "PX", "50"]).ok();
-    while worker.expired().await.stream() != "s-1" {
+    while plain(worker.expired().await.stream()) != "s-1" {
         hints += 1;
     }
     assert_eq!(hints, 0);
@@ -130,14 +125,14 @@ async fn only_what_is_still_pending_and_without_a_lock_is_told() {
 
 #[tokio::test]
 async fn a_claim_that_comes_too_early_says_how_long_to_wait() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "busy");
     let mut worker = Worker::with(unscanned(&server, Duration::ZERO).max_in_flight(1)).await;
-    queue(&server, &names("busy", 1));
+    queue(&server, &["busy".to_owned()]);
     let busy = worker.added().await;
-    queue(&server, &names("s", 1));
+    queue(&server, &server.beside("busy", ["s"]));
     let id = read_by_a_ghost(&mut truth).remove(0);
-    let lock = Truth::key(&format!("lock:{id}"));
+    let lock = format!("T:lock:{id}");
     truth.call(&["SET", &lock, "ghost:1", "PX", "50"]).ok();
     let orphan = worker.expired().await;
 
@@ -173,11 +168,11 @@ async fn a_claim_that_comes_too_early_says_how_long_to_wait() {
 
 #[tokio::test]
 async fn guarantee_4_an_orphan_that_is_told_and_not_claimed_is_recovered_by_the_scan() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     queue(&server, &names("s", 1));
-    let mut victim = WorkerProcess::start(WORKER, &server.url(), &["then=hold", "slots=1"]);
+    let mut victim = WorkerProcess::start(WORKER, &server, &["then=hold", "slots=1"]);
     victim.says("added").await;
-    let mut worker = Worker::start(&server.url()).await;
+    let mut worker = Worker::start(&server).await;
     victim.process.kill();
     let killed = Instant::now();
     let lease = worker.added().await;
@@ -190,10 +185,10 @@ async fn guarantee_4_an_orphan_that_is_told_and_not_claimed_is_recovered_by_the_
 #[tokio::test]
 async fn ensure_adds_the_letters_that_are_missing_and_removes_none() {
     for (before, after) in [("Ex", "KEx"), ("", "Kx"), ("AE", "AKE"), ("Kg", "Kgx"), ("KEx", "KEx")] {
-        let server = Server::start();
-        let mut truth = Truth::of(&server);
+        let server = Redis::start(crate::TOPOLOGY);
+        let mut truth = Truth::at(&server, "busy");
         truth.call(&["CONFIG", "SET", "notify-keyspace-events", before]).ok();
-        let worker = Worker::start(&server.url()).await;
+        let worker = Worker::start(&server).await;
         flags_become(&mut truth, after).await;
         assert_eq!(truth.cmd("PUBSUB NUMPAT").int(), 1);
         worker.client.shutdown(Duration::ZERO).await;
@@ -203,12 +198,12 @@ async fn ensure_adds_the_letters_that_are_missing_and_removes_none() {
 
 #[tokio::test]
 async fn ensure_asks_again_where_it_was_not_answered() {
-    let server = Server::start();
-    let proxy = Proxy::start(&server).await;
+    let server = Redis::start(crate::TOPOLOGY);
+    let proxy = server.proxy().await;
     // The first one asks for the eviction policy.
     let loss = proxy.on(Matcher::command("CONFIG GET"), 2, Fault::DropRequest);
-    let worker = Worker::start(&proxy.url()).await;
-    flags_become(&mut Truth::of(&server), "Kx").await;
+    let worker = Worker::start(&proxy).await;
+    flags_become(&mut Truth::at(&server, "any"), "Kx").await;
     assert!(loss.fired());
     eventually(SOON, "the worker listens", || {
         let listening = worker.client.health().listening;
@@ -219,10 +214,10 @@ async fn ensure_asks_again_where_it_was_not_answered() {
 
 #[tokio::test]
 async fn assume_subscribes_and_leaves_the_flags_alone() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "busy");
     truth.cmd("CONFIG SET notify-keyspace-events Ex").ok();
-    let worker = Worker::with(builder(&server.url()).keyspace_events(KeyspaceEvents::Assume)).await;
+    let worker = Worker::with(builder(&server).keyspace_events(KeyspaceEvents::Assume)).await;
     assert!(worker.client.health().listening);
     assert_eq!(truth.cmd("PUBSUB NUMPAT").int(), 1);
     assert_eq!(flags(&mut truth), sorted("Ex"));
@@ -230,9 +225,9 @@ async fn assume_subscribes_and_leaves_the_flags_alone() {
 
 #[tokio::test]
 async fn off_neither_subscribes_nor_looks_at_the_flags() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    let proxy = Proxy::start(&server).await;
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "busy");
+    let proxy = server.proxy().await;
     let looks = Matcher::custom(|command| {
         command.name().contains("SUBSCRIBE")
             || command
@@ -241,75 +236,72 @@ async fn off_neither_subscribes_nor_looks_at_the_flags() {
                 .any(|arg| arg.starts_with(b"notify-keyspace-events"))
     });
     let looked = proxy.on(looks, 1, Fault::DropRequest);
-    let worker = Worker::deaf(&proxy.url()).await;
+    let worker = Worker::deaf(&proxy).await;
     assert!(!worker.client.health().listening);
     assert_eq!(truth.cmd("PUBSUB NUMPAT").int(), 0);
     assert!(!looked.fired());
 }
 
 /// A worker with one slot, as a user with these rights.
-async fn restricted(server: &Server, rights: &str) -> Worker {
-    server
-        .client()
-        .cmd(&format!("ACL SETUSER limited on >secret ~* {rights}"))
-        .ok();
-    let url = format!("redis://limited:secret@127.0.0.1:{}", server.port());
-    Worker::with(builder(&url).max_in_flight(1)).await
+async fn restricted(server: &Redis, rights: &str) -> Worker {
+    let rights = format!("~* {rights}");
+    let rights: Vec<String> = rights.split(' ').map(str::to_owned).collect();
+    Worker::with(builder(&server.user("limited", &rights)).max_in_flight(1)).await
 }
 
 #[tokio::test]
 async fn guarantee_4_a_user_without_config_recovers_by_the_scan_and_hears_what_others_configured() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "busy");
     let mut worker = restricted(&server, "&* +@all -config").await;
     assert!(worker.client.health().listening);
     assert_eq!((truth.cmd("PUBSUB NUMPAT").int(), flags(&mut truth).as_str()), (1, ""));
     recovers_an_orphan(&server, &mut worker).await;
 
     truth.cmd("CONFIG SET notify-keyspace-events Kx").ok();
-    queue(&server, &names("busy", 1));
+    queue(&server, &["busy".to_owned()]);
     let busy = worker.added().await;
-    queue(&server, &names("told", 1));
+    queue(&server, &server.beside("busy", ["told"]));
     let id = read_by_a_ghost(&mut truth).remove(0);
     truth
-        .call(&["SET", &Truth::key(&format!("lock:{id}")), "ghost:1", "PX", "50"])
+        .call(&["SET", &format!("T:lock:{id}"), "ghost:1", "PX", "50"])
         .ok();
-    assert_eq!(worker.expired().await.stream(), "told-0");
+    assert_eq!(plain(worker.expired().await.stream()), "told");
     busy.done().await.unwrap();
 }
 
 #[tokio::test]
 async fn guarantee_4_a_user_without_channels_recovers_by_the_scan() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "busy");
     let mut worker = restricted(&server, "resetchannels +@all").await;
     assert!(!worker.client.health().listening);
     assert_eq!(truth.cmd("PUBSUB NUMPAT").int(), 0);
     recovers_an_orphan(&server, &mut worker).await;
 }
 
-async fn recovers_an_orphan(server: &Server, worker: &mut Worker) {
-    let mut truth = Truth::of(server);
-    queue(server, &names("busy", 1));
+async fn recovers_an_orphan(server: &Redis, worker: &mut Worker) {
+    let mut truth = Truth::at(server, "busy");
+    queue(server, &["busy".to_owned()]);
     let busy = worker.added().await;
-    queue(server, &names("orphan", 1));
+    queue(server, &server.beside("busy", ["orphan"]));
     assert_eq!(read_by_a_ghost(&mut truth).len(), 1);
     busy.done().await.unwrap();
     let lease = worker.added().await;
-    assert_eq!((lease.stream(), lease.abandonments()), ("orphan-0", 1));
+    assert_eq!((plain(lease.stream()), lease.abandonments()), ("orphan", 1));
     lease.done().await.unwrap();
     assert!(truth.is_clean());
 }
 
 #[tokio::test]
 async fn a_subscription_that_was_killed_is_set_up_anew_and_a_scan_follows() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "busy");
     // Scans only when something makes it.
     let mut worker = Worker::with(unscanned(&server, Duration::from_secs(3600)).max_in_flight(1)).await;
-    queue(&server, &names("busy", 1));
+    queue(&server, &["busy".to_owned()]);
     let busy = worker.added().await;
-    queue(&server, &names("s", 1));
+    queue(&server, &server.beside("busy", ["s"]));
     assert_eq!(read_by_a_ghost(&mut truth).len(), 1);
     eventually(SOON, "the orphan has waited for min_idle", || {
         let due = truth.cmd(&format!(
@@ -321,7 +313,7 @@ async fn a_subscription_that_was_killed_is_set_up_anew_and_a_scan_follows() {
     })
     .await;
     assert_eq!(truth.entries("front").len(), 0, "nobody has scanned");
-    assert_eq!(truth.cmd("CLIENT KILL TYPE pubsub").int(), 1);
+    assert_eq!(truth.kill_subscriptions(), 1);
     eventually(SOON, "the scan has re-queued the orphan", || {
         let requeued = truth.entries("front").len();
         async move { (requeued == 1).then_some(()) }
@@ -331,14 +323,14 @@ async fn a_subscription_that_was_killed_is_set_up_anew_and_a_scan_follows() {
     assert!(worker.client.health().listening);
     busy.done().await.unwrap();
     let lease = worker.added().await;
-    assert_eq!((lease.stream(), lease.abandonments()), ("s-0", 1));
+    assert_eq!((plain(lease.stream()), lease.abandonments()), ("s", 1));
 
     // And it hears again.
-    queue(&server, &names("t", 1));
+    queue(&server, &server.beside("busy", ["t"]));
     let id = read_by_a_ghost(&mut truth).remove(0);
     truth
-        .call(&["SET", &Truth::key(&format!("lock:{id}")), "ghost:1", "PX", "50"])
+        .call(&["SET", &format!("T:lock:{id}"), "ghost:1", "PX", "50"])
         .ok();
-    assert_eq!(worker.expired().await.stream(), "t-0");
+    assert_eq!(plain(worker.expired().await.stream()), "t");
     lease.done().await.unwrap();
 }

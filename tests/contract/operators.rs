@@ -4,20 +4,20 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use streamherd::{Admin, Builder, ConsumerState, KeyspaceEvents, LeaseState, PauseTarget, Recovery, RetryAfter};
-use streamherd_testkit::{Server, eventually};
-use streamherd_tests::{SOON, TTL, Truth, Worker, builder, names, queue, recovery, submit};
+use streamherd_testkit::eventually;
+use streamherd_tests::{Reachable, Redis, SOON, TTL, Truth, Worker, builder, names, queue, recovery, submit};
 
 /// A worker that leaves orphans alone.
-fn quiet(url: &str) -> Builder {
+fn quiet(at: &(impl Reachable + ?Sized)) -> Builder {
     let recovery = Recovery {
         scan_interval: Duration::ZERO,
         ..recovery()
     };
-    builder(url).keyspace_events(KeyspaceEvents::Off).recovery(recovery)
+    builder(at).keyspace_events(KeyspaceEvents::Off).recovery(recovery)
 }
 
-async fn admin(server: &Server) -> Admin {
-    builder(&server.url()).connect_admin().await.unwrap()
+async fn admin(server: &Redis) -> Admin {
+    builder(server).connect_admin().await.unwrap()
 }
 
 fn ms(span: Duration) -> u64 {
@@ -26,7 +26,7 @@ fn ms(span: Duration) -> u64 {
 
 #[tokio::test]
 async fn an_unused_service_and_a_drained_one_can_be_told_apart() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let admin = admin(&server).await;
     // A pause under a misspelt name doesn't make it one that was used.
     admin.pause(&PauseTarget::Service).await.unwrap();
@@ -34,9 +34,9 @@ async fn an_unused_service_and_a_drained_one_can_be_told_apart() {
     assert!(!unused.used && unused.paused_ms.is_some() && unused.consumers.is_empty());
     admin.resume(&PauseTarget::Service).await.unwrap();
 
-    submit(&server.url(), ["a"]).await;
+    submit(&server, ["a"]).await;
     assert!(admin.status().await.unwrap().used);
-    let mut worker = Worker::start(&server.url()).await;
+    let mut worker = Worker::start(&server).await;
     worker.added().await.done().await.unwrap();
     worker.client.shutdown(Duration::ZERO).await;
     let drained = admin.status().await.unwrap();
@@ -54,22 +54,22 @@ async fn an_unused_service_and_a_drained_one_can_be_told_apart() {
 
 #[tokio::test]
 async fn the_status_of_a_busy_service_counts_everything_where_it_is() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "orphan");
     let admin = admin(&server).await;
     truth.make_groups();
-    submit(&server.url(), ["orphan"]).await;
+    submit(&server, ["orphan"]).await;
     truth.abandon();
-    let mut worker = Worker::with(quiet(&server.url()).max_in_flight(2)).await;
-    submit(&server.url(), ["dead"]).await;
+    let mut worker = Worker::with(quiet(&server).max_in_flight(2)).await;
+    submit(&server, ["dead"]).await;
     worker.added().await.dead_letter("no").await.unwrap();
-    submit(&server.url(), ["held-1", "held-2"]).await;
+    submit(&server, ["held-1", "held-2"]).await;
     let held = worker.added_many(2).await;
-    submit(&server.url(), names("queued", 3)).await;
+    submit(&server, names("queued", 3)).await;
     truth
         .cmd("XADD T:front 5-1 lbs-input {\"DataStreamName\":\"back\"}")
         .ok();
-    let producer = builder(&server.url()).connect_producer().await.unwrap();
+    let producer = builder(&server).connect_producer().await.unwrap();
     for (name, seconds) in [("later", 600), ("soon", 60)] {
         let delay = Duration::from_secs(seconds);
         producer.schedule_after(name, &1, delay).await.unwrap();
@@ -77,7 +77,7 @@ async fn the_status_of_a_busy_service_counts_everything_where_it_is() {
     truth
         .call(&[
             "HSET",
-            &Truth::key("consumers"),
+            "T:consumers",
             "silent.aaaaaaaa",
             r#"1 {"host":"h","lock_ttl_ms":6000}"#,
         ])
@@ -139,8 +139,8 @@ async fn the_status_of_a_busy_service_counts_everything_where_it_is() {
 
 #[tokio::test]
 async fn leases_tell_who_has_what_since_when_and_how_often() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "held");
     let admin = admin(&server).await;
     truth.make_groups();
     assert_eq!(admin.leases(10).await.unwrap(), []);
@@ -153,17 +153,15 @@ async fn leases_tell_who_has_what_since_when_and_how_often() {
     }
     // As a producer may write it whose language sorts the keys otherwise.
     let long = format!(r#"{{"Info":"{}","DataStreamName":"info first"}}"#, "x".repeat(20_000));
-    truth
-        .call(&["XADD", &Truth::key("input"), "*", "lbs-input", &long])
-        .ok();
+    truth.call(&["XADD", "T:input", "*", "lbs-input", &long]).ok();
     truth.cmd("XADD T:input * other x").ok();
     let ids: Vec<String> = (0..6).map(|_| truth.abandon()).collect();
     truth.cmd(&format!("SET T:lock:{} garbage PX 60000", ids[1])).ok();
     truth.cmd(&format!("HSET T:lock:{} a b", ids[2])).ok();
     truth.cmd(&format!("PEXPIRE T:lock:{} 60000", ids[2])).ok();
     truth.cmd(&format!("XDEL T:input {}", ids[3])).ok();
-    let mut worker = Worker::with(quiet(&server.url())).await;
-    submit(&server.url(), ["held"]).await;
+    let mut worker = Worker::with(quiet(&server)).await;
+    submit(&server, ["held"]).await;
     worker.added().await.retry(RetryAfter::now()).await.unwrap();
     let held = worker.added().await;
 
@@ -209,15 +207,18 @@ async fn leases_tell_who_has_what_since_when_and_how_often() {
 
 #[tokio::test]
 async fn many_and_large_leases_are_told_once_each_and_in_pages() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let all = server.together("s", 1_450);
+    let mut truth = Truth::at(&server, &all[0]);
     let admin = admin(&server).await;
     truth.make_groups();
-    queue(&server, &names("s", 1_450));
+    queue(&server, &all);
     let large = format!(r#"{{"DataStreamName":"large","Info":"{}"}}"#, "x".repeat(1_000_000));
     for lane in ["input", "front"] {
         for _ in 0..25 {
-            truth.call(&["XADD", &Truth::key(lane), "*", "lbs-input", &large]).ok();
+            truth
+                .call(&["XADD", &format!("T:{lane}"), "*", "lbs-input", &large])
+                .ok();
         }
         truth
             .cmd(&format!("XREADGROUP GROUP workers ghost COUNT 2000 STREAMS T:{lane} >"))
@@ -239,9 +240,9 @@ async fn many_and_large_leases_are_told_once_each_and_in_pages() {
 
 #[tokio::test]
 async fn a_service_a_name_and_one_consumer_can_be_paused_and_resumed() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let admin = admin(&server).await;
-    let mut worker = Worker::start(&server.url()).await;
+    let mut worker = Worker::start(&server).await;
     let id = worker.client.consumer().to_string();
     let targets = [
         PauseTarget::Service,
@@ -261,7 +262,7 @@ async fn a_service_a_name_and_one_consumer_can_be_paused_and_resumed() {
         assert!(admin.pause(&target).await.unwrap());
         assert!(!admin.pause(&target).await.unwrap(), "once is enough");
         assert!(paused().await, "{target:?}");
-        submit(&server.url(), ["a"]).await;
+        submit(&server, ["a"]).await;
         eventually(SOON, "the worker knows", || {
             let paused = worker.client.health().paused;
             async move { paused.then_some(()) }
@@ -285,6 +286,6 @@ async fn a_service_a_name_and_one_consumer_can_be_paused_and_resumed() {
         assert!(!paused().await, "{nobody:?}");
     }
     assert_eq!(admin.status().await.unwrap().pauses.len(), 2, "no name is nobody");
-    submit(&server.url(), ["b"]).await;
+    submit(&server, ["b"]).await;
     worker.added().await.done().await.unwrap();
 }

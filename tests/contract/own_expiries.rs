@@ -1,62 +1,12 @@
-//! A service in another database or with an odd name hears of its own expired locks, and of no others.
+//! A service with an odd name hears of its own expired locks, and of no others.
 
 use std::time::Duration;
 
-use streamherd::{Client, Lane};
-use streamherd_testkit::Server;
-use streamherd_tests::{SERVICE, Truth, Worker, builder, patient, recovery, submit};
-
-#[tokio::test]
-async fn a_service_in_another_database_works_and_hears_its_own_expiries() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    truth.cmd("SELECT 3").ok();
-    truth.make_groups();
-    let url = format!("{}/3", server.url());
-    // Without a scan, which would be first; what is claimed comes from the notification.
-    let mut recovery = recovery();
-    recovery.scan_interval = Duration::ZERO;
-    let mut there = Worker::with(builder(&url).recovery(recovery)).await;
-    let mut namesake = Worker::with(patient(&server.url())).await;
-    submit(&url, ["a"]).await;
-    let lease = there.added().await;
-    assert_eq!(lease.stream(), "a");
-
-    // Given to a consumer that dies with a lock that is about to expire; nobody else reads this one.
-    submit_to_a_ghost(&mut truth, "b");
-    let orphan = there.expired().await;
-    assert_eq!((orphan.stream(), orphan.owner()), ("b", "ghost"));
-    there.client.claim(&orphan).await.unwrap();
-    let recovered = there.added().await;
-    assert_eq!((recovered.stream(), recovered.id().lane), ("b", Lane::Front));
-    assert!(lease.is_valid());
-    lease.done().await.unwrap();
-    recovered.done().await.unwrap();
-    assert!(truth.is_clean());
-
-    submit(&server.url(), ["elsewhere"]).await;
-    let other = namesake.added().await;
-    assert_eq!(other.stream(), "elsewhere");
-    there.listen_for(Duration::from_millis(300)).await;
-    assert_eq!((there.unasked(), namesake.unasked()), (0, 0));
-    other.done().await.unwrap();
-}
-
-/// Adds an entry and gives it to a dead consumer in one step, so that no reader comes between.
-fn submit_to_a_ghost(truth: &mut Truth, name: &str) {
-    let script = "local id = redis.call('XADD', KEYS[1], '*', 'lbs-input', ARGV[1])
-        redis.call('XREADGROUP', 'GROUP', 'workers', 'ghost', 'COUNT', 1, 'STREAMS', KEYS[1], '>')
-        redis.call('XCLAIM', KEYS[1], 'workers', 'ghost', 0, id, 'IDLE', 3600000)
-        redis.call('SET', KEYS[2] .. id, 'ghost:1', 'PX', 300)";
-    let input = serde_json::json!({ "DataStreamName": name }).to_string();
-    let (key, lock) = (Truth::key("input"), Truth::key("lock:"));
-    truth.call(&["EVAL", script, "2", &key, &lock, &input]).ok();
-}
+use streamherd_tests::{Redis, SERVICE};
 
 #[tokio::test]
 async fn a_service_name_with_glob_characters_hears_its_own_expiries_and_no_others() {
-    let server = Server::start();
-    let mut redis = server.client();
+    let server = Redis::start(crate::TOPOLOGY);
     let services = [
         ("ord*rs", SERVICE),
         ("or?ers", SERVICE),
@@ -66,11 +16,12 @@ async fn a_service_name_with_glob_characters_hears_its_own_expiries_and_no_other
         ("*", SERVICE),
     ];
     for (service, other) in services {
-        let (client, _notifications) = Client::builder(service).url(server.url()).connect().await.unwrap();
+        let (client, _notifications) = server.service(service).connect().await.unwrap();
         assert!(client.health().listening);
-        let mut heard = |service: &str| {
+        let home = format!("{{{service}:0}}");
+        let heard = |service: &str| {
             let channel = format!("__keyspace@0__:{{{service}:0}}:lock:1-0");
-            redis.call(&["PUBLISH", &channel, "expired"]).int()
+            server.client_for(&home).call(&["PUBLISH", &channel, "expired"]).int()
         };
         assert_eq!((heard(service), heard(other)), (1, 0), "{service}");
         client.shutdown(Duration::ZERO).await;

@@ -2,17 +2,16 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use streamherd_testkit::Server;
-use streamherd_tests::{SOON, Truth, WorkerProcess, builder, field, names};
+use streamherd_tests::{Redis, SOON, Truth, WorkerProcess, builder, field, names};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_contract-worker");
 
 #[tokio::test]
 async fn ten_thousand_due_within_a_second_are_promoted_once_by_four_rivals_within_two() {
     let _alone = crate::ALONE.acquire().await.unwrap();
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let producer = builder(&server.url()).connect_producer().await.unwrap();
+    let producer = builder(&server).connect_producer().await.unwrap();
     let all = names("s", 10_000);
     let due = SystemTime::now() + Duration::from_secs(5);
     for (nth, some) in all.chunks(1_000).enumerate() {
@@ -29,7 +28,7 @@ async fn ten_thousand_due_within_a_second_are_promoted_once_by_four_rivals_withi
     // Paused, so that all of them stay to be counted where they were put.
     truth.cmd("HSET T:control paused 1").ok();
     let rivals: Vec<_> = (0..4)
-        .map(|_| WorkerProcess::start(BINARY, &server.url(), &["then=hold"]))
+        .map(|_| WorkerProcess::start(BINARY, &server, &["then=hold"]))
         .collect();
     let mut promoted = 0;
     let last_due = due + Duration::from_millis(900);
@@ -38,7 +37,7 @@ async fn ten_thousand_due_within_a_second_are_promoted_once_by_four_rivals_withi
         // In one step, so that nothing is seen half-way.
         let look = "return {redis.call('XLEN', KEYS[1]), redis.call('ZCARD', KEYS[2]), \
                     redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, 1), redis.call('TIME')}";
-        let seen = truth.call(&["EVAL", look, "2", &Truth::key("input"), &Truth::key("delayed")]);
+        let seen = truth.call(&["EVAL", look, "2", "T:input", "T:delayed"]);
         let seen = seen.array();
         promoted = seen[0].int();
         assert_eq!(promoted + seen[1].int(), 10_000, "each is in one place");

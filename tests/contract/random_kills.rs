@@ -6,9 +6,8 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use streamherd::{DeadLetterFilter, Recovery};
-use streamherd_testkit::Server;
 use streamherd_tests::letters::{admin, bury};
-use streamherd_tests::{Truth, Worker, WorkerProcess, builder, names, recovery, submit};
+use streamherd_tests::{Redis, Truth, Worker, WorkerProcess, builder, names, recovery, submit};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_contract-worker");
 const ADMIN: &str = env!("CARGO_BIN_EXE_contract-admin");
@@ -30,18 +29,18 @@ async fn fifty_kills_at_random_moments_of_shutdown_promote_reap_and_redrive_lose
     let seed = rand::random();
     println!("seed {seed}");
     let mut rng = SmallRng::seed_from_u64(seed);
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     truth.make_groups();
-    let producer = builder(&server.url()).connect_producer().await.unwrap();
+    let producer = builder(&server).connect_producer().await.unwrap();
     let mut wanted = Vec::new();
     for kill in 0..KILLS {
         let all = names(&format!("kill-{kill}"), STREAMS);
         let at = [At::Shutdown, At::Promote, At::Reap, At::Redrive][kill % 4];
         match at {
             At::Shutdown => {
-                submit(&server.url(), &all).await;
-                let mut worker = WorkerProcess::start(BINARY, &server.url(), &["then=hold"]);
+                submit(&server, &all).await;
+                let mut worker = WorkerProcess::start(BINARY, &server, &["then=hold"]);
                 worker.says_times("added", STREAMS).await;
                 worker.process.terminate();
                 end(worker, rng.random_range(0..15_000)).await;
@@ -54,12 +53,12 @@ async fn fifty_kills_at_random_moments_of_shutdown_promote_reap_and_redrive_lose
                 {
                     submitted.unwrap();
                 }
-                let mut worker = WorkerProcess::start(BINARY, &server.url(), &["then=hold"]);
+                let mut worker = WorkerProcess::start(BINARY, &server, &["then=hold"]);
                 worker.says("ready").await;
                 end(worker, rng.random_range(0..120_000)).await;
             }
             At::Reap => {
-                submit(&server.url(), &all).await;
+                submit(&server, &all).await;
                 // All of them handed out to consumers that are deleted: stranded, and next to them names of the dead.
                 truth.cmd("XREADGROUP GROUP workers stranded STREAMS T:front T:input > >");
                 for lane in ["front", "input"] {
@@ -69,14 +68,14 @@ async fn fifty_kills_at_random_moments_of_shutdown_promote_reap_and_redrive_lose
                         .ok();
                 }
                 let dead = format!("dead-{kill}.aaaaaaaa");
-                truth.call(&["HSET", &Truth::key("consumers"), &dead, "1 {}"]).ok();
-                let mut worker = WorkerProcess::start(BINARY, &server.url(), &["then=hold", "sweep=100"]);
+                truth.call(&["HSET", "T:consumers", &dead, "1 {}"]).ok();
+                let mut worker = WorkerProcess::start(BINARY, &server, &["then=hold", "sweep=100"]);
                 worker.says("ready").await;
                 end(worker, rng.random_range(0..200_000)).await;
             }
             At::Redrive => {
-                bury(&mut truth, &all, "max_failures");
-                let admin = WorkerProcess::start(ADMIN, &server.url(), &["redrive", "rate=2000"]);
+                bury(&server, &all, "max_failures");
+                let admin = WorkerProcess::start(ADMIN, &server, &["redrive", "rate=2000"]);
                 end(admin, rng.random_range(0..40_000)).await;
             }
         }
@@ -84,10 +83,10 @@ async fn fifty_kills_at_random_moments_of_shutdown_promote_reap_and_redrive_lose
     }
 
     let letters = truth.dead_letters().len();
-    let admin = admin(&server.url()).await;
+    let admin = admin(&server).await;
     let redriven = admin.redrive(DeadLetterFilter::default()).finish().await.unwrap();
     assert_eq!(usize::try_from(redriven.redriven).unwrap(), letters);
-    let mut healthy = Worker::with(builder(&server.url()).recovery(Recovery {
+    let mut healthy = Worker::with(builder(&server).recovery(Recovery {
         sweep_interval: Duration::from_millis(100),
         max_abandonments: 0,
         ..recovery()

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use streamherd::Recovery;
-use streamherd_testkit::{Reply, Server, eventually};
-use streamherd_tests::{SCAN, SOON, Truth, Worker, WorkerProcess, builder, names, recovery, submit};
+use streamherd_testkit::{Reply, eventually};
+use streamherd_tests::{Redis, SCAN, SOON, Truth, Worker, WorkerProcess, builder, names, recovery, submit};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
 
@@ -35,19 +35,19 @@ async fn until_known(truth: &mut Truth, consumer: &str, wanted: bool) {
 
 #[tokio::test]
 async fn a_worker_that_was_asleep_and_reaped_works_on_when_it_wakes() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let reaper = Worker::with(builder(&server.url()).consumer("reaper").recovery(reaping())).await;
+    let reaper = Worker::with(builder(&server).consumer("reaper").recovery(reaping())).await;
     reaper.client.pause().await.unwrap();
-    let mut sleeper = WorkerProcess::start(WORKER, &server.url(), &["then=done"]);
+    let mut sleeper = WorkerProcess::start(WORKER, &server, &["then=done"]);
     let id = sleeper.says("ready").await["consumer"].as_str().unwrap().to_owned();
     // With a receipt that is older than its sleep.
-    submit(&server.url(), ["before"]).await;
+    submit(&server, ["before"]).await;
     assert_eq!(sleeper.says("settled").await["outcome"], "ok");
 
     sleeper.process.freeze();
     until_known(&mut truth, &id, false).await;
-    submit(&server.url(), names("s", 20)).await;
+    submit(&server, names("s", 20)).await;
     sleeper.process.thaw();
     for settled in sleeper.says_times("settled", 20).await {
         assert_eq!(settled["outcome"], "ok");
@@ -76,16 +76,16 @@ async fn a_worker_that_is_reaped_again_and_again_as_it_works_loses_nothing() {
         "consumers",
         "scan",
     ];
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    let mut worker = WorkerProcess::start(WORKER, &server.url(), &["then=done", "slots=4"]);
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "r");
+    let mut worker = WorkerProcess::start(WORKER, &server, &["then=done", "slots=4"]);
     let id = worker.says("ready").await["consumer"].as_str().unwrap().to_owned();
     let over = AtomicBool::new(false);
     let reaped = std::thread::scope(|scope| {
         let reaper = scope.spawn(|| {
-            let mut truth = Truth::of(&server);
+            let mut truth = Truth::at(&server, "r");
             let mut words = vec!["EVAL".to_owned(), reap.to_owned(), KEYS.len().to_string()];
-            words.extend(KEYS.map(Truth::key));
+            words.extend(KEYS.map(|key| format!("T:{key}")));
             words.extend([
                 truth.cmd("GET T:epoch").text(),
                 "0".to_owned(),
@@ -105,7 +105,7 @@ async fn a_worker_that_is_reaped_again_and_again_as_it_works_loses_nothing() {
                 let mut settled = Vec::new();
                 for round in 0..10 {
                     worker.process.freeze();
-                    submit(&server.url(), names(&format!("r{round}"), 20)).await;
+                    submit(&server, server.beside("r", names(&format!("r{round}"), 20))).await;
                     worker.process.thaw();
                     settled.extend(worker.says_times("settled", 20).await);
                 }
@@ -128,13 +128,12 @@ async fn a_worker_that_is_reaped_again_and_again_as_it_works_loses_nothing() {
 
 #[tokio::test]
 async fn a_consumer_with_an_unreadable_name_does_not_keep_the_others_from_being_reaped() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "any");
     truth.make_groups();
     let strange = "redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], 'workers', '\\255\\0') \
                    redis.call('HSET', KEYS[2], '\\255', '1 {}', '\\255:last', 'x', 'dead.aaaaaaaa', '1 {}')";
-    let keys = ["input", "consumers"].map(Truth::key);
-    truth.call(&["EVAL", strange, "2", &keys[0], &keys[1]]).ok();
-    let _reaper = Worker::with(builder(&server.url()).recovery(reaping())).await;
+    truth.call(&["EVAL", strange, "2", "T:input", "T:consumers"]).ok();
+    let _reaper = Worker::with(builder(&server).recovery(reaping())).await;
     until_known(&mut truth, "dead.aaaaaaaa", false).await;
 }

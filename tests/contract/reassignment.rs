@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use streamherd::{Builder, KeyspaceEvents, Notification};
-use streamherd_testkit::Server;
-use streamherd_tests::{MIN_IDLE, SCAN, SOON, Truth, Worker, builder, hold, names, queue};
+use streamherd_tests::{MIN_IDLE, Redis, SCAN, SOON, Truth, Worker, builder, hold, names, queue};
 use tokio::sync::mpsc;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
@@ -58,7 +57,7 @@ async fn guarantee_4_orphans_are_reassigned_in_time_among_20_000_other_keys_when
 /// One row of the table: a worker with 100 leases is killed while 5,000 entries wait and two others are at work.
 async fn orphans_are_reassigned(other_keys: u32, events: Events) {
     let _row = crate::ALONE.acquire().await.unwrap();
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     let fill = "for i = 1, ARGV[1] do redis.call('SET', 'other:' .. i, i, 'EX', 3600 + i) end";
     truth.call(&["EVAL", fill, "0", &other_keys.to_string()]).ok();
@@ -72,13 +71,13 @@ async fn orphans_are_reassigned(other_keys: u32, events: Events) {
     };
     let (tell, mut told) = mpsc::unbounded_channel();
     for _ in 0..2 {
-        let slots = builder(&server.url()).max_in_flight(100).keyspace_events(keyspace);
+        let slots = builder(&server).max_in_flight(100).keyspace_events(keyspace);
         tokio::spawn(work_on(slots, tell.clone()));
     }
     let _ = told.recv().await.expect("the survivors are at work");
     if events == Events::Lost {
         server.stop_active_expire();
-        truth.cmd("CLIENT KILL TYPE pubsub").ok();
+        truth.kill_subscriptions();
     }
 
     victim.process.kill();
@@ -123,7 +122,7 @@ async fn work_on(worker: Builder, tell: mpsc::UnboundedSender<(String, u32)>) {
 #[tokio::test]
 async fn guarantee_4_workers_that_start_when_all_others_were_killed_take_over_everything() {
     let _row = crate::ALONE.acquire().await.unwrap();
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     queue(&server, &names("s", 30));
     let mut dead = Vec::new();
@@ -135,7 +134,7 @@ async fn guarantee_4_workers_that_start_when_all_others_were_killed_take_over_ev
         worker.process.kill();
     }
     let killed = Instant::now();
-    let mut worker = Worker::deaf(&server.url()).await;
+    let mut worker = Worker::deaf(&server).await;
     let leases = worker.added_many(30).await;
     let took = killed.elapsed();
     println!("taken over in {took:?}");

@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use streamherd::error::ClaimError;
 use streamherd::{Claimed, KeyspaceEvents, Lane, Lease, Recovery};
-use streamherd_testkit::{Fault, Matcher, Proxy, Server, eventually};
-use streamherd_tests::{MIN_IDLE, SCAN, SOON, TTL, Truth, Worker, builder, hold, names, queue, recovery, submit};
+use streamherd_testkit::{Fault, Matcher, eventually};
+use streamherd_tests::{
+    MIN_IDLE, Redis, SCAN, SOON, TTL, Truth, Worker, builder, hold, names, queue, recovery, submit,
+};
 use tokio::sync::mpsc;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
@@ -14,12 +16,12 @@ const ORPHANS: usize = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guarantee_4_every_slot_that_comes_free_goes_to_an_orphan_before_the_backlog() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    queue(&server, &names("orphan", ORPHANS));
-    queue(&server, &names("later", 5_000));
+    queue(&server, &server.beside("any", names("orphan", ORPHANS)));
+    queue(&server, &server.beside("any", names("later", 5_000)));
     let mut victim = hold(WORKER, &server, ORPHANS).await;
-    let mut survivor = Worker::with(builder(&server.url()).max_in_flight(60)).await;
+    let mut survivor = Worker::with(builder(&server).max_in_flight(60)).await;
     let mut held = survivor.added_many(60).await;
     victim.process.kill();
     eventually(SOON, "all orphans wait at the front", || {
@@ -57,23 +59,23 @@ async fn done(leases: impl Iterator<Item = Lease>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guarantee_2_a_lease_held_for_ten_times_min_idle_is_never_touched() {
     let (ttl, min_idle) = (Duration::from_millis(900), Duration::from_millis(1_150));
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     let settings = || {
         let mut recovery = recovery();
         recovery.min_idle = Some(min_idle);
         recovery.scan_interval = Duration::from_millis(100);
-        builder(&server.url()).lock_ttl(ttl).recovery(recovery)
+        builder(&server).lock_ttl(ttl).recovery(recovery)
     };
     let mut holder = Worker::with(settings()).await;
-    submit(&server.url(), ["long"]).await;
+    submit(&server, ["long"]).await;
     let lease = holder.added().await;
     let mut others = Vec::new();
     for _ in 0..3 {
         others.push(Worker::with(settings()).await);
     }
     let owned = format!("{}:{}", holder.client.consumer(), lease.token());
-    let lock = format!("{{orders:0}}:lock:{}", lease.id());
+    let lock = format!("T:lock:{}", lease.id());
     let pending = truth.pending("input");
 
     let mut watching = tokio::task::JoinSet::new();
@@ -103,7 +105,7 @@ async fn guarantee_2_a_lease_held_for_ten_times_min_idle_is_never_touched() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guarantee_5_eight_rivals_claiming_one_orphan_requeue_it_once() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     queue(&server, &names("s", 1));
     let mut victim = hold(WORKER, &server, 1).await;
@@ -111,7 +113,7 @@ async fn guarantee_5_eight_rivals_claiming_one_orphan_requeue_it_once() {
     for _ in 0..8 {
         let mut unscanned: Recovery = recovery();
         unscanned.scan_interval = Duration::ZERO;
-        rivals.push(Worker::with(builder(&server.url()).recovery(unscanned)).await);
+        rivals.push(Worker::with(builder(&server).recovery(unscanned)).await);
     }
     victim.process.kill();
 
@@ -147,8 +149,8 @@ async fn guarantee_5_eight_rivals_claiming_one_orphan_requeue_it_once() {
 
 #[test]
 fn guarantee_2_a_handler_that_blocks_its_whole_runtime_keeps_its_leases() {
-    let server = Server::start();
-    let url = server.url();
+    let server = Redis::start(crate::TOPOLOGY);
+    let url = server.address();
     let runtime = || {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -166,7 +168,7 @@ fn guarantee_2_a_handler_that_blocks_its_whole_runtime_keeps_its_leases() {
         });
         runtime().block_on(async {
             queue(&server, &names("s", 10));
-            let mut worker = Worker::start(&server.url()).await;
+            let mut worker = Worker::start(&server).await;
             let leases = worker.added_many(10).await;
             blocking.send(()).unwrap();
             // The handler: nothing else runs on this runtime until it returns.
@@ -184,11 +186,11 @@ fn guarantee_2_a_handler_that_blocks_its_whole_runtime_keeps_its_leases() {
 /// settlement comes just then.
 #[tokio::test]
 async fn a_settlement_right_after_a_long_block_counts() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     queue(&server, &names("s", 8));
     let timeout = Duration::from_millis(100);
-    let settings = builder(&server.url()).command_timeout(timeout).max_in_flight(8);
+    let settings = builder(&server).command_timeout(timeout).max_in_flight(8);
     let mut worker = Worker::with(settings).await;
     for lease in worker.added_many(8).await {
         let producer = worker.client.producer();
@@ -208,11 +210,11 @@ async fn a_settlement_right_after_a_long_block_counts() {
 
 #[tokio::test]
 async fn guarantee_3_a_frozen_worker_learns_on_waking_that_its_lease_is_lost() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     queue(&server, &names("s", 1));
     let mut frozen = hold(WORKER, &server, 1).await;
-    let mut survivor = Worker::start(&server.url()).await;
+    let mut survivor = Worker::start(&server).await;
     frozen.process.freeze();
     let lease = survivor.added().await;
     assert_eq!((lease.stream(), lease.attempt()), ("s-0", 1));
@@ -240,11 +242,11 @@ async fn guarantee_3_a_frozen_worker_learns_on_waking_that_its_lease_is_lost() {
 #[tokio::test]
 async fn guarantee_3_a_settlement_that_is_the_first_thing_a_woken_worker_does_changes_nothing() {
     for order in ["done", "retry"] {
-        let server = Server::start();
+        let server = Redis::start(crate::TOPOLOGY);
         let mut truth = Truth::of(&server);
         queue(&server, &names("s", 1));
         let mut frozen = hold(WORKER, &server, 1).await;
-        let mut survivor = Worker::start(&server.url()).await;
+        let mut survivor = Worker::start(&server).await;
         frozen.process.freeze();
         let lease = survivor.added().await;
         frozen.order(order);
@@ -264,17 +266,17 @@ async fn guarantee_3_a_settlement_that_is_the_first_thing_a_woken_worker_does_ch
 #[tokio::test]
 async fn a_worker_that_stalls_between_its_read_and_its_lock_does_not_start_what_was_requeued() {
     let stall = MIN_IDLE + SCAN + Duration::from_secs(1);
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let proxy = Proxy::start(&server).await;
-    let mut stalled = Worker::with(builder(&proxy.url()).keyspace_events(KeyspaceEvents::Off)).await;
+    let proxy = server.proxy().await;
+    let mut stalled = Worker::with(builder(&proxy).keyspace_events(KeyspaceEvents::Off)).await;
     let fault = proxy.on(Matcher::script("acquire"), 1, Fault::Delay(stall));
-    submit(&server.url(), ["s"]).await;
+    submit(&server, ["s"]).await;
     fault.wait_fired(SOON).await;
     let began = Instant::now();
     assert_eq!(truth.pending("input")[0].consumer, stalled.client.consumer().as_str());
 
-    let mut other = Worker::start(&server.url()).await;
+    let mut other = Worker::start(&server).await;
     let lease = other.added().await;
     assert_eq!((lease.stream(), lease.attempt()), ("s", 1));
     assert!(
@@ -287,7 +289,7 @@ async fn a_worker_that_stalls_between_its_read_and_its_lock_does_not_start_what_
     lease.done().await.unwrap();
     assert!(truth.is_clean());
 
-    submit(&server.url(), ["next"]).await;
+    submit(&server, ["next"]).await;
     let _ = other.client.shutdown(Duration::ZERO).await;
     assert_eq!(stalled.added().await.stream(), "next", "it works on after the stall");
 }

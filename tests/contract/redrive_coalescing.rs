@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use streamherd::{Admin, DeadLetterFilter, LetterOutcome, Producer, RetryAfter};
-use streamherd_testkit::Server;
 use streamherd_tests::letters::{admin, outcomes};
-use streamherd_tests::{Truth, Worker, builder, field};
+use streamherd_tests::{Redis, Truth, Worker, builder, field};
 
 /// A stream that has died with some info, and all that deals with it.
 struct Scene {
     /// Ends when this does.
-    _server: Server,
+    server: Redis,
     truth: Truth,
     admin: Admin,
     producer: Producer,
@@ -20,14 +19,14 @@ struct Scene {
 impl Scene {
     /// The stream `a` is dead, and was wanted with the info 1.
     async fn dead() -> Self {
-        let server = Server::start();
-        let producer = builder(&server.url()).connect_producer().await.unwrap();
-        let mut worker = Worker::start(&server.url()).await;
+        let server = Redis::start(crate::TOPOLOGY);
+        let producer = builder(&server).connect_producer().await.unwrap();
+        let mut worker = Worker::start(&server).await;
         producer.submit("a", &1).await.unwrap();
         worker.added().await.dead_letter("no").await.unwrap();
-        let (truth, admin) = (Truth::of(&server), admin(&server.url()).await);
+        let (truth, admin) = (Truth::of(&server), admin(&server).await);
         let mut scene = Self {
-            _server: server,
+            server,
             truth,
             admin,
             producer,
@@ -47,7 +46,7 @@ impl Scene {
     }
 
     async fn works_again(&mut self) {
-        self.worker = Worker::start(&self._server.url()).await;
+        self.worker = Worker::start(&self.server.address()).await;
     }
 
     fn letters(&mut self) -> i64 {

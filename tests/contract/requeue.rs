@@ -7,30 +7,31 @@ use streamherd::error::SettleError;
 use streamherd::{
     Admin, Builder, Duplicates, KeyspaceEvents, Lane, PauseTarget, Recovery, Reference, RequeueOutcome, RetryAfter,
 };
-use streamherd_testkit::{Matcher, Proxy, Server};
-use streamherd_tests::{Lost, Truth, Worker, builder, field, names, queue, recovery, submit};
+use streamherd_testkit::Matcher;
+use streamherd_tests::letters::input;
+use streamherd_tests::{Lost, Reachable, Redis, Truth, Worker, builder, field, names, queue, recovery, submit};
 
 /// A worker that leaves orphans alone.
-fn quiet(url: &str) -> Builder {
+fn quiet(at: &(impl Reachable + ?Sized)) -> Builder {
     let recovery = Recovery {
         scan_interval: Duration::ZERO,
         ..recovery()
     };
-    builder(url).keyspace_events(KeyspaceEvents::Off).recovery(recovery)
+    builder(at).keyspace_events(KeyspaceEvents::Off).recovery(recovery)
 }
 
-async fn admin(url: &str) -> Admin {
-    builder(url).connect_admin().await.unwrap()
+async fn admin(at: &(impl Reachable + ?Sized)) -> Admin {
+    builder(at).connect_admin().await.unwrap()
 }
 
 const MISSING: RequeueOutcome = RequeueOutcome::NotFound { complete: true };
 
 #[tokio::test]
 async fn a_requeue_puts_a_stream_at_the_front_wherever_it_is_and_counts_nothing() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    let admin = admin(&server.url()).await;
-    let producer = builder(&server.url()).connect_producer().await.unwrap();
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "a");
+    let admin = admin(&server).await;
+    let producer = builder(&server).connect_producer().await.unwrap();
     assert_eq!(admin.requeue("a", false).await.unwrap(), MISSING);
 
     // Before any worker, so without a group.
@@ -49,7 +50,7 @@ async fn a_requeue_puts_a_stream_at_the_front_wherever_it_is_and_counts_nothing(
     let already = RequeueOutcome::AlreadyQueued { entry };
     assert_eq!(admin.requeue("a", false).await.unwrap(), already);
 
-    let mut worker = Worker::with(quiet(&server.url())).await;
+    let mut worker = Worker::with(quiet(&server)).await;
     let lease = worker.added().await;
     assert_eq!(
         (lease.id(), lease.attempt(), lease.original_id()),
@@ -74,16 +75,16 @@ async fn a_requeue_puts_a_stream_at_the_front_wherever_it_is_and_counts_nothing(
 
 #[tokio::test]
 async fn a_forced_requeue_takes_a_stream_from_its_owner_who_learns_so() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let admin = admin(&server.url()).await;
-    let mut owner = Worker::with(quiet(&server.url())).await;
-    submit(&server.url(), ["settles", "renews"]).await;
+    let admin = admin(&server).await;
+    let mut owner = Worker::with(quiet(&server)).await;
+    submit(&server, ["settles", "renews"]).await;
     let mut leases = owner.added_many(2).await;
     leases.sort_by_key(|lease| lease.stream().to_owned());
     let tokens: Vec<_> = leases.iter().map(streamherd::Lease::token).collect();
     // With what was submitted meanwhile.
-    let producer = builder(&server.url()).connect_producer().await.unwrap();
+    let producer = builder(&server).connect_producer().await.unwrap();
     producer.submit("settles", &json!("later")).await.unwrap();
     admin.pause(&PauseTarget::Service).await.unwrap();
     for name in ["settles", "renews"] {
@@ -116,17 +117,17 @@ async fn a_forced_requeue_takes_a_stream_from_its_owner_who_learns_so() {
 
 #[tokio::test]
 async fn runs_that_are_not_coalesced_are_found_by_their_names() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let admin = admin(&server.url()).await;
-    let producer = builder(&server.url()).connect_producer().await.unwrap();
+    let admin = admin(&server).await;
+    let producer = builder(&server).connect_producer().await.unwrap();
     let producer = producer.duplicates(Duplicates::Parallel);
     truth.make_groups();
     // More than a page of others, and names that JSON can write in several ways.
     queue(&server, &names("s", 230));
     let foreign = r#"{"Info":{"DataStreamName":"inner"},"DataStreamName":"\u00fcber \"1\""}"#;
-    truth
-        .call(&["XADD", &Truth::key("input"), "*", "lbs-input", foreign, "trace", "t1"])
+    Truth::at(&server, "über \"1\"")
+        .call(&["XADD", "T:input", "*", "lbs-input", foreign, "trace", "t1"])
         .ok();
     truth.cmd("XREADGROUP GROUP workers ghost STREAMS T:input >").ok();
     let RequeueOutcome::Requeued { entry } = admin.requeue("über \"1\"", false).await.unwrap() else {
@@ -145,8 +146,9 @@ async fn runs_that_are_not_coalesced_are_found_by_their_names() {
         .schedule_after("p", &1, Duration::from_secs(600))
         .await
         .unwrap();
-    let ids: Vec<_> = (0..2).map(|_| truth.abandon()).collect();
-    truth.cmd(&format!("SET T:lock:{} ghost:7 PX 60000", ids[0])).ok();
+    let mut there = Truth::at(&server, "p");
+    let ids: Vec<_> = (0..2).map(|_| there.abandon()).collect();
+    there.cmd(&format!("SET T:lock:{} ghost:7 PX 60000", ids[0])).ok();
     let made_due = admin.requeue("p", false).await.unwrap();
     assert!(matches!(made_due, RequeueOutcome::MadeDue { .. }), "{made_due:?}");
     let orphan = admin.requeue("p", false).await.unwrap();
@@ -163,39 +165,43 @@ async fn runs_that_are_not_coalesced_are_found_by_their_names() {
 
 #[tokio::test]
 async fn what_another_program_has_stranded_spoilt_or_made_too_large_is_told_as_it_is() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    let admin = admin(&server.url()).await;
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "stranded");
+    let admin = admin(&server).await;
     truth.make_groups();
-    submit(&server.url(), ["stranded", "deleted", "hash"]).await;
+    let names = server.neighbours(["stranded", "deleted", "hash", "large"]);
+    let [stranded, deleted, hash, large] = names.as_slice() else {
+        unreachable!()
+    };
+    submit(&server, &names[..3]).await;
     let ids: Vec<_> = (0..3).map(|_| truth.abandon()).collect();
     truth.cmd(&format!("XACK T:input workers {}", ids[0])).ok();
     truth.cmd(&format!("XDEL T:input {}", ids[1])).ok();
     truth.cmd(&format!("HSET T:lock:{} a b", ids[2])).ok();
     truth.cmd(&format!("PEXPIRE T:lock:{} 60000", ids[2])).ok();
-    let stranded = admin.requeue("stranded", false).await.unwrap();
-    assert!(matches!(stranded, RequeueOutcome::Requeued { .. }), "{stranded:?}");
-    assert_eq!(admin.requeue("deleted", true).await.unwrap(), MISSING);
-    let held = admin.requeue("hash", false).await.unwrap();
+    let found = admin.requeue(stranded, false).await.unwrap();
+    assert!(matches!(found, RequeueOutcome::Requeued { .. }), "{found:?}");
+    assert_eq!(admin.requeue(deleted, true).await.unwrap(), MISSING);
+    let held = admin.requeue(hash, false).await.unwrap();
     assert!(
         matches!(&held, RequeueOutcome::Held { consumer, .. } if consumer == "ghost"),
         "{held:?}"
     );
-    let forced = admin.requeue("hash", true).await.unwrap();
+    let forced = admin.requeue(hash, true).await.unwrap();
     assert!(matches!(forced, RequeueOutcome::Requeued { .. }), "{forced:?}");
 
     truth.cmd("ZADD T:delayed 1 1-1 2 no-id 3 1-3").ok();
     truth.cmd("HSET T:delayed:body 1-1 garbage no-id garbage").ok();
-    let mut words = vec!["XADD".to_owned(), Truth::key("input"), "*".to_owned()];
-    words.extend(["lbs-input", r#"{"DataStreamName":"large"}"#].map(str::to_owned));
+    let mut words = vec!["XADD".to_owned(), "T:input".to_owned(), "*".to_owned()];
+    words.extend(["lbs-input".to_owned(), input(large)]);
     words.extend((0..5_000).flat_map(|n| [n.to_string(), "x".to_owned()]));
     truth.call(&words.iter().map(String::as_str).collect::<Vec<_>>()).ok();
-    let queued = admin.requeue("large", false).await.unwrap();
+    let queued = admin.requeue(large, false).await.unwrap();
     assert!(matches!(queued, RequeueOutcome::AlreadyQueued { .. }), "{queued:?}");
     let id = truth.abandon();
     let entry = id.parse().unwrap();
     assert_eq!(
-        admin.requeue("large", true).await.unwrap(),
+        admin.requeue(large, true).await.unwrap(),
         RequeueOutcome::TooLarge { entry }
     );
     assert_eq!(admin.leases(10).await.unwrap().len(), 2, "that, and the deleted one");
@@ -203,23 +209,24 @@ async fn what_another_program_has_stranded_spoilt_or_made_too_large_is_told_as_i
 
 #[tokio::test]
 async fn a_search_has_an_end_and_says_whether_it_saw_everything() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
-    let admin = admin(&server.url()).await;
-    truth.make_groups();
-    let mut all = names("s", 51_000);
-    all.insert(49_900, "in time".to_owned());
-    all.push("too late".to_owned());
+    let server = Redis::start(crate::TOPOLOGY);
+    let in_time = "in time".to_owned();
+    let admin = admin(&server).await;
+    Truth::of(&server).make_groups();
+    let mut all = server.beside(&in_time, names("s", 51_000));
+    let too_late = server.beside(&in_time, ["too late"]).remove(0);
+    all.insert(49_900, in_time);
+    all.push(too_late.clone());
     queue(&server, &all);
     let seen = admin.requeue("in time", false).await.unwrap();
     assert!(matches!(seen, RequeueOutcome::AlreadyQueued { .. }), "{seen:?}");
-    let unseen = admin.requeue("too late", false).await.unwrap();
+    let unseen = admin.requeue(&too_late, false).await.unwrap();
     assert_eq!(unseen, RequeueOutcome::NotFound { complete: false });
 
     // Where a name stands behind a large info, which takes a look at the whole body.
     let late = format!(r#"{{"Info":"{}","DataStreamName":"late"}}"#, "x".repeat(20_000));
-    truth
-        .call(&["XADD", &Truth::key("front"), "*", "lbs-input", &late])
+    Truth::at(&server, "late")
+        .call(&["XADD", "T:front", "*", "lbs-input", &late])
         .ok();
     let seen = admin.requeue("late", false).await.unwrap();
     assert!(matches!(seen, RequeueOutcome::AlreadyQueued { .. }), "{seen:?}");
@@ -227,15 +234,15 @@ async fn a_search_has_an_end_and_says_whether_it_saw_everything() {
 
 #[tokio::test]
 async fn of_rivals_that_force_a_requeue_one_moves_the_stream() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let mut owner = Worker::with(quiet(&server.url())).await;
-    submit(&server.url(), ["a"]).await;
+    let mut owner = Worker::with(quiet(&server)).await;
+    submit(&server, ["a"]).await;
     let lease = owner.added().await;
     owner.client.pause().await.unwrap();
     let mut rivals = tokio::task::JoinSet::new();
     for _ in 0..8 {
-        let admin = admin(&server.url()).await;
+        let admin = admin(&server).await;
         rivals.spawn(async move { admin.requeue("a", true).await.unwrap() });
     }
     let outcomes = rivals.join_all().await;
@@ -251,17 +258,17 @@ async fn of_rivals_that_force_a_requeue_one_moves_the_stream() {
 async fn a_requeue_without_an_answer_can_be_repeated() {
     for lost in Lost::BOTH {
         for parallel in [false, true] {
-            let server = Server::start();
-            let mut truth = Truth::of(&server);
+            let server = Redis::start(crate::TOPOLOGY);
+            let mut truth = Truth::at(&server, "a");
             truth.make_groups();
             if parallel {
                 queue(&server, &["a".to_owned()]);
             } else {
-                submit(&server.url(), ["a"]).await;
+                submit(&server, ["a"]).await;
             }
             truth.abandon();
-            let proxy = Proxy::start(&server).await;
-            let admin = admin(&proxy.url()).await;
+            let proxy = server.proxy().await;
+            let admin = admin(&proxy).await;
             // The first one of a name without a coalesced run finds nothing.
             let loss = proxy.on(Matcher::script("kick"), if parallel { 2 } else { 1 }, lost.fault());
             assert!(admin.requeue("a", false).await.is_err());
@@ -272,7 +279,7 @@ async fn a_requeue_without_an_answer_can_be_repeated() {
                 Lost::Request => assert!(matches!(again, RequeueOutcome::Requeued { .. }), "{again:?}"),
             }
             assert_eq!((truth.length(), truth.pending_count()), (1, 0));
-            let mut worker = Worker::start(&server.url()).await;
+            let mut worker = Worker::start(&server).await;
             worker.added().await.done().await.unwrap();
             assert!(truth.is_clean());
         }

@@ -5,20 +5,11 @@ use std::time::Duration;
 
 use streamherd::error::ConnectError;
 use streamherd::{DeadLetterFilter, Need, PauseTarget, Recovery, RequeueOutcome, RetryAfter, Right, Role};
-use streamherd_testkit::Server;
-use streamherd_tests::{MIN_IDLE, SCAN, Truth, Worker, builder, recovery, submit};
-
-/// A user with these rules, and the URL to log in with.
-fn user(server: &Server, truth: &mut Truth, name: &str, rules: &[String]) -> String {
-    let mut words = vec!["ACL", "SETUSER", name, "reset", "on", ">secret"];
-    words.extend(rules.iter().map(String::as_str));
-    truth.call(&words).ok();
-    format!("redis://{name}:secret@127.0.0.1:{}", server.port())
-}
+use streamherd_tests::{Address, MIN_IDLE, Redis, SCAN, Truth, Worker, builder, recovery, submit};
 
 /// A user with what the table has for a role.
-async fn login(server: &Server, truth: &mut Truth, role: Role, wanted: impl Fn(&Right) -> bool) -> String {
-    let admin = builder(&server.url()).connect_admin().await.unwrap();
+async fn login(server: &Redis, role: Role, wanted: impl Fn(&Right) -> bool) -> Address {
+    let admin = builder(server).connect_admin().await.unwrap();
     let mut rules = admin.acl_rules(role);
     admin.close().await;
     for right in role.rights().filter(|right| !wanted(right)) {
@@ -27,13 +18,14 @@ async fn login(server: &Server, truth: &mut Truth, role: Role, wanted: impl Fn(&
             rules.retain(|rule| !rule.starts_with('&'));
         }
     }
-    user(server, truth, role.as_str(), &rules)
+    server.user(role.as_str(), &rules)
 }
 
 /// Everything that a worker, a producer and an operator do, over these logins.
-async fn main_path(truth: &mut Truth, worker: &str, producer: &str, operator: &str, hears: bool) {
+async fn main_path(server: &Redis, worker: &Address, producer: &Address, operator: &Address, hears: bool) {
+    let truth = &mut Truth::of(server);
     if hears {
-        claim_on_a_notification(truth, worker, producer).await;
+        claim_on_a_notification(server, worker, producer).await;
     }
     submit(producer, ["a", "b", "c", "d", "e"]).await;
     let mut work = Worker::with(builder(worker).recovery(Recovery {
@@ -87,10 +79,12 @@ async fn main_path(truth: &mut Truth, worker: &str, producer: &str, operator: &s
     // Two orphans for the scan: one that was read only, and one whose lock expires.
     submit(producer, (0..64).map(|n| format!("busy-{n}"))).await;
     let busy = work.added_many(64).await;
-    submit(producer, ["orphan-1", "orphan-2"]).await;
-    let id = truth.abandon();
-    truth.cmd(&format!("SET T:lock:{id} ghost:1 PX 300")).ok();
-    truth.abandon();
+    let orphans = server.together("orphan", 2);
+    submit(producer, &orphans).await;
+    let mut there = Truth::at(server, &orphans[0]);
+    let id = there.abandon();
+    there.cmd(&format!("SET T:lock:{id} ghost:1 PX 300")).ok();
+    there.abandon();
     work.listen_for(MIN_IDLE).await;
     for lease in busy {
         lease.done().await.unwrap();
@@ -123,7 +117,7 @@ async fn main_path(truth: &mut Truth, worker: &str, producer: &str, operator: &s
     let all = DeadLetterFilter::default;
     let redriven = admin.redrive(all()).finish().await.unwrap();
     assert_eq!((redriven.redriven, truth.dead_letters().len()), (1, 0));
-    truth.cmd("XADD T:dlq * lbs-input {}").ok();
+    Truth::at(server, "any").cmd("XADD T:dlq * lbs-input {}").ok();
     assert_eq!(admin.purge(all()).finish().await.unwrap().purged, 1);
     assert!(admin.pause(&PauseTarget::Service).await.unwrap());
     assert!(admin.resume(&PauseTarget::Service).await.unwrap());
@@ -131,7 +125,8 @@ async fn main_path(truth: &mut Truth, worker: &str, producer: &str, operator: &s
 }
 
 /// Without a scan, so that nothing but the notification can tell of the orphan.
-async fn claim_on_a_notification(truth: &mut Truth, worker: &str, producer: &str) {
+async fn claim_on_a_notification(server: &Redis, worker: &Address, producer: &Address) {
+    let truth = &mut Truth::at(server, "orphan");
     truth.make_groups();
     submit(producer, ["orphan"]).await;
     let id = truth.abandon();
@@ -161,13 +156,13 @@ fn refused(truth: &mut Truth) -> BTreeSet<(String, String)> {
 
 #[tokio::test]
 async fn nothing_is_refused_to_logins_with_the_rights_in_the_documentation() {
-    let server = Server::builder().arg("--notify-keyspace-events", "Kx").start();
+    let server = Redis::with(crate::TOPOLOGY, &[("--notify-keyspace-events", "Kx")]);
     let mut truth = Truth::of(&server);
     let all = |_: &Right| true;
-    let worker = login(&server, &mut truth, Role::Worker, all).await;
-    let producer = login(&server, &mut truth, Role::Producer, all).await;
-    let operator = login(&server, &mut truth, Role::Operator, all).await;
-    main_path(&mut truth, &worker, &producer, &operator, true).await;
+    let worker = login(&server, Role::Worker, all).await;
+    let producer = login(&server, Role::Producer, all).await;
+    let operator = login(&server, Role::Operator, all).await;
+    main_path(&server, &worker, &producer, &operator, true).await;
     assert_eq!(
         refused(&mut truth),
         BTreeSet::new(),
@@ -177,13 +172,13 @@ async fn nothing_is_refused_to_logins_with_the_rights_in_the_documentation() {
 
 #[tokio::test]
 async fn the_required_rights_in_the_documentation_are_enough_to_work_recover_and_leave() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     let required = |right: &Right| right.need == Need::Required;
-    let worker = login(&server, &mut truth, Role::Worker, required).await;
-    let producer = login(&server, &mut truth, Role::Producer, required).await;
-    let operator = login(&server, &mut truth, Role::Operator, required).await;
-    main_path(&mut truth, &worker, &producer, &operator, false).await;
+    let worker = login(&server, Role::Worker, required).await;
+    let producer = login(&server, Role::Producer, required).await;
+    let operator = login(&server, Role::Operator, required).await;
+    main_path(&server, &worker, &producer, &operator, false).await;
     let refused = refused(&mut truth);
     assert!(!refused.is_empty(), "what is only useful is asked for all the same");
     for (user, object) in refused {
@@ -202,14 +197,14 @@ async fn the_required_rights_in_the_documentation_are_enough_to_work_recover_and
 
 #[tokio::test]
 async fn an_operator_who_may_add_and_not_take_away_doubles_nothing() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     truth.make_groups();
-    submit(&server.url(), ["a"]).await;
-    truth.abandon();
+    submit(&server, ["a"]).await;
+    Truth::at(&server, "a").abandon();
     for command in ["XACK", "XDEL", "DEL", "ZREM", "HDEL"] {
         let others = |right: &Right| right.command != command;
-        let url = login(&server, &mut truth, Role::Operator, others).await;
+        let url = login(&server, Role::Operator, others).await;
         let admin = builder(&url).connect_admin().await.unwrap();
         let refused = admin.requeue("a", false).await.unwrap_err();
         assert!(refused.is_denied(), "{command}: {refused}");
@@ -219,8 +214,7 @@ async fn an_operator_who_may_add_and_not_take_away_doubles_nothing() {
 
 #[tokio::test]
 async fn a_worker_without_a_right_that_recovery_needs_does_not_start() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
     for command in [
         "XREADGROUP",
         "XPENDING",
@@ -233,7 +227,7 @@ async fn a_worker_without_a_right_that_recovery_needs_does_not_start() {
         "PEXPIRE",
         "PTTL",
     ] {
-        let url = login(&server, &mut truth, Role::Worker, |right| right.command != command).await;
+        let url = login(&server, Role::Worker, |right| right.command != command).await;
         match builder(&url).connect().await {
             Err(ConnectError::Store(e)) => assert!(e.is_denied(), "{command}: {e}"),
             other => panic!("{command}: {other:?}"),

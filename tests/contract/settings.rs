@@ -1,48 +1,18 @@
 //! What a client refuses to start with, how it says so, and that nothing was started then.
 
-use std::error::Error as _;
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use streamherd::error::ConnectError;
-use streamherd::{Builder, Client, Recovery};
-use streamherd_testkit::{Proxy, Server, eventually};
-use streamherd_tests::{SOON, TTL, Truth, Worker, builder, names, queue};
+use streamherd::{Builder, Recovery};
+use streamherd_testkit::eventually;
+use streamherd_tests::{Redis, SOON, TTL, Truth, Worker, builder, names, queue, refused, shown};
 
 /// A builder with one setting that is wrong.
 type Change = fn(Builder) -> Builder;
 
-/// Why this client does not start, made sure that nothing was.
-async fn refused(server: &Server, builder: Builder) -> ConnectError {
-    let mut truth = Truth::of(server);
-    let before = truth.cmd("CLIENT LIST").text().lines().count();
-    let error = match builder.connect().await {
-        Ok((client, _)) => panic!("{client:?} started"),
-        Err(error) => error,
-    };
-    eventually(SOON, "no connection and no task is left", || {
-        let connections = truth.cmd("CLIENT LIST").text().lines().count();
-        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
-        async move { (connections <= before && tasks == 0).then_some(()) }
-    })
-    .await;
-    error
-}
-
-/// Everything that a log could show of an error.
-fn shown(error: &ConnectError) -> String {
-    let mut text = format!("{error} {error:?} {error:#?}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(" {error} {error:?}"));
-        cause = error.source();
-    }
-    text
-}
-
 #[tokio::test]
 async fn guarantee_8_a_setting_that_breaks_a_rule_is_named_and_nothing_starts() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let cases: [(&str, Change); 14] = [
         ("consumer", |b| b.consumer("")),
         ("consumer", |b| b.consumer("a\nb")),
@@ -66,7 +36,7 @@ async fn guarantee_8_a_setting_that_breaks_a_rule_is_named_and_nothing_starts() 
         }),
     ];
     for (setting, change) in cases {
-        let error = refused(&server, change(builder(&server.url()))).await;
+        let error = refused(&server, change(builder(&server))).await;
         let ConnectError::Setting(error) = error else {
             panic!("{setting}: {error:?}");
         };
@@ -87,68 +57,30 @@ fn with(change: fn(&mut Recovery)) -> Recovery {
 
 #[tokio::test]
 async fn guarantee_8_a_service_name_with_spaces_or_braces_is_refused() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     for name in ["", "my orders", "{orders}", "or}ders", "a\tb", &"x".repeat(129)] {
-        let error = refused(&server, Client::builder(name).url(server.url())).await;
+        let error = refused(&server, server.service(name)).await;
         assert!(
             matches!(&error, ConnectError::Setting(e) if e.setting == "service"),
             "{name:?}: {error:?}"
         );
-        assert!(
-            Client::builder(name)
-                .url(server.url())
-                .connect_producer()
-                .await
-                .is_err()
-        );
-        assert!(Client::builder(name).url(server.url()).connect_admin().await.is_err());
-    }
-}
-
-#[tokio::test]
-async fn guarantee_8_a_url_that_can_not_be_used_is_refused_without_showing_its_password() {
-    let server = Server::start();
-    let urls = [
-        "",
-        "127.0.0.1:6379",
-        "http://127.0.0.1:6379",
-        "redis://:hunter2@127.0.0.1:notaport",
-        "redis://:hunter2@127.0.0.1:6379/notadatabase",
-        "rediss://:hunter2@127.0.0.1:6379",
-        "redis-sentinel://:hunter2@127.0.0.1:6379",
-        "rediss-cluster://:hunter2@127.0.0.1:6379",
-        "postgres://:hunter2@127.0.0.1:6379",
-    ];
-    for url in urls {
-        let configured = builder(url);
-        assert!(!format!("{configured:?}").contains("hunter2"));
-        let error = refused(&server, configured).await;
-        assert!(
-            matches!(&error, ConnectError::Url { reason } if !reason.is_empty()),
-            "{url}: {error:?}"
-        );
-        assert!(!shown(&error).contains("hunter2"), "{url}: {error:?}");
-        assert!(
-            error.to_string().contains("redis://"),
-            "it says what is expected: {error}"
-        );
+        assert!(server.service(name).connect_producer().await.is_err());
+        assert!(server.service(name).connect_admin().await.is_err());
     }
 }
 
 #[tokio::test]
 async fn a_refused_login_is_told_without_the_password() {
-    let server = Server::builder().arg("--requirepass", "hunter2").start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    truth.cmd("AUTH hunter2").ok();
-    truth.cmd("ACL SETUSER app on >hunter3 ~* &* +@all").ok();
-    let at = |login: &str| format!("redis://{login}127.0.0.1:{}", server.port());
-    for url in [
-        at(""),
-        at(":wrongpass1@"),
-        at("app:wrongpass2@"),
-        at("nobody:wrongpass3@"),
-    ] {
-        let configured = builder(&url);
+    let all = ["~*", "&*", "+@all"].map(str::to_owned);
+    let users = [server.user("app", &all), server.user("default", &all)];
+    let anonymous = server.address();
+    let at = |login: &str| anonymous.logged_in(login);
+    let refused = [at(":wrong-1"), at("app:wrong-2"), at("nobody:wrong-3")];
+    for at in [&anonymous].into_iter().chain(&refused) {
+        let url = &at.url;
+        let configured = builder(at);
         let shown_before = format!("{configured:?}");
         let began = Instant::now();
         let Err(error) = configured.connect().await else {
@@ -156,87 +88,35 @@ async fn a_refused_login_is_told_without_the_password() {
         };
         assert!(began.elapsed() < SOON);
         assert!(
-            matches!(&error, ConnectError::Login { address, .. } if address.ends_with(&server.port().to_string())),
+            matches!(&error, ConnectError::Login { address, .. } if address.starts_with("127.0.0.1:")),
             "{url}: {error:?}"
         );
         let text = shown_before + &shown(&error);
-        for secret in ["wrongpass", "hunter"] {
-            assert!(!text.contains(secret), "{url}: {text}");
-        }
+        assert!(!text.contains("wrong-"), "{url}: {text}");
         eventually(SOON, "no connection is left", || {
-            let connections = truth.cmd("CLIENT LIST").text().lines().count();
-            async move { (connections == 1).then_some(()) }
+            let alone = truth.clients().is_empty();
+            async move { alone.then_some(()) }
         })
         .await;
     }
-    for url in [at(":hunter2@"), at("app:hunter3@")] {
-        let worker = Worker::start(&url).await;
+    for user in &users {
+        let worker = Worker::start(user).await;
         let text = format!("{worker:?} {:?}", worker.client);
-        assert!(!text.contains("hunter"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
     }
-}
-
-#[tokio::test]
-async fn an_address_where_nothing_answers_is_named_soon() {
-    let server = Server::start();
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let proxy = Proxy::start(&server).await;
-    proxy.refuse(true);
-    let silent = Server::start();
-    silent.freeze();
-    let urls = [
-        format!("redis://{closed}"),
-        proxy.url(),
-        silent.url(),
-        "redis://no-such-host.invalid:6379".to_owned(),
-        "redis+unix:///no/such/socket".to_owned(),
-    ];
-    for url in urls {
-        let began = Instant::now();
-        let error = refused(&server, builder(&url)).await;
-        let took = began.elapsed();
-        assert!(took < Duration::from_secs(10), "{url}: {took:?}");
-        let ConnectError::Unreachable { address, .. } = &error else {
-            panic!("{url}: {error:?}");
-        };
-        assert!(url.ends_with(address.as_str()), "{url} is told as {address}");
-        assert!(error.source().is_some());
-    }
-    silent.thaw();
-}
-
-#[tokio::test]
-async fn guarantee_8_a_client_that_does_not_get_all_its_connections_keeps_none() {
-    // One is the test's own; a client needs three, and a fourth to listen.
-    for connections in ["2", "3"] {
-        let server = Server::builder().arg("--maxclients", connections).start();
-        let began = Instant::now();
-        let error = refused(&server, builder(&server.url())).await;
-        assert!(began.elapsed() < SOON, "{error}");
-        assert!(shown(&error).contains("max number of clients"), "{error:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_unix_socket_is_an_address() {
-    let server = Server::builder().unix_socket().start();
-    let path = server.unix_socket().unwrap().display().to_string();
-    let mut worker = Worker::start(&format!("redis+unix://{path}")).await;
-    queue(&server, &names("s", 1));
-    worker.added().await.done().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_redis_before_6_2_is_refused_with_its_version() {
-    let server = Server::start();
-    let proxy = Proxy::start(&server).await;
-    let info = server.client().cmd("INFO server").text();
+    let server = Redis::start(crate::TOPOLOGY);
+    let proxy = server.proxy().await;
+    let info = server.client_for("any").cmd("INFO server").text();
     let line = info.lines().find(|line| line.starts_with("redis_version:")).unwrap();
     let old = "redis_version:6.0.16";
     // A rewrite keeps the length; the version is the beginning of the next line's text otherwise.
     let old = format!("{old:0<width$}", width = line.len());
     proxy.rewrite_replies(line.as_bytes(), &old.as_bytes()[..line.len()]);
-    let error = refused(&server, builder(&proxy.url())).await;
+    let error = refused(&server, builder(&proxy)).await;
     let ConnectError::TooOld { found } = &error else {
         panic!("{error:?}");
     };
@@ -259,37 +139,38 @@ async fn guarantee_8_a_key_of_another_type_is_named_and_left_alone() {
         ("consumers", "hash"),
         ("scan", "string"),
     ];
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "any");
     for (name, kind) in expected {
-        let key = Truth::key(name);
-        truth.call(&["RPUSH", &key, "mine"]).ok();
-        match refused(&server, builder(&server.url())).await {
+        let at_key = format!("T:{name}");
+        truth.call(&["RPUSH", &at_key, "mine"]).ok();
+        match refused(&server, builder(&server)).await {
             ConnectError::WrongType {
                 key: at,
                 found,
                 expected,
             } => {
-                assert_eq!((at, found.as_str(), expected.as_str()), (key.clone(), "list", kind));
+                assert_eq!(at, truth.key(name));
+                assert_eq!((found.as_str(), expected.as_str()), ("list", kind));
             }
             other => panic!("{name}: {other:?}"),
         }
-        assert_eq!(truth.call(&["LRANGE", &key, "0", "-1"]).strings(), ["mine"]);
+        assert_eq!(truth.call(&["LRANGE", &at_key, "0", "-1"]).strings(), ["mine"]);
         assert_eq!(truth.cmd("DBSIZE").int(), 1, "{name}: nothing else was written");
-        truth.call(&["DEL", &key]).ok();
+        truth.call(&["DEL", &at_key]).ok();
     }
 }
 
 #[tokio::test]
 async fn guarantee_2_a_worker_that_would_requeue_before_the_fleet_s_locks_expire_is_refused() {
-    let server = Server::start();
-    let slow = builder(&server.url())
+    let server = Redis::start(crate::TOPOLOGY);
+    let slow = builder(&server)
         .lock_ttl(Duration::from_secs(6))
         .recovery(Recovery::default());
     let slow = Worker::with(slow).await;
-    let hasty = builder(&server.url());
+    let hasty = builder(&server);
     let mut truth = Truth::of(&server);
-    let before = truth.cmd("CLIENT LIST").text().lines().count();
+    let before = truth.clients().len();
     let error = hasty.connect().await.expect_err("it is refused");
     let ConnectError::FleetTtl { largest, min_idle } = &error else {
         panic!("{error:?}");
@@ -300,7 +181,7 @@ async fn guarantee_2_a_worker_that_would_requeue_before_the_fleet_s_locks_expire
     );
     assert!(error.to_string().contains("6s"), "{error}");
     eventually(SOON, "its connection is gone", || {
-        let connections = truth.cmd("CLIENT LIST").text().lines().count();
+        let connections = truth.clients().len();
         async move { (connections <= before).then_some(()) }
     })
     .await;
@@ -310,9 +191,9 @@ async fn guarantee_2_a_worker_that_would_requeue_before_the_fleet_s_locks_expire
 
 #[tokio::test]
 async fn workers_at_work_go_on_when_one_with_longer_locks_joins() {
-    let server = Server::start();
-    let mut hasty = Worker::start(&server.url()).await;
-    let slow = builder(&server.url())
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut hasty = Worker::start(&server).await;
+    let slow = builder(&server)
         .lock_ttl(Duration::from_secs(6))
         .recovery(Recovery::default());
     let slow = Worker::with(slow).await;

@@ -5,17 +5,17 @@ use std::time::{Duration, Instant};
 
 use streamherd::error::{DisownedReason, SettleError};
 use streamherd::{Client, Lease, Notification, ShutdownReport};
-use streamherd_testkit::{Fault, Matcher, Proxy, Server, eventually};
-use streamherd_tests::{SOON, TTL, Truth, Worker, builder, field, names, queue};
+use streamherd_testkit::{Fault, Matcher, eventually};
+use streamherd_tests::{Redis, SOON, TTL, Truth, Worker, builder, field, names, queue};
 
 #[tokio::test]
 async fn guarantee_6_shutdown_hands_over_at_once_and_acks_nothing() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     queue(&server, &names("s", 5));
-    let mut leaving = Worker::with(builder(&server.url()).max_in_flight(5)).await;
+    let mut leaving = Worker::with(builder(&server).max_in_flight(5)).await;
     let leases = leaving.added_many(5).await;
-    let mut staying = Worker::start(&server.url()).await;
+    let mut staying = Worker::start(&server).await;
 
     let began = Instant::now();
     let report = leaving.client.shutdown(Duration::ZERO).await;
@@ -51,10 +51,10 @@ async fn guarantee_6_shutdown_hands_over_at_once_and_acks_nothing() {
 
 #[tokio::test]
 async fn guarantee_6_what_finishes_before_the_deadline_counts_and_the_rest_is_handed_over() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     queue(&server, &names("s", 5));
-    let mut worker = Worker::with(builder(&server.url()).max_in_flight(5)).await;
+    let mut worker = Worker::with(builder(&server).max_in_flight(5)).await;
     let mut leases = worker.added_many(5).await;
     let ending = tokio::spawn(shut_down(worker.client.clone(), Duration::from_secs(2)));
     reader_has_ended(&mut truth).await;
@@ -72,9 +72,9 @@ async fn guarantee_6_what_finishes_before_the_deadline_counts_and_the_rest_is_ha
 
 #[tokio::test]
 async fn a_shutdown_without_a_deadline_waits_for_what_is_held() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     queue(&server, &names("s", 1));
-    let mut worker = Worker::start(&server.url()).await;
+    let mut worker = Worker::start(&server).await;
     let lease = worker.added().await;
     let mut truth = Truth::of(&server);
     let ending = tokio::spawn(shut_down(worker.client.clone(), Duration::MAX));
@@ -88,10 +88,10 @@ async fn a_shutdown_without_a_deadline_waits_for_what_is_held() {
 
 #[tokio::test]
 async fn a_shutdown_says_what_redis_refused_to_take_back() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     queue(&server, &names("s", 1));
-    let mut worker = Worker::start(&server.url()).await;
+    let mut worker = Worker::start(&server).await;
     let lease = worker.added().await;
     // Another program's value, where streams are handed back.
     truth.cmd("DEL T:front").ok();
@@ -104,9 +104,9 @@ async fn a_shutdown_says_what_redis_refused_to_take_back() {
 
 #[tokio::test]
 async fn a_shutdown_ends_as_soon_as_all_is_finished() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     queue(&server, &names("s", 1));
-    let mut worker = Worker::start(&server.url()).await;
+    let mut worker = Worker::start(&server).await;
     let lease = worker.added().await;
     let mut truth = Truth::of(&server);
     let began = Instant::now();
@@ -129,7 +129,7 @@ async fn shut_down(client: Client, deadline: Duration) -> ShutdownReport {
 
 async fn reader_has_ended(truth: &mut Truth) {
     eventually(SOON, "the reader has ended", || {
-        let reading = truth.cmd("CLIENT LIST").text().contains("cmd=xreadgroup");
+        let reading = truth.is_read();
         async move { (!reading).then_some(()) }
     })
     .await;
@@ -137,10 +137,10 @@ async fn reader_has_ended(truth: &mut Truth) {
 
 #[tokio::test]
 async fn guarantee_6_a_read_that_returns_during_the_shutdown_is_handed_back() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let proxy = Proxy::start(&server).await;
-    let mut leaving = Worker::start(&proxy.url()).await;
+    let proxy = server.proxy().await;
+    let mut leaving = Worker::start(&proxy).await;
     let fault = proxy.on(Matcher::command("XREADGROUP"), 1, Fault::Delay(Duration::from_secs(1)));
     fault.wait_fired(SOON).await;
     queue(&server, &names("s", 3));
@@ -153,7 +153,7 @@ async fn guarantee_6_a_read_that_returns_during_the_shutdown_is_handed_back() {
     assert!(!front.is_empty(), "the read came back with work");
     assert_eq!((truth.length(), truth.pending_count(), truth.locks().len()), (3, 0, 0));
 
-    let mut staying = Worker::start(&server.url()).await;
+    let mut staying = Worker::start(&server).await;
     for lease in staying.added_many(3).await {
         assert_eq!(lease.attempt(), 0);
         lease.done().await.unwrap();
@@ -163,10 +163,10 @@ async fn guarantee_6_a_read_that_returns_during_the_shutdown_is_handed_back() {
 
 #[tokio::test]
 async fn guarantee_6_dropped_notifications_give_back_what_nobody_received() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     queue(&server, &names("s", 4));
-    let (client, mut notifications) = builder(&server.url()).max_in_flight(4).connect().await.unwrap();
+    let (client, mut notifications) = builder(&server).max_in_flight(4).connect().await.unwrap();
     let Some(Notification::StreamAdded(mine)) = notifications.recv().await else {
         panic!("a stream is added");
     };
@@ -178,7 +178,7 @@ async fn guarantee_6_dropped_notifications_give_back_what_nobody_received() {
     drop(notifications);
     queue(&server, &names("later", 1));
 
-    let mut other = Worker::start(&server.url()).await;
+    let mut other = Worker::start(&server).await;
     let mut taken = other.added_many(4).await;
     taken.sort_by_key(|lease| lease.stream().to_owned());
     assert_eq!(taken[0].stream(), "later-0", "the first one reads no more");
@@ -194,10 +194,10 @@ async fn guarantee_6_dropped_notifications_give_back_what_nobody_received() {
 
 #[tokio::test]
 async fn guarantee_9_nothing_outlives_a_shutdown() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     queue(&server, &names("s", 4));
-    let mut worker = Worker::with(builder(&server.url()).max_in_flight(3)).await;
+    let mut worker = Worker::with(builder(&server).max_in_flight(3)).await;
     let consumer = worker.client.consumer().to_string();
     let leases = worker.added_many(3).await;
     assert!(connections(&mut truth) > 2);
@@ -214,10 +214,10 @@ async fn guarantee_9_nothing_outlives_a_shutdown() {
 #[tokio::test]
 async fn guarantee_9_nothing_outlives_the_last_handle() {
     for first in ["leases", "worker"] {
-        let server = Server::start();
+        let server = Redis::start(crate::TOPOLOGY);
         let mut truth = Truth::of(&server);
         queue(&server, &names("s", 4));
-        let mut worker = Worker::with(builder(&server.url()).max_in_flight(3)).await;
+        let mut worker = Worker::with(builder(&server).max_in_flight(3)).await;
         let consumer = worker.client.consumer().to_string();
         let leases: Vec<Lease> = worker.added_many(3).await;
         let producer = worker.client.producer();
@@ -259,7 +259,7 @@ async fn nothing_is_left(truth: &mut Truth, consumer: &str) {
 
 /// Connections other than the one that asks.
 fn connections(truth: &mut Truth) -> usize {
-    truth.cmd("CLIENT LIST").text().lines().count() - 1
+    truth.clients().len()
 }
 
 /// Threads can't be told apart among tests that run side by side, so this one runs itself alone in a process.
@@ -288,8 +288,8 @@ fn guarantee_9_no_heartbeat_thread_outlives_its_client() {
         // The kernel keeps 15 bytes of a name.
         names.filter(|name| name.trim() == "streamherd-hear").count()
     };
-    let server = Server::start();
-    let url = server.url();
+    let server = Redis::start(crate::TOPOLOGY);
+    let url = server.address();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let become_so_many = |count: usize| {

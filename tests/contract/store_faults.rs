@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use streamherd::error::SettleError;
 use streamherd::{KeyspaceEvents, RetryAfter};
-use streamherd_testkit::{Fault, Matcher, Proxy, Server, eventually};
-use streamherd_tests::{SOON, Truth, Worker, patient, submit};
+use streamherd_testkit::{Fault, Matcher, eventually};
+use streamherd_tests::{Redis, SOON, Truth, Worker, patient, submit};
 
 #[tokio::test]
 async fn a_server_that_forgets_the_scripts_is_taught_them_again() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     truth.make_groups();
-    let proxy = Proxy::start(&server).await;
-    let mut worker = Worker::with(patient(&proxy.url())).await;
-    submit(&server.url(), ["held"]).await;
+    let proxy = server.proxy().await;
+    let mut worker = Worker::with(patient(&proxy)).await;
+    submit(&server, ["held"]).await;
     let held = worker.added().await;
 
     truth.cmd("SCRIPT FLUSH").ok();
-    submit(&server.url(), ["later"]).await;
+    submit(&server, ["later"]).await;
     let later = worker.added().await;
     assert_eq!((later.stream(), later.attempt()), ("later", 0));
     for script in ["renew", "list", "acquire", "hello"] {
@@ -39,9 +39,9 @@ async fn a_server_that_forgets_the_scripts_is_taught_them_again() {
 
 #[tokio::test]
 async fn a_lease_goes_on_over_a_restart_that_keeps_the_data() {
-    let mut server = Server::builder().persistent().start();
-    let mut worker = Worker::with(patient(&server.url())).await;
-    submit(&server.url(), ["a"]).await;
+    let mut server = Redis::start(crate::TOPOLOGY);
+    let mut worker = Worker::with(patient(&server)).await;
+    submit(&server, ["a"]).await;
     let lease = worker.added().await;
     server.restart();
     let mut truth = Truth::of(&server);
@@ -56,7 +56,7 @@ async fn a_lease_goes_on_over_a_restart_that_keeps_the_data() {
     assert!(lease.is_valid());
     assert_eq!((worker.losses, worker.unasked(), worker.unasked_disowned()), (0, 0, 0));
     lease.done().await.unwrap();
-    submit(&server.url(), ["b"]).await;
+    submit(&server, ["b"]).await;
     let next = worker.added().await;
     assert_eq!((next.stream(), next.attempt()), ("b", 0));
     next.done().await.unwrap();
@@ -65,10 +65,10 @@ async fn a_lease_goes_on_over_a_restart_that_keeps_the_data() {
 
 #[tokio::test]
 async fn done_needs_no_memory_and_a_retry_waits_for_it() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let mut worker = Worker::with(patient(&server.url())).await;
-    submit(&server.url(), ["finished", "failed"]).await;
+    let mut worker = Worker::with(patient(&server)).await;
+    submit(&server, ["finished", "failed"]).await;
     let mut leases = worker.added_many(2).await;
     leases.sort_by_key(|lease| lease.stream().to_owned());
     let finished = leases.pop().unwrap();
@@ -93,11 +93,11 @@ async fn done_needs_no_memory_and_a_retry_waits_for_it() {
 
 #[tokio::test]
 async fn a_done_whose_answer_is_lost_while_memory_is_full_is_not_called_disowned() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let proxy = Proxy::start(&server).await;
-    let mut worker = Worker::with(patient(&proxy.url())).await;
-    submit(&server.url(), ["a"]).await;
+    let proxy = server.proxy().await;
+    let mut worker = Worker::with(patient(&proxy)).await;
+    submit(&server, ["a"]).await;
     let lease = worker.added().await;
     truth.cmd("CONFIG SET maxmemory 1").ok();
     let loss = proxy.on(Matcher::script("settle"), 1, Fault::SwallowReply);
@@ -109,11 +109,11 @@ async fn a_done_whose_answer_is_lost_while_memory_is_full_is_not_called_disowned
 
 #[tokio::test]
 async fn a_reader_reads_again_by_itself_after_a_server_that_stood_still() {
-    let server = Server::start();
+    let mut server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let proxy = Proxy::start(&server).await;
+    let proxy = server.proxy().await;
     for (events, name) in [(KeyspaceEvents::Ensure, "a"), (KeyspaceEvents::Off, "b")] {
-        let mut worker = Worker::with(patient(&proxy.url()).keyspace_events(events)).await;
+        let mut worker = Worker::with(patient(&proxy).keyspace_events(events)).await;
         let reads = || proxy.seen().iter().filter(|name| *name == "XREADGROUP").count();
         let before = reads();
         eventually(SOON, "a read is under way", || {
@@ -125,12 +125,16 @@ async fn a_reader_reads_again_by_itself_after_a_server_that_stood_still() {
         // The fault itself: longer than a read and its timeout.
         worker.listen_for(Duration::from_secs(4)).await;
         server.thaw();
-        submit(&server.url(), [name]).await;
+        submit(&server, [name]).await;
         let lease = worker.added().await;
         assert_eq!((lease.stream(), lease.attempt()), (name, 0), "read, not recovered");
         worker.listen_for(Duration::from_millis(1_200)).await;
         assert_eq!((worker.unasked(), worker.unasked_disowned(), worker.losses), (0, 0, 0));
-        assert!(worker.client.health().since_read.unwrap() < Duration::from_secs(3));
+        eventually(SOON, "all of the queue is read again", || {
+            let since = worker.client.health().since_read;
+            async move { since.filter(|since| *since < Duration::from_secs(3)) }
+        })
+        .await;
         lease.done().await.unwrap();
         worker.client.shutdown(Duration::ZERO).await;
     }

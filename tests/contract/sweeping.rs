@@ -1,8 +1,8 @@
 //! What a sweep leaves alone, and what spoilt records of names do not stop.
 
 use streamherd::Recovery;
-use streamherd_testkit::{Server, eventually};
-use streamherd_tests::{SCAN, SOON, Truth, Worker, builder, names, recovery, submit};
+use streamherd_testkit::eventually;
+use streamherd_tests::{Redis, SCAN, SOON, Truth, Worker, builder, recovery, submit};
 
 fn sweeping() -> Recovery {
     Recovery {
@@ -25,14 +25,15 @@ async fn swept(truth: &mut Truth, times: usize) {
 
 #[tokio::test]
 async fn a_claim_behind_the_backlog_strands_nothing() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let names = server.together("s", 20);
+    let mut truth = Truth::at(&server, &names[0]);
     truth.make_groups();
     truth.cmd("HSET T:control paused 1").ok();
-    submit(&server.url(), names("s", 20)).await;
+    submit(&server, &names).await;
     let last = truth.entries("input").pop().unwrap().0;
     truth.cmd(&format!("XCLAIM T:input workers other 0 {last} FORCE")).ok();
-    let _worker = Worker::with(builder(&server.url()).recovery(sweeping())).await;
+    let _worker = Worker::with(builder(&server).recovery(sweeping())).await;
     swept(&mut truth, 3).await;
     let fronts: Vec<_> = truth.entries("front").into_iter().map(|(_, fields)| fields).collect();
     assert!(
@@ -54,15 +55,15 @@ async fn a_spoilt_record_of_a_name_keeps_it_neither_from_its_end_nor_from_the_qu
         "return cmsgpack.pack({ARGV[1], {'odd'}, 0})",
     ];
     for record in spoilt {
-        let server = Server::start();
-        let mut truth = Truth::of(&server);
-        let mut worker = Worker::with(builder(&server.url()).recovery(sweeping())).await;
+        let server = Redis::start(crate::TOPOLOGY);
+        let mut truth = Truth::at(&server, "a");
+        let mut worker = Worker::with(builder(&server).recovery(sweeping())).await;
         for operation in ["done", "release"] {
-            submit(&server.url(), ["a"]).await;
+            submit(&server, ["a"]).await;
             let lease = worker.added().await;
             let write = format!("local function record() {record} end redis.call('HSET', KEYS[1], 'a', record())")
                 .replace("ARGV[1]", &format!("'{}'", lease.id()));
-            truth.call(&["EVAL", &write, "1", &Truth::key("live")]).ok();
+            truth.call(&["EVAL", &write, "1", "T:live"]).ok();
             if operation == "release" {
                 lease.release().await.unwrap_or_else(|e| panic!("{record}: {e}"));
                 worker

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use streamherd::{Lane, Reference, RetryAfter, Submitted};
-use streamherd_testkit::{Server, eventually};
-use streamherd_tests::{Truth, Worker, builder, field, names, submit};
+use streamherd_testkit::eventually;
+use streamherd_tests::{Redis, Truth, Worker, builder, field, names, submit};
 
 #[tokio::test]
 async fn a_submitted_stream_is_worked_on_once_and_leaves_nothing() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let producer = builder(&server.url()).connect_producer().await.unwrap();
+    let producer = builder(&server).connect_producer().await.unwrap();
     let submitted = producer.submit("user-1", &json!({"plan": "pro"})).await.unwrap();
 
-    let mut worker = Worker::start(&server.url()).await;
+    let mut worker = Worker::start(&server).await;
     let lease = worker.added().await;
     assert_eq!(lease.stream(), "user-1");
     assert_eq!(lease.info::<Value>().unwrap(), json!({"plan": "pro"}));
@@ -33,21 +33,22 @@ async fn a_submitted_stream_is_worked_on_once_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_retry_counts_and_comes_back_first_with_all_its_fields() {
-    let server = Server::start();
-    let mut truth = Truth::of(&server);
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "a");
     truth.call(&[
         "XADD",
-        "{orders:0}:input",
+        "T:input",
         "*",
         "trace",
         "t1",
         "lbs-input",
         r#"{"DataStreamName":"a","Info":7}"#,
     ]);
-    let mut worker = Worker::with(builder(&server.url()).max_in_flight(1)).await;
+    let mut worker = Worker::with(builder(&server).max_in_flight(1)).await;
     let lease = worker.added().await;
     let (first, origin) = (lease.token(), lease.original_id());
-    submit(&server.url(), names("later", 20)).await;
+    let later = names("later", 20);
+    submit(&server, server.beside("a", later)).await;
 
     lease.retry(RetryAfter::now().because("it was Tuesday")).await.unwrap();
     let again = worker.added().await;
@@ -64,13 +65,13 @@ async fn a_retry_counts_and_comes_back_first_with_all_its_fields() {
 
 #[tokio::test]
 async fn all_of_many_streams_are_done_by_several_workers() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     let mut fleet = Vec::new();
     for _ in 0..3 {
-        fleet.push(Worker::start(&server.url()).await);
+        fleet.push(Worker::start(&server).await);
     }
-    submit(&server.url(), names("s", 500)).await;
+    submit(&server, names("s", 500)).await;
     let mut done = std::collections::BTreeSet::new();
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     for mut worker in fleet {

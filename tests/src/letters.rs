@@ -2,21 +2,23 @@
 
 use streamherd::{Admin, DeadLetter, DeadLetterFilter, DeadLetterRun, HandledLetter};
 
-use crate::{Truth, builder, patiently};
+use crate::{Reachable, Redis, Truth, builder, by_partition, patiently};
 
 /// Writes dead letters as a worker leaves them, over a raw connection and in one step: one per name, with counters and
 /// provenance. Their names are not coalesced.
-pub fn bury(truth: &mut Truth, names: &[String], reason: &str) {
+pub fn bury(redis: &Redis, names: &[String], reason: &str) {
     let add = "for i = 2, #ARGV do redis.call('XADD', KEYS[1], '*', 'lbs-input', ARGV[i], '_retry_count', 7, \
                '_sh_failures', 5, '_sh_abandonments', 2, '_sh_origin', '5-' .. i, '_sh_first_seen', 5, '_sh_reason', \
                ARGV[1], '_sh_error', 'it broke', '_sh_consumer', 'w.12345678', '_sh_last_id', '6-1', '_sh_at', \
                redis.call('TIME')[1] .. '000') end";
-    let dlq = Truth::key("dlq");
-    for some in names.chunks(1_000) {
-        let inputs: Vec<String> = some.iter().map(|name| input(name)).collect();
-        let mut words = vec!["EVAL", add, "1", &dlq, reason];
-        words.extend(inputs.iter().map(String::as_str));
-        truth.call(&words).ok();
+    for partition in by_partition(redis, names) {
+        let mut truth = Truth::at(redis, partition[0]);
+        for some in partition.chunks(1_000) {
+            let words = ["EVAL", add, "1", "T:dlq", reason].map(str::to_owned).into_iter();
+            truth
+                .call(&words.chain(some.iter().map(|name| input(name))).collect::<Vec<_>>())
+                .ok();
+        }
     }
 }
 
@@ -34,8 +36,8 @@ pub fn name_of(fields: &[(String, String)]) -> String {
 }
 
 /// An admin with the tests' settings.
-pub async fn admin(url: &str) -> Admin {
-    patiently(|| builder(url).connect_admin()).await
+pub async fn admin(at: &(impl Reachable + ?Sized)) -> Admin {
+    patiently(|| builder(at).connect_admin()).await
 }
 
 /// All outcomes of a run.

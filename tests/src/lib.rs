@@ -1,21 +1,29 @@
 //! What the contract tests share: a service on a real server, workers on it, and a view of the truth in Redis.
 
+mod address;
 mod handling;
 pub mod letters;
+mod partition;
 mod process;
+mod redis;
+mod refusal;
 mod truth;
 mod worker;
 
 use std::time::Duration;
 
+pub use address::{Address, Reachable};
 pub use handling::{Census, Counted, Diary, Handling, Note, Reading};
+pub use partition::plain;
 pub use process::{WorkerProcess, hold};
+pub use redis::{Proxied, Redis, Topology};
+pub use refusal::{refused, shown};
 pub use truth::{Pending, Truth, field};
 pub use worker::Worker;
 
 use serde_json::Value;
 use streamherd::error::ConnectError;
-use streamherd::{Builder, Client, Recovery};
+use streamherd::{Builder, Recovery};
 use streamherd_testkit::{Fault, Server};
 
 /// Short enough for tests, long enough for a machine that does other things too.
@@ -27,13 +35,13 @@ pub const SCAN: Duration = Duration::from_millis(200);
 /// Longer than anything here should take.
 pub const SOON: Duration = Duration::from_secs(20);
 
-/// The service that all tests use; each has a server of its own.
+/// The service that all tests use; each has a Redis of its own.
 pub const SERVICE: &str = "orders";
 
 /// A worker or producer for a test, not connected yet.
-pub fn builder(url: &str) -> Builder {
-    Client::builder(SERVICE)
-        .url(url)
+pub fn builder(at: &(impl Reachable + ?Sized)) -> Builder {
+    at.address()
+        .service(SERVICE)
         .consumer("w")
         .lock_ttl(TTL)
         .read_block(Duration::from_secs(1))
@@ -52,7 +60,8 @@ where
 {
     for _ in 0..10 {
         match connect().await {
-            Err(ConnectError::Store(e) | ConnectError::Unreachable { source: e, .. }) if e.is_timeout() => {}
+            Err(ConnectError::Store(e) | ConnectError::Unreachable { source: e, .. })
+                if e.is_timeout() || e.is_disconnected() => {}
             other => return other.unwrap_or_else(|e| panic!("it does not connect: {e:?}")),
         }
     }
@@ -70,9 +79,9 @@ pub fn recovery() -> Recovery {
 }
 
 /// Submits streams with the names and an info that repeats the name.
-pub async fn submit<N: AsRef<str>>(url: &str, names: impl IntoIterator<Item = N>) {
+pub async fn submit<N: AsRef<str>>(at: &(impl Reachable + ?Sized), names: impl IntoIterator<Item = N>) {
     // Hundreds at once, for a server that shares its processor with other tests.
-    let producer = patiently(|| builder(url).command_timeout(SOON).connect_producer()).await;
+    let producer = patiently(|| builder(at).command_timeout(SOON).connect_producer()).await;
     let items: Vec<(String, Value)> = names
         .into_iter()
         .map(|name| (name.as_ref().to_owned(), serde_json::json!({ "of": name.as_ref() })))
@@ -91,18 +100,27 @@ pub fn names(prefix: &str, count: usize) -> Vec<String> {
 
 /// Queues streams in one step and over a raw connection, as a producer in another language does: thousands at once, and
 /// without any code under test.
-pub fn queue(server: &Server, names: &[String]) {
+pub fn queue(redis: &Redis, names: &[String]) {
     let add = "for i = 1, #ARGV do redis.call('XADD', KEYS[1], '*', 'lbs-input', ARGV[i]) end";
-    let input = Truth::key("input");
-    for names in names.chunks(1_000) {
-        let mut words = vec!["EVAL".to_owned(), add.to_owned(), "1".to_owned(), input.clone()];
-        words.extend(
-            names
+    for partition in by_partition(redis, names) {
+        let mut truth = Truth::at(redis, partition[0]);
+        for names in partition.chunks(1_000) {
+            let inputs = names
                 .iter()
-                .map(|name| serde_json::json!({ "DataStreamName": name, "Info": { "of": name } }).to_string()),
-        );
-        server.client().call(&words).ok();
+                .map(|name| serde_json::json!({ "DataStreamName": name, "Info": { "of": name } }).to_string());
+            let words = ["EVAL", add, "1", "T:input"].map(str::to_owned).into_iter();
+            truth.call(&words.chain(inputs).collect::<Vec<_>>()).ok();
+        }
     }
+}
+
+/// Names that share a partition, for each partition that any of them is in; in their order.
+pub(crate) fn by_partition<'a>(redis: &Redis, names: &'a [String]) -> impl Iterator<Item = Vec<&'a str>> {
+    let mut partitions = std::collections::BTreeMap::<u16, Vec<&str>>::new();
+    for name in names {
+        partitions.entry(redis.partition_of(name)).or_default().push(name);
+    }
+    partitions.into_values()
 }
 
 /// Runs the rows of a table, so many at a time, each on a thread and a runtime of its own. Fails with the names of all
@@ -158,8 +176,8 @@ pub fn shell(command: &str) {
 }
 
 /// A worker whose leases outlive a slow restart, and a machine that stands still for a while.
-pub fn patient(url: &str) -> Builder {
-    builder(url)
+pub fn patient(at: &(impl Reachable + ?Sized)) -> Builder {
+    builder(at)
         .lock_ttl(Duration::from_secs(6))
         .heartbeat(Duration::from_millis(300))
         .recovery(patient_recovery())

@@ -3,9 +3,9 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 
 use serde_json::Value;
-use streamherd_testkit::{Process, Server};
+use streamherd_testkit::Process;
 
-use crate::SOON;
+use crate::{Address, Reachable, SOON};
 
 /// A worker in a process of its own (`contract-worker`), to be killed and frozen.
 #[derive(Debug)]
@@ -21,9 +21,10 @@ pub struct WorkerProcess {
 impl WorkerProcess {
     /// Starts one; `binary` is `env!("CARGO_BIN_EXE_contract-worker")`.
     #[must_use]
-    pub fn start(binary: &str, url: &str, options: &[&str]) -> Self {
+    pub fn start(binary: &str, at: &(impl Reachable + ?Sized), options: &[&str]) -> Self {
         let mut command = std::process::Command::new(binary);
-        command.arg(url).args(options);
+        let Address { url, partitions } = at.address();
+        command.arg(url).arg(partitions.to_string()).args(options);
         command
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped());
@@ -101,9 +102,9 @@ impl WorkerProcess {
 }
 
 /// A worker process with that many slots, all of them taken; `binary` as for [`WorkerProcess::start`].
-pub async fn hold(binary: &str, server: &Server, leases: usize) -> WorkerProcess {
+pub async fn hold(binary: &str, at: &(impl Reachable + ?Sized), leases: usize) -> WorkerProcess {
     let slots = format!("slots={leases}");
-    let mut worker = WorkerProcess::start(binary, &server.url(), &["then=hold", &slots]);
+    let mut worker = WorkerProcess::start(binary, at, &["then=hold", &slots]);
     worker.says_times("added", leases).await;
     worker
 }

@@ -1,13 +1,18 @@
 //! What Redis itself says.
 
-use streamherd_testkit::{RawClient, Server, eventually};
+use std::ops::Range;
 
-use crate::{SERVICE, SOON};
+use streamherd_testkit::{RawClient, Reply, eventually};
 
-/// What Redis itself says of the service, over a connection of its own.
+use crate::{Redis, SERVICE, SOON, redis};
+
+/// What Redis itself says of the service, over connections of its own.
 #[derive(Debug)]
 pub struct Truth {
-    redis: RawClient,
+    masters: Vec<RawClient>,
+    service: String,
+    /// Partitions, and which of the masters holds each.
+    partitions: Vec<(u16, usize)>,
 }
 
 /// One record of a pending entries list.
@@ -20,26 +25,85 @@ pub struct Pending {
 }
 
 impl Truth {
-    /// Looks at a server.
+    /// Looks at all partitions.
     #[must_use]
-    pub fn of(server: &Server) -> Self {
-        Self { redis: server.client() }
+    pub fn of(redis: &Redis) -> Self {
+        Self::looking(redis, SERVICE, 0..redis.address().partitions)
     }
 
-    /// The name of one of the service's keys.
+    /// Looks at the partition of a stream, and at no other.
     #[must_use]
-    pub fn key(name: &str) -> String {
-        format!("{{{SERVICE}:0}}:{name}")
+    pub fn at(redis: &Redis, stream: &str) -> Self {
+        Self::of_service(redis, SERVICE, stream)
     }
 
-    /// Any command, split at white space; `T:` stands for the service's key prefix.
-    pub fn cmd(&mut self, line: &str) -> streamherd_testkit::Reply {
-        self.redis.cmd(&line.replace("T:", &Self::key("")))
+    /// Looks at the partition of a stream of another service.
+    #[must_use]
+    pub fn of_service(redis: &Redis, service: &str, stream: &str) -> Self {
+        let partition = redis.partition_of(stream);
+        Self::looking(redis, service, partition..partition + 1)
+    }
+
+    fn looking(redis: &Redis, service: &str, partitions: Range<u16>) -> Self {
+        let homes: Vec<(u16, usize)> = partitions.map(|number| (number, redis.home(service, number))).collect();
+        let mut servers: Vec<usize> = homes.iter().map(|(_, home)| *home).collect();
+        servers.sort_unstable();
+        servers.dedup();
+        let place = |home| servers.binary_search(&home).expect("each home is a server");
+        Self {
+            masters: servers.iter().map(|server| redis.connect(*server)).collect(),
+            service: service.to_owned(),
+            partitions: homes
+                .iter()
+                .map(|(partition, home)| (*partition, place(*home)))
+                .collect(),
+        }
+    }
+
+    /// The name of a key in the first partition that is looked at.
+    #[must_use]
+    pub fn key(&self, name: &str) -> String {
+        redis::key(&self.service, self.partitions[0].0, name)
+    }
+
+    /// Any command, split at white space. `T:` at the beginning of a word stands for the service's key prefix: such a command
+    /// is run in each partition that is looked at, any other on each of their masters, and the answers are added up.
+    pub fn cmd(&mut self, line: &str) -> Reply {
+        self.call(&line.split_whitespace().collect::<Vec<_>>())
     }
 
     /// Any command, word by word.
-    pub fn call(&mut self, words: &[&str]) -> streamherd_testkit::Reply {
-        self.redis.call(words)
+    pub fn call<A: AsRef<[u8]>>(&mut self, words: &[A]) -> Reply {
+        total(self.answers(words))
+    }
+
+    /// The answers to a command as they are.
+    pub fn each(&mut self, line: &str) -> Vec<Reply> {
+        self.answers(&line.split_whitespace().collect::<Vec<_>>())
+    }
+
+    fn answers<A: AsRef<[u8]>>(&mut self, words: &[A]) -> Vec<Reply> {
+        let words: Vec<&[u8]> = words.iter().map(AsRef::as_ref).collect();
+        if !words.iter().any(|word| word.starts_with(b"T:")) {
+            return self.masters.iter_mut().map(|master| master.call(&words)).collect();
+        }
+        let several = self.partitions.len() > 1;
+        assert!(
+            !several || !words[0].eq_ignore_ascii_case(b"XADD"),
+            "an entry goes to one partition"
+        );
+        let partitions = self.partitions.iter().map(|(partition, master)| {
+            let prefix = redis::key(&self.service, *partition, "");
+            let words: Vec<Vec<u8>> = words
+                .iter()
+                .map(|word| match word.strip_prefix(b"T:") {
+                    Some(key) => [prefix.as_bytes(), key].concat(),
+                    None => word.to_vec(),
+                })
+                .collect();
+            self.masters[*master].call(&words)
+        });
+        partitions.collect()
     }
 
     /// The pending entries of `input` or `front`.
@@ -84,7 +148,7 @@ impl Truth {
 
     /// The names of the locks that live.
     pub fn locks(&mut self) -> Vec<String> {
-        self.cmd("KEYS {orders:0}:lock:*").strings()
+        self.cmd("KEYS T:lock:*").strings()
     }
 
     /// Whether nothing of any work is left: no entry, no pending record, no lock, no delayed entry, no name.
@@ -114,6 +178,7 @@ impl Truth {
 
     /// Gives the next new entry to a consumer that is long dead and left no lock. Returns its id.
     pub fn abandon(&mut self) -> String {
+        assert_eq!(self.partitions.len(), 1, "the next one of one partition");
         let read = self.cmd("XREADGROUP GROUP workers ghost COUNT 1 STREAMS T:input >");
         let id = read.array()[0].array()[1].array()[0].array()[0].text();
         self.cmd(&format!("XCLAIM T:input workers ghost 0 {id} IDLE 3600000"))
@@ -121,9 +186,43 @@ impl Truth {
         id
     }
 
-    /// How many connections the server has besides this one.
-    pub fn others_connected(&mut self) -> usize {
-        self.cmd("CLIENT LIST").text().lines().count() - 1
+    /// The connections of clients, as `CLIENT LIST` has them: neither those of tests nor those that servers have to each
+    /// other.
+    pub fn clients(&mut self) -> Vec<String> {
+        let list = self.cmd("CLIENT LIST").text();
+        let own = |line: &&str| {
+            [" name=test ", " name=sentinel-", " flags=S "]
+                .iter()
+                .any(|mark| line.contains(mark))
+        };
+        list.lines().filter(|line| !own(line)).map(str::to_owned).collect()
+    }
+
+    /// Breaks what clients hear expiries over. Says how many there were.
+    pub fn kill_subscriptions(&mut self) -> usize {
+        let subscribed = self.clients().into_iter().filter(|client| client.contains(" flags=P "));
+        let ids = subscribed.map(|client| client.split(['=', ' ']).nth(1).expect("an id").to_owned());
+        ids.map(|id| self.cmd(&format!("CLIENT KILL ID {id}"))).count()
+    }
+
+    /// Whether clients wait for new entries.
+    pub fn is_read(&mut self) -> bool {
+        self.clients().iter().any(|client| client.contains("cmd=xreadgroup"))
+    }
+
+    /// How often Redis ran this command since it was asked to count anew.
+    pub fn calls(&mut self, command: &str) -> u64 {
+        let stats = self.cmd("INFO commandstats").text();
+        let line = format!("cmdstat_{command}:calls=");
+        let calls = stats.lines().filter_map(|found| found.strip_prefix(&line));
+        calls
+            .map(|rest| {
+                rest.split(',')
+                    .next()
+                    .and_then(|n| n.parse::<u64>().ok())
+                    .expect("a number")
+            })
+            .sum()
     }
 
     /// Has a lock expire soon. With 1 ms a busy server may find it in the past already and delete it, which is no
@@ -131,6 +230,24 @@ impl Truth {
     pub fn expire(&mut self, id: &str) {
         assert_eq!(self.cmd(&format!("PEXPIRE T:lock:{id} 100")).int(), 1);
     }
+}
+
+/// Several answers as one: counts are summed up, lists and texts joined, and nothing counts where others say something.
+fn total(answers: Vec<Reply>) -> Reply {
+    let weight = |reply: &Reply| match reply {
+        Reply::Error(_) => 0,
+        Reply::Nil => 1,
+        _ => 2,
+    };
+    let most = answers.iter().map(weight).max().expect("at least one answer");
+    let mut said = answers.into_iter().filter(|reply| weight(reply) == most);
+    let first = said.next().expect("at least one answer");
+    said.fold(first, |all, one| match (all, one) {
+        (Reply::Int(all), Reply::Int(one)) => Reply::Int(all + one),
+        (Reply::Array(all), Reply::Array(one)) => Reply::Array([all, one].concat()),
+        (Reply::Bulk(all), Reply::Bulk(one)) => Reply::Bulk([all, one].concat()),
+        (all, _) => all,
+    })
 }
 
 /// The value of a field.

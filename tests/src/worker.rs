@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use streamherd::{Builder, Client, Disowned, KeyspaceEvents, Lease, Notification, Notifications, Orphan};
 
-use crate::{SOON, builder, patiently};
+use crate::{Reachable, SOON, builder, patiently};
 
 /// A connected worker, and what it was told and has not been asked for yet.
 #[derive(Debug)]
@@ -23,13 +23,13 @@ pub struct Worker {
 
 impl Worker {
     /// Connects with the tests' settings.
-    pub async fn start(url: &str) -> Self {
-        Self::with(builder(url)).await
+    pub async fn start(at: &(impl Reachable + ?Sized)) -> Self {
+        Self::with(builder(at)).await
     }
 
     /// Connects without keyspace notifications: recovery is the scan's.
-    pub async fn deaf(url: &str) -> Self {
-        Self::with(builder(url).keyspace_events(KeyspaceEvents::Off)).await
+    pub async fn deaf(at: &(impl Reachable + ?Sized)) -> Self {
+        Self::with(builder(at).keyspace_events(KeyspaceEvents::Off)).await
     }
 
     /// Connects with settings of its own.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use streamherd::error::SubmitError;
 use streamherd::{Durability, Submitted};
 use streamherd_testkit::{Server, eventually};
-use streamherd_tests::{SOON, Truth, Worker, builder, names};
+use streamherd_tests::{SOON, Worker, builder, names};
 
 fn replicas(count: u32, within: Duration) -> Durability {
     Durability::Replicas { count, within }
@@ -26,7 +26,7 @@ async fn a_durable_submit_is_accepted_once_a_replica_has_it() {
         result.unwrap();
     }
     assert_eq!(
-        Truth::of(&replica).cmd("XLEN T:input").int(),
+        replica.client().cmd("XLEN {orders:0}:input").int(),
         300,
         "what is accepted is there, at once"
     );

@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use streamherd_testkit::{RawClient, Reply, Server};
+use streamherd_testkit::{RawClient, Reply};
+use streamherd_tests::Redis;
 
 use super::model::{End, Model, Ms, Place, Run, Wish};
 use super::{key, look, wire};
@@ -60,8 +61,8 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(server: &Server) -> Self {
-        let mut redis = server.client();
+    fn new(server: &Redis) -> Self {
+        let mut redis = server.client_for(&key(SERVICE, "input"));
         let clock = "local t = redis.call('TIME')";
         let own = format!("local t = {{redis.call('GET', '{}'), 0}}", key(SERVICE, "clock"));
         assert!(lua!("lib").contains(clock));
@@ -420,7 +421,7 @@ fn explore(driver: &mut Driver, steps: &mut Vec<Step>, longest: usize) -> usize 
 
 #[test]
 fn every_short_sequence_of_steps_leaves_what_the_model_leaves() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut driver = Driver::new(&server);
     let count = explore(&mut driver, &mut Vec::new(), 4);
     println!("{count} sequences");
@@ -455,7 +456,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 #[test]
 fn long_sequences_of_steps_over_several_names_leave_what_the_model_leaves() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let driver = std::cell::RefCell::new(Driver::new(&server));
     let config = Config {
         cases: 400,
@@ -479,7 +480,7 @@ fn long_sequences_of_steps_over_several_names_leave_what_the_model_leaves() {
 
 #[test]
 fn a_name_whose_record_names_an_entry_of_another_is_queued() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut driver = Driver::new(&server);
     driver.reset();
     let words = ["XADD", &key(SERVICE, "input"), "*", "lbs-input", &wire('b', 1)];
@@ -495,7 +496,7 @@ fn a_name_whose_record_names_an_entry_of_another_is_queued() {
 
 #[test]
 fn large_wishes_are_moved_a_few_at_a_time() {
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let mut driver = Driver::new(&server);
     driver.reset();
     let large = "x".repeat(900_000);

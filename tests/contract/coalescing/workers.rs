@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use streamherd::error::SettleError;
-use streamherd::{Client, Duplicates, KeyspaceEvents, Lease, Producer, Recovery, RetryAfter, Submitted};
-use streamherd_testkit::{RawClient, Server};
-use streamherd_tests::{SOON, Worker, recovery};
+use streamherd::{Duplicates, KeyspaceEvents, Lease, Producer, Recovery, RetryAfter, Submitted};
+use streamherd_testkit::RawClient;
+use streamherd_tests::{Address, Redis, SOON, Worker, recovery};
 
 use super::model::{End, Model, Ms, Picture, Place, Run, Wish};
 use super::{key, look, wire};
@@ -47,12 +47,13 @@ struct Driver {
 }
 
 impl Driver {
-    async fn new(server: &Server, number: u32) -> Self {
+    async fn new(server: &Redis, number: u32) -> Self {
         let service = format!("s{number}");
-        let redis = server.client();
+        let redis = server.client_for(&key(&service, "input"));
+        // The model is of one partition.
+        let at = Address::of(&server.address().url);
         let builder = || {
-            Client::builder(&service)
-                .url(server.url())
+            at.service(&service)
                 .consumer("w")
                 .lock_ttl(Duration::from_secs(10))
                 .max_in_flight(1)
@@ -374,7 +375,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..30)
 }
 
-async fn live_through(server: &Server, number: u32, steps: &[Step]) {
+async fn live_through(server: &Redis, number: u32, steps: &[Step]) {
     let mut driver = Driver::new(server, number).await;
     for (at, step) in steps.iter().enumerate() {
         if driver.step(*step).await {
@@ -388,7 +389,7 @@ async fn live_through(server: &Server, number: u32, steps: &[Step]) {
 #[test]
 fn whatever_producers_and_workers_do_every_wake_up_is_served_and_no_name_is_held_twice() {
     const SIDE_BY_SIDE: u32 = 6;
-    let server = Server::start();
+    let server = Redis::start(crate::TOPOLOGY);
     let number = AtomicU32::new(0);
     let run = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -1,6 +1,6 @@
 //! Deals with dead letters in a process for the tests to kill.
 //!
-//! `contract-admin URL redrive|purge [rate=N]` prints one JSON object per letter on stdout, and `{"event": "over"}` at
+//! `contract-admin URL PARTITIONS redrive|purge [rate=N]` prints one JSON object per letter on stdout, and `{"event": "over"}` at
 //! the end.
 
 use std::io::Write as _;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use streamherd::DeadLetterFilter;
-use streamherd_tests::{builder, patiently};
+use streamherd_tests::{Address, builder, patiently};
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -16,10 +16,14 @@ fn main() -> ExitCode {
 }
 
 async fn run(args: &[String]) -> ExitCode {
-    let [url, action, options @ ..] = args else {
-        panic!("contract-admin URL redrive|purge [rate=N]");
+    let [url, partitions, action, options @ ..] = args else {
+        panic!("contract-admin URL PARTITIONS redrive|purge [rate=N]");
     };
-    let admin = patiently(|| builder(url).connect_admin()).await;
+    let at = Address {
+        url: url.clone(),
+        partitions: partitions.parse().expect("a number of partitions"),
+    };
+    let admin = patiently(|| builder(&at).connect_admin()).await;
     let mut run = match action.as_str() {
         "redrive" => admin.redrive(DeadLetterFilter::default()),
         "purge" => admin.purge(DeadLetterFilter::default()),

@@ -19,6 +19,8 @@ const CHUNK: usize = 64 * 1024;
 /// One client's connection and its counterpart at the server.
 pub(super) struct Link<'a> {
     shared: &'a Shared,
+    /// Whether faults are for it, and its requests are recorded.
+    watched: bool,
     /// What is to happen to each reply that is still to come, in the order of the requests. An entry is pushed before its
     /// request is written, so a reply always finds its own entry in front.
     expected: Mutex<VecDeque<Expected>>,
@@ -36,9 +38,10 @@ enum Expected {
 }
 
 impl<'a> Link<'a> {
-    pub(super) fn new(shared: &'a Shared) -> Self {
+    pub(super) fn new(shared: &'a Shared, watched: bool) -> Self {
         Self {
             shared,
+            watched,
             expected: Mutex::default(),
             closing: Notify::new(),
         }
@@ -86,7 +89,10 @@ impl<'a> Link<'a> {
                 at += len;
                 // Redis does not answer an empty request, so there is nothing to count.
                 if !args.is_empty() {
-                    let command = self.shared.see(args);
+                    let command = self.shared.name(args);
+                    if self.watched {
+                        self.shared.see(&command);
+                    }
                     if counting {
                         counting = !command.ends_the_counting();
                         self.admit(&command, bytes, &mut server).await;
@@ -108,7 +114,8 @@ impl<'a> Link<'a> {
         } else {
             Expected::Deliver
         };
-        let Some((fault, armed)) = self.shared.fault_for(command) else {
+        let fault = self.watched.then(|| self.shared.fault_for(command)).flatten();
+        let Some((fault, armed)) = fault else {
             expect(plain);
             server.add(bytes);
             return;

@@ -5,7 +5,7 @@ mod link;
 mod shared;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -25,8 +25,10 @@ use crate::server::Server;
 /// A lost reply is the case that a mock gets wrong: the command *was* executed, and the client cannot know. The proxy
 /// forwards real requests to a real server and counts replies, so it can lose one reply in the middle of a pipeline.
 ///
-/// It runs on a thread of its own and follows the server through restarts. Dropping it closes every connection. It is
-/// for one standalone server; a cluster's redirections would lead clients past it.
+/// It runs on a thread of its own and follows the server through restarts. Dropping it closes every connection.
+///
+/// Servers that tell clients of each other, as those of a cluster and Sentinels do, need one in front of
+/// [all of them](Self::in_front_of).
 ///
 /// # Scripts
 ///
@@ -58,7 +60,7 @@ use crate::server::Server;
 /// ```
 #[derive(Debug)]
 pub struct Proxy {
-    port: Port,
+    fronts: Vec<Front>,
     shared: Arc<Shared>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -71,16 +73,44 @@ impl Proxy {
     ///
     /// If it cannot listen or start its thread.
     pub async fn start(server: &Server) -> Self {
-        match Self::launch((Ipv4Addr::LOCALHOST, server.port()).into()) {
+        Self::in_front_of(&[server], &[]).await
+    }
+
+    /// Starts a proxy in front of servers that tell clients of each other, each on a [port](Self::port_to) of its own: in
+    /// what they say, the proxy's ports stand for theirs. Faults are for the watched ones, and [`seen`](Self::seen) tells of
+    /// them; the others are only passed through.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot listen or start its thread, or there is none to be watched.
+    pub async fn in_front_of(watched: &[&Server], others: &[&Server]) -> Self {
+        assert!(!watched.is_empty(), "somebody has to be watched");
+        let watched = watched.iter().map(|server| (server.port(), true));
+        let others = others.iter().map(|server| (server.port(), false));
+        match Self::launch(watched.chain(others)) {
             Ok(proxy) => proxy,
             Err(error) => panic!("cannot start a proxy: {error}"),
         }
     }
 
-    /// The port on 127.0.0.1.
+    /// The port on 127.0.0.1, to the first of the servers.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port.number()
+        self.fronts[0].port.number()
+    }
+
+    /// The port on 127.0.0.1 that leads to a server.
+    ///
+    /// # Panics
+    ///
+    /// If the proxy is not in front of it.
+    #[must_use]
+    #[track_caller]
+    pub fn port_to(&self, server: &Server) -> u16 {
+        let Some(front) = self.fronts.iter().find(|front| front.server == server.port()) else {
+            panic!("the proxy is not in front of {}", server.url());
+        };
+        front.port.number()
     }
 
     /// `redis://127.0.0.1:PORT`.
@@ -139,21 +169,29 @@ impl Proxy {
         lock(&self.shared.scripts).learn(body);
     }
 
-    fn launch(server: SocketAddr) -> io::Result<Self> {
-        // Not a port of the kernel's choice: it hands those out again soon, and a client that still reconnects to this
-        // proxy would reach another test's.
-        let (port, listener) = Port::listen().map_err(io::Error::other)?;
-        listener.set_nonblocking(true)?;
+    fn launch(servers: impl Iterator<Item = (u16, bool)>) -> io::Result<Self> {
+        let (mut fronts, mut listeners) = (Vec::new(), Vec::new());
+        for (server, watched) in servers {
+            // Not a port of the kernel's choice: it hands those out again soon, and a client that still reconnects to this
+            // proxy would reach another test's.
+            let (port, listener) = Port::listen().map_err(io::Error::other)?;
+            listener.set_nonblocking(true)?;
+            fronts.push(Front { port, server });
+            listeners.push((listener, server, watched));
+        }
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
-        let shared = Arc::new(Shared::new(server));
+        let shared = Arc::new(Shared::default());
+        if fronts.len() > 1 {
+            *lock(&shared.rewrites) = fronts.iter().flat_map(Front::as_told).collect();
+        }
         let (stop, stopped) = oneshot::channel();
         // A thread of its own, so that a test which blocks its runtime does not stop the proxy too.
         let thread = thread::Builder::new().name("testkit-proxy".to_owned()).spawn({
             let shared = Arc::clone(&shared);
-            move || serve(runtime, listener, &shared, stopped)
+            move || serve(runtime, listeners, &shared, stopped)
         })?;
         Ok(Self {
-            port,
+            fronts,
             shared,
             stop: Some(stop),
             thread: Some(thread),
@@ -172,35 +210,68 @@ impl Drop for Proxy {
     }
 }
 
-fn serve(runtime: Runtime, listener: TcpListener, shared: &Arc<Shared>, mut stopped: oneshot::Receiver<()>) {
-    runtime.block_on(async {
-        let listener = match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => listener,
-            Err(error) => panic!("the proxy cannot listen: {error}"),
+/// A port of the proxy, and the port of the server that it leads to.
+#[derive(Debug)]
+struct Front {
+    port: Port,
+    server: u16,
+}
+
+impl Front {
+    /// How servers tell of this one, and what clients are to hear instead: the port in an address or as a number, and the
+    /// port as a text. Our ports are all of one length.
+    fn as_told(&self) -> [(Vec<u8>, Vec<u8>); 3] {
+        let told = |port: u16| {
+            [
+                format!("127.0.0.1:{port}"),
+                format!("\r\n:{port}\r\n"),
+                format!("\r\n{port}\r\n"),
+            ]
         };
-        loop {
-            tokio::select! {
-                _ = &mut stopped => return,
-                accepted = listener.accept() => if let Ok((client, _)) = accepted {
-                    tokio::spawn(connect(Arc::clone(shared), client));
-                },
-            }
+        let mut ours = told(self.port.number()).into_iter();
+        told(self.server).map(|theirs| (theirs.into_bytes(), ours.next().unwrap_or_default().into_bytes()))
+    }
+}
+
+fn serve(
+    runtime: Runtime,
+    listeners: Vec<(TcpListener, u16, bool)>,
+    shared: &Arc<Shared>,
+    stopped: oneshot::Receiver<()>,
+) {
+    runtime.block_on(async {
+        for (listener, server, watched) in listeners {
+            let listener = match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => listener,
+                Err(error) => panic!("the proxy cannot listen: {error}"),
+            };
+            tokio::spawn(accept(listener, server, watched, Arc::clone(shared)));
         }
+        let _ = stopped.await;
     });
     // Not by dropping it, which would wait for hooks that may be stuck.
     runtime.shutdown_background();
 }
 
+/// Serves the connections of one port, for ever.
+async fn accept(listener: tokio::net::TcpListener, server: u16, watched: bool, shared: Arc<Shared>) {
+    loop {
+        if let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(connect(Arc::clone(&shared), client, server, watched));
+        }
+    }
+}
+
 /// Serves one connection. An error means that one of its sides is gone, and so is the connection then.
-async fn connect(shared: Arc<Shared>, client: TcpStream) -> io::Result<()> {
+async fn connect(shared: Arc<Shared>, client: TcpStream, server: u16, watched: bool) -> io::Result<()> {
     let (client, copy) = duplicate(client)?;
     let Some(id) = shared.admit(copy) else {
         return Ok(());
     };
     let registered = Registered { shared: &shared, id };
-    let (server, copy) = duplicate(TcpStream::connect(shared.server).await?)?;
+    let (server, copy) = duplicate(TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await?)?;
     if shared.join(registered.id, copy) {
-        Link::new(&shared).run(client, server).await;
+        Link::new(&shared, watched).run(client, server).await;
     }
     Ok(())
 }

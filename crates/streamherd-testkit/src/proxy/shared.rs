@@ -1,14 +1,13 @@
 use std::collections::HashMap;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::proxy::command::{Command, Scripts};
 use crate::proxy::fault::{Armed, Fault, Rules};
 
 /// What the test's thread and the proxy's thread both touch.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Shared {
-    pub(super) server: SocketAddr,
     pub(super) rules: Mutex<Rules>,
     pub(super) scripts: Mutex<Scripts>,
     pub(super) seen: Mutex<Vec<String>>,
@@ -25,22 +24,14 @@ struct Live {
 }
 
 impl Shared {
-    pub(super) fn new(server: SocketAddr) -> Self {
-        Self {
-            server,
-            rules: Mutex::default(),
-            scripts: Mutex::default(),
-            seen: Mutex::default(),
-            rewrites: Mutex::default(),
-            live: Mutex::default(),
-        }
+    /// Names a request.
+    pub(super) fn name(&self, args: Vec<Vec<u8>>) -> Command {
+        lock(&self.scripts).command(args)
     }
 
-    /// Names a request and records it.
-    pub(super) fn see(&self, args: Vec<Vec<u8>>) -> Command {
-        let command = lock(&self.scripts).command(args);
+    /// Records a request.
+    pub(super) fn see(&self, command: &Command) {
         lock(&self.seen).push(command.name().to_owned());
-        command
     }
 
     pub(super) fn fault_for(&self, command: &Command) -> Option<(Fault, Armed)> {

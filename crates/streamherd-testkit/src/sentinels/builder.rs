@@ -8,9 +8,6 @@ use crate::sentinels::{SERVICE, Sentinels};
 use crate::server::Server;
 use crate::tls::Certificates;
 
-const SENTINELS: usize = 3;
-const QUORUM: usize = 2;
-
 /// How [`Sentinels`] are started. See [`Sentinels::builder`].
 #[derive(Debug, Clone)]
 #[must_use]
@@ -19,6 +16,7 @@ pub struct SentinelsBuilder {
     down_after: Duration,
     failover_timeout: Duration,
     tls: bool,
+    alone: bool,
 }
 
 impl Default for SentinelsBuilder {
@@ -29,6 +27,7 @@ impl Default for SentinelsBuilder {
             down_after: Duration::from_secs(1),
             failover_timeout: Duration::from_secs(2),
             tls: false,
+            alone: false,
         }
     }
 }
@@ -58,6 +57,12 @@ impl SentinelsBuilder {
     /// one name for all. Not the default user: the testkit itself is that.
     pub fn user(mut self, name: impl Into<String>, password: impl Into<String>, rules: &str) -> Self {
         self.server = self.server.user(name, password, rules);
+        self
+    }
+
+    /// One Sentinel, over a primary without a replica, for tests in which nothing fails over: two processes instead of five.
+    pub fn alone(mut self) -> Self {
+        self.alone = true;
         self
     }
 
@@ -93,25 +98,26 @@ impl SentinelsBuilder {
         }
         let primary = Node::start(server.clone())?;
         let port = primary.server.port().to_string();
-        let replica = Node::start(server.clone())?;
-        // Not an option of its start, as the roles change and a restart would bring the first ones back.
-        replica.ask(&["REPLICAOF", "127.0.0.1", &port])?;
-        replica.server.wait_for_sync(&primary.server.contact())?;
+        let mut servers = vec![primary];
+        if !self.alone {
+            let replica = Node::start(server.clone())?;
+            // Not an option of its start, as the roles change and a restart would bring the first ones back.
+            replica.ask(&["REPLICAOF", "127.0.0.1", &port])?;
+            replica.server.wait_for_sync(&servers[0].server.contact())?;
+            servers.push(replica);
+        }
 
         let mut sentinel = Server::builder().role(Role::Sentinel(self.config(&port)));
         sentinel.users.clone_from(&server.users);
         sentinel.binary.clone_from(&server.binary);
-        if let Some(certificates) = primary.server.certificates() {
+        if let Some(certificates) = servers[0].server.certificates() {
             sentinel = sentinel.tls_with(certificates);
         }
         let mut sentinels = Vec::new();
-        for _ in 0..SENTINELS {
+        for _ in 0..if self.alone { 1 } else { 3 } {
             sentinels.push(Node::start(sentinel.clone())?);
         }
-        let started = Sentinels {
-            servers: vec![primary, replica],
-            sentinels,
-        };
+        let started = Sentinels { servers, sentinels };
         for node in &started.sentinels {
             super::hasten(node);
         }
@@ -120,9 +126,10 @@ impl SentinelsBuilder {
     }
 
     fn config(&self, port: &str) -> String {
+        let quorum = if self.alone { 1 } else { 2 };
         let (down_after, timeout) = (self.down_after.as_millis(), self.failover_timeout.as_millis());
         let mut config = format!(
-            "sentinel monitor {SERVICE} 127.0.0.1 {port} {QUORUM}\n\
+            "sentinel monitor {SERVICE} 127.0.0.1 {port} {quorum}\n\
              sentinel down-after-milliseconds {SERVICE} {down_after}\n\
              sentinel failover-timeout {SERVICE} {timeout}\n"
         );

@@ -12,7 +12,7 @@ use crate::server::Server;
 const DEADLINE: Duration = Duration::from_secs(30);
 const SERVICE: &str = "streamherd";
 
-/// Three private Sentinels over a primary and a replica.
+/// Three private Sentinels over a primary and a replica, unless the builder says [otherwise](SentinelsBuilder::alone).
 ///
 /// The two servers are numbered: 0 is the primary at first and 1 the replica, and they keep their numbers when the roles
 /// change. Their data survives a [restart](Self::restart). All five are killed when the value is dropped.

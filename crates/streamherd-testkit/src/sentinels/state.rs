@@ -63,9 +63,10 @@ impl Sentinels {
             let url = sentinel.server.url();
             let known = sentinel.probe(&format!("SENTINEL MASTER {SERVICE}"))?.pairs();
             let others = (self.sentinels.len() - 1).to_string();
+            let replicas = (self.servers.len() - 1).to_string();
             for (field, wanted) in [
                 ("flags", "master"),
-                ("num-slaves", "1"),
+                ("num-slaves", &replicas),
                 ("num-other-sentinels", &others),
             ] {
                 let value = known
@@ -94,7 +95,7 @@ impl Sentinels {
                 return Err(format!("server {server} has no {missing:?} in {info:?}"));
             }
         }
-        if self.servers.iter().all(Node::is_up) {
+        if self.servers.len() > 1 && self.servers.iter().all(Node::is_up) {
             self.servers[primary].reaches(1)?;
         }
         Ok(primary)

@@ -2,6 +2,7 @@
 
 mod faults;
 mod passing;
+mod topologies;
 
 use std::time::Duration;
 

@@ -81,3 +81,15 @@ fn nothing_is_left_running_after_a_panic() {
         assert!(!Path::new(&format!("/proc/{pid}")).exists(), "{pid} runs");
     }
 }
+
+#[test]
+fn one_alone_knows_its_primary() {
+    let started = std::time::Instant::now();
+    let mut sentinels = Sentinels::builder().alone().start();
+    assert!(started.elapsed() < std::time::Duration::from_secs(1));
+    assert_eq!(sentinels.primary(), 0);
+    sentinels.client().cmd("SET key 1").ok();
+    sentinels.restart(0);
+    sentinels.wait_until_whole();
+    assert_eq!(sentinels.client().cmd("GET key").int(), 1);
+}

@@ -115,6 +115,15 @@ impl StoreError {
         }
     }
 
+    /// No connection came about in time.
+    pub(super) const fn no_answer(operation: &'static str) -> Self {
+        Self {
+            operation,
+            kind: Kind::Timeout,
+            source: None,
+        }
+    }
+
     /// No server holds a partition's slot at present.
     pub(crate) const fn homeless() -> Self {
         Self {
@@ -161,8 +170,8 @@ impl StoreError {
 
     /// The command certainly changed nothing: it was not sent, or the server refused it.
     #[must_use]
-    pub const fn is_certain(&self) -> bool {
-        !matches!(self.kind, Kind::Timeout | Kind::ConnectionLost | Kind::Reply(_))
+    pub fn is_certain(&self) -> bool {
+        self.operation == CONNECT || !matches!(self.kind, Kind::Timeout | Kind::ConnectionLost | Kind::Reply(_))
     }
 
     /// The server's memory limit is reached.

@@ -90,7 +90,7 @@ impl Lines {
         // Whoever waits behind another attempt waits no longer than for one of its own.
         match tokio::time::timeout(self.0.endpoint.timeout(), opened).await {
             Ok(opened) => opened.cloned(),
-            Err(_) => Err(StoreError::not_connected(CONNECT)),
+            Err(_) => Err(StoreError::no_answer(CONNECT)),
         }
     }
 }

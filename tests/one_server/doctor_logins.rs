@@ -1,30 +1,26 @@
 //! What `doctor` finds that a login lacks, and that what it says gives it back.
 
-use streamherd::{Client, Need, Role, Verdict};
-use streamherd_testkit::Server;
-use streamherd_tests::{builder, shell};
+use streamherd::{Need, Role, Verdict};
+use streamherd_tests::{Address, Redis, builder, shell};
 
 use super::doctor::{assert_healthy, check, examine_as, healthy};
 
 /// The rules of a role: what it must have, and what is useful to it.
-async fn rules(server: &Server, role: Role) -> Vec<String> {
-    let admin = builder(&server.url()).connect_admin().await.unwrap();
+async fn rules(server: &Redis, role: Role) -> Vec<String> {
+    let admin = builder(server).connect_admin().await.unwrap();
     let rules = admin.acl_rules(role);
     admin.close().await;
     rules
 }
 
-fn log_in(server: &Server, rules: &[String]) -> String {
-    let mut words = vec!["ACL", "SETUSER", "app", "reset", "on", ">secret"];
-    words.extend(rules.iter().map(String::as_str));
-    server.client().call(&words).ok();
-    format!("redis://app:secret@127.0.0.1:{}", server.port())
+fn log_in(server: &Redis, rules: &[String]) -> Address {
+    server.user("app", rules)
 }
 
 /// Expects a login to lack exactly this, and to have all when it was given what the check says.
-async fn lacks_exactly(server: &Server, role: Role, rules: &[String], check_name: &str, lacks: &str) {
-    let url = log_in(server, rules);
-    let diagnosis = examine_as(&url, role).await;
+async fn lacks_exactly(server: &Redis, role: Role, rules: &[String], check_name: &str, lacks: &str) {
+    let at = log_in(server, rules);
+    let diagnosis = examine_as(&at, role).await;
     for name in ["rights", "optional_rights"] {
         let check = check(&diagnosis, name);
         if name != check_name {
@@ -42,7 +38,7 @@ async fn lacks_exactly(server: &Server, role: Role, rules: &[String], check_name
         assert!(mend.contains(" ACL SETUSER app "), "{mend}");
         shell(mend);
     }
-    let diagnosis = examine_as(&url, role).await;
+    let diagnosis = examine_as(&at, role).await;
     for name in ["rights", "optional_rights", "scripts"] {
         let check = check(&diagnosis, name);
         assert_eq!(check.verdict, Verdict::Ok, "{role} given back {lacks}: {check:#?}");
@@ -52,7 +48,7 @@ async fn lacks_exactly(server: &Server, role: Role, rules: &[String], check_name
 
 #[tokio::test]
 async fn each_right_that_a_login_lacks_is_named_alone_and_given_back() {
-    let server = healthy().start();
+    let server = healthy(&[]);
     for role in Role::ALL {
         let all = rules(&server, role).await;
         for right in role.rights() {
@@ -76,14 +72,14 @@ async fn each_right_that_a_login_lacks_is_named_alone_and_given_back() {
 
 #[tokio::test]
 async fn the_smallest_login_in_a_diagnosis_works() {
-    let server = healthy().start();
+    let server = healthy(&[]);
     for role in Role::ALL {
         let diagnosis = examine_as(&log_in(&server, &["+ping".to_owned()]), role).await;
         let wrong = check(&diagnosis, "rights");
         let (_, smallest) = wrong.meaning.split_once("The smallest user that can: ").unwrap();
         shell(&smallest.replace("PASSWORD", "secret"));
-        let url = format!("redis://{role}:secret@127.0.0.1:{}", server.port());
-        let diagnosis = examine_as(&url, role).await;
+        let at = server.address().logged_in(&format!("{role}:secret"));
+        let diagnosis = examine_as(&at, role).await;
         assert_eq!(diagnosis.verdict, Verdict::Warning, "{diagnosis:#?}");
         assert_eq!(check(&diagnosis, "rights").verdict, Verdict::Ok);
     }
@@ -91,7 +87,7 @@ async fn the_smallest_login_in_a_diagnosis_works() {
 
 #[tokio::test]
 async fn a_login_that_may_do_nothing_is_told_all_that_was_not_checked() {
-    let server = healthy().start();
+    let server = healthy(&[]);
     for rules in [vec![], vec!["+ping".to_owned()]] {
         for role in Role::ALL {
             let diagnosis = examine_as(&log_in(&server, &rules), role).await;
@@ -107,14 +103,13 @@ async fn a_login_that_may_do_nothing_is_told_all_that_was_not_checked() {
 
 #[tokio::test]
 async fn a_service_with_glob_characters_and_quotes_is_examined_and_mended() {
-    let server = healthy().start();
-    let at = |url: &str| Client::builder("it's*[odd]?").url(url.to_owned()).connect_admin();
-    let admin = at(&server.url()).await.unwrap();
+    let server = healthy(&[]);
+    let at = |at: &Address| at.service("it's*[odd]?").connect_admin();
+    let admin = at(&server.address()).await.unwrap();
     let all = admin.acl_rules(Role::Worker);
     assert_healthy(&admin.doctor().await.unwrap());
     let others: Vec<String> = all.iter().filter(|rule| !rule.starts_with('~')).cloned().collect();
-    let url = log_in(&server, &others);
-    let app = at(&url).await.unwrap();
+    let app = at(&log_in(&server, &others)).await.unwrap();
     let diagnosis = app.doctor().await.unwrap();
     shell(check(&diagnosis, "rights").mend.as_deref().unwrap());
     assert_eq!(check(&app.doctor().await.unwrap(), "rights").verdict, Verdict::Ok);

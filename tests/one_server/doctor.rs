@@ -3,16 +3,16 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use streamherd::error::ConnectError;
-use streamherd::{Check, Client, Diagnosis, Role, Verdict};
-use streamherd_testkit::{Process, Proxy, RawClient, Server, ServerBuilder, eventually};
-use streamherd_tests::{SERVICE, SOON, Truth, Worker, builder, shell, submit};
+use streamherd::{Check, Diagnosis, Role, Verdict};
+use streamherd_testkit::{Process, RawClient, Server, eventually};
+use streamherd_tests::{Address, Reachable, Redis, SERVICE, SOON, Truth, Worker, builder, shell, submit};
 
-pub(crate) async fn examine(url: &str) -> Diagnosis {
-    examine_as(url, Role::Worker).await
+pub(crate) async fn examine(at: &(impl Reachable + ?Sized)) -> Diagnosis {
+    examine_as(at, Role::Worker).await
 }
 
-pub(crate) async fn examine_as(url: &str, role: Role) -> Diagnosis {
-    let admin = Client::builder(SERVICE).url(url).connect_admin().await.unwrap();
+pub(crate) async fn examine_as(at: &(impl Reachable + ?Sized), role: Role) -> Diagnosis {
+    let admin = at.address().service(SERVICE).connect_admin().await.unwrap();
     let diagnosis = admin.doctor_of(role).await.unwrap();
     admin.close().await;
     diagnosis
@@ -25,8 +25,9 @@ pub(crate) fn check<'a>(diagnosis: &'a Diagnosis, name: &str) -> &'a Check {
 }
 
 /// A server in which nothing is wrong.
-pub(crate) fn healthy() -> ServerBuilder {
-    Server::builder().persistent().arg("--notify-keyspace-events", "Kx")
+pub(crate) fn healthy(options: &[(&str, &str)]) -> Redis {
+    let healthy = [("--notify-keyspace-events", "Kx"), ("--appendfsync", "everysec")];
+    Redis::with(crate::TOPOLOGY, &[&healthy, options].concat())
 }
 
 #[track_caller]
@@ -38,8 +39,8 @@ pub(crate) fn assert_healthy(diagnosis: &Diagnosis) {
 }
 
 /// Expects one check to find this, and nothing else to be wrong; runs what it says mends it; expects that to have helped.
-async fn found_and_mended(server: &Server, name: &str, verdict: Verdict, found: &str) {
-    let diagnosis = examine(&server.url()).await;
+async fn found_and_mended(server: &Redis, name: &str, verdict: Verdict, found: &str) {
+    let diagnosis = examine(server).await;
     let wrong = check(&diagnosis, name);
     assert_eq!(wrong.verdict, verdict, "{wrong:#?}");
     assert!(wrong.found.contains(found), "{wrong:#?} lacks {found:?}");
@@ -47,31 +48,31 @@ async fn found_and_mended(server: &Server, name: &str, verdict: Verdict, found: 
     assert!(diagnosis.verdict >= verdict);
     shell(wrong.mend.as_deref().unwrap());
     eventually(SOON, &format!("{name} is mended"), || async {
-        let diagnosis = examine(&server.url()).await;
+        let diagnosis = examine(server).await;
         (check(&diagnosis, name).verdict == Verdict::Ok).then_some(())
     })
     .await;
-    assert_healthy(&examine(&server.url()).await);
+    assert_healthy(&examine(server).await);
 }
 
 #[tokio::test]
 async fn nothing_is_wrong_with_a_server_as_it_should_be_before_and_after_its_first_worker() {
-    let server = healthy().start();
-    assert_healthy(&examine(&server.url()).await);
-    let mut worker = Worker::start(&server.url()).await;
-    submit(&server.url(), ["a", "b"]).await;
+    let server = healthy(&[]);
+    assert_healthy(&examine(&server).await);
+    let mut worker = Worker::start(&server).await;
+    submit(&server, ["a", "b"]).await;
     let held = worker.added_many(2).await;
-    assert_healthy(&examine(&server.url()).await);
+    assert_healthy(&examine(&server).await);
     for role in Role::ALL {
-        assert_healthy(&examine_as(&server.url(), role).await);
+        assert_healthy(&examine_as(&server, role).await);
     }
     drop(held);
 }
 
 #[tokio::test]
 async fn looking_changes_nothing() {
-    let server = healthy().start();
-    submit(&server.url(), ["a"]).await;
+    let server = healthy(&[]);
+    submit(&server, ["a"]).await;
     let mut truth = Truth::of(&server);
     let mut changes = || {
         let info = truth.cmd("INFO persistence").text();
@@ -82,14 +83,14 @@ async fn looking_changes_nothing() {
     };
     let before = changes();
     for role in Role::ALL {
-        examine_as(&server.url(), role).await;
+        examine_as(&server, role).await;
     }
     assert_eq!(changes(), before);
 }
 
 #[tokio::test]
 async fn every_eviction_policy_that_may_evict_is_a_failure_and_is_mended() {
-    let server = healthy().start();
+    let server = healthy(&[]);
     for policy in [
         "allkeys-lru",
         "allkeys-lfu",
@@ -108,7 +109,7 @@ async fn every_eviction_policy_that_may_evict_is_a_failure_and_is_mended() {
 
 #[tokio::test]
 async fn every_wrong_setting_is_found_and_mended() {
-    let server = healthy().start();
+    let server = healthy(&[]);
     let mut truth = Truth::of(&server);
     for (setting, value, name, found) in [
         ("notify-keyspace-events", "Ex", "notifications", "\"xE\""),
@@ -124,7 +125,7 @@ async fn every_wrong_setting_is_found_and_mended() {
     }
     for fine in ["KA", "xK", "AKE"] {
         truth.call(&["CONFIG", "SET", "notify-keyspace-events", fine]).ok();
-        assert_healthy(&examine(&server.url()).await);
+        assert_healthy(&examine(&server).await);
     }
     truth.cmd("CONFIG SET appendonly no").ok();
     truth.call(&["CONFIG", "SET", "save", "3600 1"]).ok();
@@ -133,7 +134,7 @@ async fn every_wrong_setting_is_found_and_mended() {
 
 #[tokio::test]
 async fn a_memory_that_is_full_or_nearly_so_is_found_and_mended() {
-    let server = healthy().start();
+    let server = healthy(&[]);
     let mut truth = Truth::of(&server);
     truth.cmd("DEBUG POPULATE 1 big 30000000").ok();
     let memory = truth.cmd("INFO memory").text();
@@ -153,7 +154,7 @@ async fn a_memory_that_is_full_or_nearly_so_is_found_and_mended() {
 
 #[tokio::test]
 async fn a_server_that_takes_no_writes_is_found_and_mended() {
-    let server = healthy().start();
+    let server = healthy(&[]);
     let mut truth = Truth::of(&server);
     truth.cmd("CONFIG SET min-replicas-to-write 1").ok();
     found_and_mended(&server, "writes", Verdict::Failure, "NOREPLICAS").await;
@@ -170,7 +171,7 @@ async fn a_server_that_takes_no_writes_is_found_and_mended() {
         async move { info.contains("rdb_last_bgsave_status:err").then_some(()) }
     })
     .await;
-    let diagnosis = examine(&server.url()).await;
+    let diagnosis = examine(&server).await;
     assert_eq!(check(&diagnosis, "writes").verdict, Verdict::Failure);
     std::fs::remove_dir_all(&in_the_way).unwrap();
     found_and_mended(&server, "writes", Verdict::Failure, "MISCONF").await;
@@ -178,7 +179,7 @@ async fn a_server_that_takes_no_writes_is_found_and_mended() {
 
 #[tokio::test]
 async fn a_key_of_another_type_is_found_and_put_aside() {
-    let server = healthy().start();
+    let server = healthy(&[]);
     let mut truth = Truth::of(&server);
     for name in [
         "input",
@@ -192,7 +193,7 @@ async fn a_key_of_another_type_is_found_and_put_aside() {
         "consumers",
         "scan",
     ] {
-        let key = Truth::key(name);
+        let key = format!("{{{SERVICE}:0}}:{name}");
         truth.call(&["RPUSH", &key, "mine"]).ok();
         found_and_mended(&server, "keys", Verdict::Failure, &format!("{key} is a list")).await;
         let aside = truth.cmd(&format!("KEYS {key}.aside-*")).strings();
@@ -202,17 +203,17 @@ async fn a_key_of_another_type_is_found_and_put_aside() {
 
 #[tokio::test]
 async fn a_stream_without_ids_is_a_failure_and_one_ahead_of_the_clock_a_warning() {
-    let server = healthy().start();
+    let server = healthy(&[]);
     let mut truth = Truth::of(&server);
     let end = format!("{0}-{0}", u64::MAX);
     for lane in ["input", "front", "dlq"] {
         truth.cmd(&format!("XADD T:{lane} {end} f v")).ok();
-        let diagnosis = examine(&server.url()).await;
+        let diagnosis = examine(&server).await;
         let wrong = check(&diagnosis, "stream_ids");
         assert_eq!(wrong.verdict, Verdict::Failure, "{wrong:#?}");
-        assert!(wrong.found.contains(&Truth::key(lane)) && wrong.found.contains(&end));
+        assert!(wrong.found.contains(&format!("{{{SERVICE}:0}}:{lane}")) && wrong.found.contains(&end));
         shell(wrong.mend.as_deref().unwrap());
-        assert_healthy(&examine(&server.url()).await);
+        assert_healthy(&examine(&server).await);
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let ahead = now + Duration::from_secs(7_300);
@@ -222,35 +223,35 @@ async fn a_stream_without_ids_is_a_failure_and_one_ahead_of_the_clock_a_warning(
 
 #[tokio::test]
 async fn entries_without_a_group_are_told_before_the_first_worker_and_after_a_loss() {
-    let server = healthy().start();
+    let server = healthy(&[]);
     let mut truth = Truth::of(&server);
-    submit(&server.url(), ["a", "b"]).await;
+    submit(&server, ["a", "b"]).await;
     let group = |diagnosis: &Diagnosis| {
         let check = check(diagnosis, "group");
         (check.verdict, check.found.clone())
     };
-    let (verdict, found) = group(&examine(&server.url()).await);
+    let (verdict, found) = group(&examine(&server).await);
     assert_eq!(verdict, Verdict::Warning);
     assert_eq!(found, "no group, 2 entries waiting");
 
-    let mut worker = Worker::start(&server.url()).await;
+    let mut worker = Worker::start(&server).await;
     worker.added_many(2).await;
-    assert_healthy(&examine(&server.url()).await);
+    assert_healthy(&examine(&server).await);
     worker.client.shutdown(Duration::ZERO).await;
 
-    submit(&server.url(), ["c"]).await;
+    submit(&server, ["c"]).await;
     truth.cmd("XGROUP DESTROY T:input workers").ok();
-    let (verdict, found) = group(&examine(&server.url()).await);
+    let (verdict, found) = group(&examine(&server).await);
     assert_eq!(verdict, Verdict::Warning);
     assert!(found.contains("though workers were here"), "{found}");
 }
 
 #[tokio::test]
 async fn a_fleet_with_longer_locks_is_told_with_the_setting_that_joins_it() {
-    let server = healthy().start();
+    let server = healthy(&[]);
     let ttl = Duration::from_secs(10);
-    let _slow = Worker::with(Client::builder(SERVICE).url(server.url()).lock_ttl(ttl)).await;
-    let diagnosis = examine(&server.url()).await;
+    let _slow = Worker::with(server.service(SERVICE).lock_ttl(ttl)).await;
+    let diagnosis = examine(&server).await;
     let wrong = check(&diagnosis, "lock_ttl");
     assert_eq!(
         (wrong.verdict, wrong.found.as_str()),
@@ -264,12 +265,13 @@ async fn a_fleet_with_longer_locks_is_told_with_the_setting_that_joins_it() {
 
 #[tokio::test]
 async fn a_replica_is_a_failure_that_names_the_master() {
-    let master = healthy().start();
-    let replica = healthy().start();
-    let port = master.port();
+    let master = healthy(&[]);
+    let replica = healthy(&[]);
+    let url = master.address().url;
+    let (_, port) = url.rsplit_once(':').unwrap();
     Truth::of(&replica).cmd(&format!("REPLICAOF 127.0.0.1 {port}")).ok();
     let diagnosis = eventually(SOON, "the replica answers", || async {
-        let diagnosis = examine(&replica.url()).await;
+        let diagnosis = examine(&replica).await;
         check(&diagnosis, "writes")
             .found
             .contains("READONLY")
@@ -280,14 +282,14 @@ async fn a_replica_is_a_failure_that_names_the_master() {
     assert_eq!((wrong.verdict, wrong.found.as_str()), (Verdict::Failure, "a replica"));
     assert_eq!(
         wrong.mend.as_deref().unwrap(),
-        format!("streamherd --url redis://127.0.0.1:{port} --service {SERVICE} doctor")
+        format!("streamherd --url {url} --service {SERVICE} doctor")
     );
 }
 
 #[tokio::test]
 async fn a_node_of_a_cluster_is_a_failure() {
-    let server = healthy().arg("--cluster-enabled", "yes").start();
-    let diagnosis = examine(&server.url()).await;
+    let server = healthy(&[("--cluster-enabled", "yes")]);
+    let diagnosis = examine(&server).await;
     let wrong = check(&diagnosis, "topology");
     assert_eq!(wrong.verdict, Verdict::Failure);
     assert!(wrong.meaning.contains("standalone"), "{wrong:?}");
@@ -310,7 +312,7 @@ async fn a_sentinel_is_a_failure() {
         RawClient::connect(("127.0.0.1", server.port())).ok()
     })
     .await;
-    let diagnosis = examine(&server.url()).await;
+    let diagnosis = examine(&Address::of(&server.url())).await;
     let wrong = check(&diagnosis, "topology");
     assert_eq!(
         (wrong.verdict, wrong.found.as_str()),
@@ -323,13 +325,13 @@ async fn a_sentinel_is_a_failure() {
 
 #[tokio::test]
 async fn a_server_that_is_too_old_is_a_failure() {
-    let server = healthy().start();
-    let proxy = Proxy::start(&server).await;
-    let info = server.client().cmd("INFO server").text();
+    let server = healthy(&[]);
+    let proxy = server.proxy().await;
+    let info = server.client_for("any").cmd("INFO server").text();
     let line = info.lines().find(|line| line.starts_with("redis_version:")).unwrap();
     let old = format!("{:0<width$}", "redis_version:6.0.16", width = line.len());
     proxy.rewrite_replies(line.as_bytes(), &old.as_bytes()[..line.len()]);
-    let diagnosis = examine(&proxy.url()).await;
+    let diagnosis = examine(&proxy).await;
     let wrong = check(&diagnosis, "server_version");
     assert_eq!(wrong.verdict, Verdict::Failure);
     // Valkey is called by its own version, and judged by the one of Redis that it claims to be.
@@ -341,15 +343,15 @@ async fn a_server_that_is_too_old_is_a_failure() {
 
 #[tokio::test]
 async fn a_clock_that_is_off_is_a_warning() {
-    let server = healthy().start();
+    let server = healthy(&[]);
     // What a string of ten digits that begins as the time does becomes: three years more, or less.
-    let seconds = server.client().cmd("TIME").strings()[0].clone();
+    let seconds = server.client_for("any").cmd("TIME").strings()[0].clone();
     let years: u32 = seconds[..2].parse().unwrap();
     for (begins, word) in [(years + 1, "ahead of"), (years - 1, "behind")] {
-        let proxy = Proxy::start(&server).await;
+        let proxy = server.proxy().await;
         let text = |number: u32| format!("\r\n$10\r\n{number}");
         proxy.rewrite_replies(text(years).as_bytes(), text(begins).as_bytes());
-        let diagnosis = examine(&proxy.url()).await;
+        let diagnosis = examine(&proxy).await;
         let wrong = check(&diagnosis, "clock");
         assert_eq!(wrong.verdict, Verdict::Warning, "{wrong:?}");
         assert!(wrong.found.contains(word) && wrong.found.contains("days"), "{wrong:?}");
@@ -359,12 +361,8 @@ async fn a_clock_that_is_off_is_a_warning() {
 #[tokio::test]
 async fn refused_scripts_are_a_failure_though_no_user_is_to_blame() {
     // Options of two values, over a builder for those of one.
-    let server = healthy()
-        .arg("--rename-command", "EVAL")
-        .arg("never-eval", "--save")
-        .arg("3600", "1")
-        .start();
-    let diagnosis = examine(&server.url()).await;
+    let server = healthy(&[("--rename-command", "EVAL"), ("never-eval", "--save"), ("3600", "1")]);
+    let diagnosis = examine(&server).await;
     let wrong = check(&diagnosis, "rights");
     assert_eq!(
         (wrong.verdict, wrong.found.as_str()),
@@ -377,13 +375,17 @@ async fn refused_scripts_are_a_failure_though_no_user_is_to_blame() {
 
 #[tokio::test]
 async fn a_wrong_password_is_no_diagnosis_and_neither_is_a_server_that_stops_answering() {
-    let server = healthy().start();
-    server.client().cmd("ACL SETUSER app on >secret").ok();
-    let url = format!("redis://app:wrong@127.0.0.1:{}", server.port());
-    let refused = Client::builder(SERVICE).url(url).connect_admin().await;
+    let mut server = healthy(&[]);
+    let _ = server.user("app", &[]);
+    let refused = server
+        .address()
+        .logged_in("app:wrong")
+        .service(SERVICE)
+        .connect_admin()
+        .await;
     assert!(matches!(refused, Err(ConnectError::Login { .. })), "{refused:?}");
 
-    let admin = builder(&server.url()).connect_admin().await.unwrap();
+    let admin = builder(&server).connect_admin().await.unwrap();
     server.freeze();
     let error = admin.doctor().await.unwrap_err();
     assert!(error.is_timeout(), "{error}");

@@ -1,0 +1,13 @@
+//! What can't be on every topology, and why. All else is in `contract/`, and runs on each.
+//!
+//! - [`addresses`]: unix sockets and hosts that can't be reached are addresses of one server, and so is how many
+//!   connections a client needs there.
+//! - [`clocks`]: the testkit gives one server a clock of its own.
+//! - [`databases`]: a cluster has no other than 0; it runs under Sentinels too.
+//! - [`doctor`], [`doctor_logins`]: what is wrong with one server, and the commands for that server that mend it.
+
+mod addresses;
+mod clocks;
+mod databases;
+mod doctor;
+mod doctor_logins;

@@ -8,7 +8,7 @@ use streamherd_testkit::{Cluster, Failover, eventually};
 use streamherd_tests::{SERVICE, SOON, patiently};
 
 use super::broken::{Topology as _, key};
-use super::load::{Plan, alone};
+use super::load::{Plan, turn};
 
 const PARTITIONS: u16 = 6;
 /// Long, so that the scan, which has to wait for that, can't be who finds the orphans.
@@ -43,7 +43,7 @@ fn is_listened_to(cluster: &Cluster, partition: u16) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn locks_that_expire_are_heard_of_from_all_three_masters_and_again_after_failovers() {
-    let _alone = alone().await;
+    let _turn = turn().await;
     let mut cluster = Cluster::start();
     let homes: BTreeSet<usize> = (0..PARTITIONS).map(|partition| cluster.home(partition)).collect();
     assert_eq!(homes.len(), 3, "the partitions are at all three masters");

@@ -8,7 +8,7 @@ use streamherd_tests::SOON;
 
 use super::broken::{LONG, SHORT, Scene};
 use super::ledger::{Answer, At, Record};
-use super::load::{Plan, alone};
+use super::load::{Plan, turn};
 
 /// What is to be at the master alone when it dies, of leases and of submits.
 const ENOUGH: usize = 20;
@@ -61,20 +61,21 @@ async fn lose_the_last_writes(scene: &mut Scene<Cluster>) {
     let hit = scene.held_by(0).await;
     let cut = cut_off(scene, 0).await;
     leases(scene, &hit, cut).await;
-    scene.load.clients[0].pause().await.expect("Redis answers");
+    scene.load.pause(true).await;
     let paused = scene.load.ledger.now();
     submits(scene, &hit, paused, |answer| matches!(answer, Answer::New(_))).await;
     scene.failover(0, |cluster| cluster.kill(0)).await;
-    scene.load.clients[0].resume().await.expect("Redis answers");
+    scene.load.pause(false).await;
     scene.recovers().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leases_of_which_the_promoted_replica_never_heard_stay_single_and_are_kept() {
-    let _alone = alone().await;
+    let _turn = turn().await;
     let mut scene = Scene::set(
         Cluster::start(),
         Plan {
+            long: 16,
             adjust: |builder| builder.heartbeat(Duration::from_secs(1)),
             ..Plan::with_ttl(LONG)
         },
@@ -88,7 +89,7 @@ async fn leases_of_which_the_promoted_replica_never_heard_stay_single_and_are_ke
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leases_that_ran_out_while_their_writes_were_lost_stay_single() {
-    let _alone = alone().await;
+    let _turn = turn().await;
     let mut scene = Scene::set(Cluster::start(), Plan::with_ttl(SHORT)).await;
     lose_the_last_writes(&mut scene).await;
     let (_, lost) = scene.ends("lost_replication_short_locks").await;
@@ -97,7 +98,7 @@ async fn leases_that_ran_out_while_their_writes_were_lost_stay_single() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_submit_that_waited_for_a_replica_is_lost() {
-    let _alone = alone().await;
+    let _turn = turn().await;
     let mut scene = Scene::set(
         Cluster::start(),
         Plan {
@@ -114,14 +115,14 @@ async fn no_submit_that_waited_for_a_replica_is_lost() {
     let hit = scene.held_by(0).await;
     let cut = cut_off(&scene, 0).await;
     leases(&scene, &hit, cut).await;
-    scene.load.clients[0].pause().await.expect("Redis answers");
+    scene.load.pause(true).await;
     let paused = scene.load.ledger.now();
     // Accepted by the master, but by nobody else, which the producer is told.
     submits(&scene, &hit, paused, |answer| answer == Answer::Maybe).await;
     scene.failover(0, |cluster| cluster.kill(0)).await;
     // As a replica now, without which nothing would be acknowledged any more.
     scene.stage(|cluster, _| cluster.restart(0)).await;
-    scene.load.clients[0].resume().await.expect("Redis answers");
+    scene.load.pause(false).await;
     scene.recovers().await;
     let (_, lost) = scene.ends("lost_replication_durable").await;
     assert_eq!(lost, 0, "what was acknowledged had reached the replica");

@@ -5,11 +5,11 @@ use std::time::Duration;
 use streamherd_testkit::{Cluster, Failover};
 
 use super::broken::Scene;
-use super::load::{Plan, alone};
+use super::load::{Plan, turn};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failover_by_hand_costs_no_stream_and_no_lease() {
-    let _alone = alone().await;
+    let _turn = turn().await;
     let mut scene = Scene::set(Cluster::start(), Plan::with_ttl(Duration::from_secs(4))).await;
     scene.hit = scene.held_by(2).await;
     scene.begins();

@@ -5,11 +5,11 @@ use std::time::Duration;
 use streamherd_testkit::Cluster;
 
 use super::broken::Scene;
-use super::load::{Plan, alone};
+use super::load::{Plan, turn};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fourth_master_that_takes_its_share_of_the_slots_costs_no_stream_and_no_lease() {
-    let _alone = alone().await;
+    let _turn = turn().await;
     let mut scene = Scene::set(
         Cluster::start(),
         Plan {

@@ -5,14 +5,14 @@ use std::time::Duration;
 use streamherd_testkit::Cluster;
 
 use super::broken::{SHORT, Scene};
-use super::load::{Plan, alone};
+use super::load::{Plan, turn};
 use super::report::{Flow, ms};
 
 const AWAY: Duration = Duration::from_secs(6);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_one_master_is_down_the_other_partitions_go_on_without_a_pause() {
-    let _alone = alone().await;
+    let _turn = turn().await;
     let cluster = Cluster::builder()
         .replicas_per_master(0)
         // Else all nodes refuse everything as soon as they have noticed that some slots are served by nobody.

@@ -5,13 +5,13 @@ use std::time::Duration;
 use streamherd_testkit::Cluster;
 
 use super::broken::{SHORT, Scene};
-use super::load::{Plan, alone};
+use super::load::{Plan, turn};
 
 const FROZEN: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_stands_still_for_ten_seconds_costs_no_stream() {
-    let _alone = alone().await;
+    let _turn = turn().await;
     let mut scene = Scene::set(Cluster::start(), Plan::with_ttl(SHORT)).await;
     scene.failover(1, |cluster| cluster.freeze(1)).await;
     let fault = scene.fault;

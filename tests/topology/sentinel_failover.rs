@@ -5,7 +5,7 @@ use std::time::Duration;
 use streamherd_testkit::Sentinels;
 
 use super::broken::{SHORT, Scene};
-use super::load::{Plan, alone};
+use super::load::{Plan, turn};
 
 const FROZEN: Duration = Duration::from_secs(10);
 
@@ -18,7 +18,7 @@ fn plan() -> Plan {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_that_dies_costs_no_stream() {
-    let _alone = alone().await;
+    let _turn = turn().await;
     let mut scene = Scene::set(Sentinels::start(), plan()).await;
     scene.failover(0, |sentinels| sentinels.kill(0)).await;
     scene.recovers().await;
@@ -27,7 +27,7 @@ async fn a_primary_that_dies_costs_no_stream() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_that_stands_still_for_ten_seconds_costs_no_stream() {
-    let _alone = alone().await;
+    let _turn = turn().await;
     let mut scene = Scene::set(Sentinels::start(), plan()).await;
     scene.failover(0, |sentinels| sentinels.freeze(0)).await;
     // Not a wait for anything: the fault takes that long.

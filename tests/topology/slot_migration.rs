@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use streamherd_testkit::{Cluster, slot_of};
 
 use super::broken::{Scene, key};
-use super::load::{Plan, alone};
+use super::load::{Plan, turn};
 
 const PARTITION: u16 = 0;
 const TTL: Duration = Duration::from_secs(3);
 
 async fn move_slowly(test: &str, span: Duration) {
-    let _alone = alone().await;
+    let _turn = turn().await;
     let mut scene = Scene::set(Cluster::start(), Plan::with_ttl(TTL)).await;
     scene.hit = vec![PARTITION];
     scene.begins();

@@ -11,7 +11,7 @@ use streamherd_testkit::{Cluster, Sentinels, Server, eventually};
 use streamherd_tests::{SERVICE, SOON, Worker, patiently};
 
 use self::counting::{Count, Servers};
-use super::load::alone;
+use super::load::turn;
 
 const JOBS: u32 = 300;
 /// Long enough for everything that is done every few seconds.
@@ -83,7 +83,7 @@ async fn steady(servers: &mut Servers, others: &counting::Connections) -> usize 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_and_an_idle_worker_cost_no_more_than_the_architecture_says() {
-    let _alone = alone().await;
+    let _turn = turn().await;
     let standalone = Server::start();
     let sentinels = Sentinels::start();
     let one = Cluster::start();

@@ -20,12 +20,12 @@ const STREAMS: usize = 2_000;
 /// Until a fault is over and all that it left behind is worked off.
 const DRAINED: Duration = Duration::from_secs(60);
 
-/// One load at a time, so that they don't measure each other.
-static ALONE: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(1);
+/// So many loads at a time, as more would measure each other: one takes about half a processor, with its servers.
+static AT_A_TIME: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(2);
 
-/// Waits until no other load runs.
-pub(crate) async fn alone() -> SemaphorePermit<'static> {
-    ALONE.acquire().await.expect("it is never closed")
+/// Waits until there is room for a load.
+pub(crate) async fn turn() -> SemaphorePermit<'static> {
+    AT_A_TIME.acquire().await.expect("it is never closed")
 }
 
 /// What a load is like.
@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) streams: usize,
     /// Between two submits.
     pub(crate) pace: Duration,
+    /// One of so many streams is worked on for longer than a lock lives.
+    pub(crate) long: usize,
     /// What a test has to say about its builders.
     pub(crate) adjust: fn(Builder) -> Builder,
     /// The same for the submitter's.
@@ -50,6 +52,7 @@ impl Plan {
             lock_ttl,
             streams: STREAMS,
             pace: Duration::from_millis(5),
+            long: 8,
             adjust: |builder| builder,
             produce: |producer| producer,
         }
@@ -151,6 +154,20 @@ impl Load {
                 })
             });
             async move { flows.then_some(()) }
+        })
+        .await;
+    }
+
+    /// Has the workers take no new streams, or take them again.
+    pub(crate) async fn pause(&self, pause: bool) {
+        let client = &self.clients[0];
+        eventually(DRAINED, "Redis takes the pause", || async move {
+            let taken = if pause {
+                client.pause().await
+            } else {
+                client.resume().await
+            };
+            taken.ok()
         })
         .await;
     }

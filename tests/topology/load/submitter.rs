@@ -19,8 +19,6 @@ const AGAIN: usize = 25;
 const NAMES_AGAIN: usize = 20;
 /// Until a submit is repeated that was not acknowledged.
 const PAUSE: Duration = Duration::from_millis(300);
-/// One of so many is worked on for longer than a lock lives.
-const LONG: usize = 16;
 
 pub(super) async fn run(producer: Producer, plan: Plan, ledger: Arc<Ledger>, enough: CancellationToken) {
     let mut clock = tokio::time::interval(plan.pace);
@@ -38,7 +36,7 @@ pub(super) async fn run(producer: Producer, plan: Plan, ledger: Arc<Ledger>, eno
         } else {
             format!("s-{number}")
         };
-        let task = task(number, plan.lock_ttl);
+        let task = task(number, &plan);
         submits.spawn(submit(producer.clone(), name, task, Arc::clone(&ledger)));
     }
     while let Some(submitted) = submits.join_next().await {
@@ -64,10 +62,10 @@ async fn submit(producer: Producer, name: String, task: Task, ledger: Arc<Ledger
 }
 
 /// A few milliseconds to some hundred of work for most, more than a lock lives for some.
-fn task(submit: usize, ttl: Duration) -> Task {
-    let ttl = u64::try_from(ttl.as_millis()).expect("not that long");
+fn task(submit: usize, plan: &Plan) -> Task {
+    let ttl = u64::try_from(plan.lock_ttl.as_millis()).expect("not that long");
     let spread = u64::try_from(submit * 7_919 % 120).expect("less than 120");
-    let ms = if submit % LONG == 3 {
+    let ms = if submit % plan.long == 3 {
         ttl + 10 * spread
     } else {
         3 + spread

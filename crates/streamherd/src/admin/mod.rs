@@ -29,7 +29,7 @@ use crate::error::ConnectError;
 use crate::id::ConsumerId;
 use crate::keys::Keys;
 use crate::metrics::{self, Metrics};
-use crate::store::{Endpoint, Lines, Network, Role, Store, StoreError};
+use crate::store::{self, Endpoint, Lines, Network, Role, Store, StoreError};
 
 /// Looks at a service without taking part in it, and steps in where an operator wants it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -155,10 +155,7 @@ impl Admin {
     /// # Cancel safety
     /// As [`doctor`](Self::doctor).
     pub async fn doctor_of(&self, role: Role) -> Result<Diagnosis, StoreError> {
-        let found = self
-            .first()
-            .examine(self.network.endpoint(), &self.service, role)
-            .await?;
+        let found = store::examine(&self.network, &self.stores, &self.service, role).await?;
         Ok(doctor::judge(&found, self.min_idle))
     }
 

@@ -2,11 +2,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::words::{shell, shell_word};
-use super::{Verdict, judge};
+use super::{Diagnosis, Verdict};
+use crate::config::ClusterMode;
 use crate::id::StreamId;
 use crate::keys::{Keys, Service};
 use crate::store::{
-    Answer, Asker, Clock, Facts, KeyFact, LaneFact, Need, Refusal, Role, ServiceFacts, channel_rule, key_rule,
+    Answer, Asker, Clock, ClusterState, Facts, Found, FoundServer, KeyFact, LaneFact, Need, PartitionFacts, Refusal,
+    Role, ServiceFacts, StoreError, Unserved, channel_rule, key_rule,
 };
 
 const NOW: u64 = 1_795_000_000_000_000;
@@ -27,10 +29,9 @@ fn refusal(command: &str, text: &str, rule: Option<&str>) -> Refusal {
     }
 }
 
-/// A server on which everything is as it should be.
-fn healthy() -> Facts {
-    let keys = Keys::new(&Service::parse("orders").unwrap(), 0);
-    let role = Role::Worker;
+/// A partition in which everything is as it should be.
+fn partition(number: u16) -> PartitionFacts {
+    let keys = Keys::new(&Service::parse("orders").unwrap(), number);
     let key = |key: &String, expected, found: &str| KeyFact {
         key: key.clone(),
         expected,
@@ -41,15 +42,39 @@ fn healthy() -> Facts {
             seq: 0,
         })),
     };
+    PartitionFacts {
+        number,
+        keys: vec![
+            key(&keys.input, "stream", "stream"),
+            key(&keys.front, "stream", "stream"),
+            key(&keys.input.replace("input", "epoch"), "string", "string"),
+        ],
+        lanes: vec![
+            LaneFact {
+                length: Ok(3),
+                has_group: Ok(true),
+            };
+            2
+        ],
+        lock_ttl: Ok(Some((6_000, NOW / 1_000 + 1))),
+    }
+}
+
+/// A server on which everything is as it should be.
+fn healthy() -> Facts {
+    let keys = Keys::new(&Service::parse("orders").unwrap(), 0);
+    let (role, mode) = (Role::Worker, ClusterMode::Standalone);
     Facts {
         place: Asker {
+            mode,
             redis_cli: ["redis-cli", "-h", "redis", "-p", "6379"].map(str::to_owned).to_vec(),
+            address: "redis:6379".to_owned(),
             user: "app".to_owned(),
             service: "orders".to_owned(),
             role,
             key_rule: key_rule(&keys),
             channel_rule: channel_rule(&keys, 0),
-            smallest: role.rules(&keys, 0, |need| need == Need::Required),
+            smallest: role.rules(&keys, 0, mode, |need| need == Need::Required),
         },
         info: Ok(map(&[
             ("redis_version", "7.0.15"),
@@ -73,25 +98,64 @@ fn healthy() -> Facts {
             server: NOW,
             after: NOW,
         }),
+        cluster: None,
         service: Some(ServiceFacts {
             rights: role.rights().map(|right| (right, Answer::Allowed)).collect(),
             script: Ok(()),
             write: Ok("ERR The ID specified in XADD must be greater than 0-0".to_owned()),
-            keys: vec![
-                key(&keys.input, "stream", "stream"),
-                key(&keys.front, "stream", "stream"),
-                key(&keys.input.replace("input", "epoch"), "string", "string"),
-            ],
-            lanes: vec![
-                LaneFact {
-                    length: Ok(3),
-                    has_group: Ok(true),
-                };
-                2
-            ],
-            lock_ttl: Ok(Some((6_000, NOW / 1_000 + 1))),
+            partitions: vec![partition(0)],
         }),
     }
+}
+
+/// The server of a cluster on port `700<number>` that holds these partitions.
+fn node(number: u16, partitions: &[u16]) -> FoundServer {
+    let mut facts = healthy();
+    let port = (7_000 + number).to_string();
+    facts.place.mode = ClusterMode::Oss;
+    facts.place.redis_cli = ["redis-cli", "-c", "-h", "redis", "-p", &port]
+        .map(str::to_owned)
+        .to_vec();
+    facts.place.address = format!("redis:{port}");
+    facts.cluster = Some(Ok(ClusterState { ok: true, masters: 3 }));
+    info(&mut facts, "cluster_enabled", "1");
+    info(&mut facts, "redis_mode", "cluster");
+    info(&mut facts, "connected_slaves", "1");
+    service(&mut facts).partitions = partitions.iter().map(|number| partition(*number)).collect();
+    FoundServer {
+        address: facts.place.address.clone(),
+        redis_cli: facts.place.redis_cli.clone(),
+        partitions: partitions.to_vec(),
+        facts: Ok(facts),
+    }
+}
+
+fn cluster() -> Found {
+    Found {
+        servers: vec![node(1, &[0, 3]), node(2, &[1, 2]), node(3, &[4, 5])],
+        unserved: Vec::new(),
+        partitions: 6,
+    }
+}
+
+fn facts_of(found: &mut Found, server: usize) -> &mut Facts {
+    found.servers[server].facts.as_mut().unwrap()
+}
+
+/// Of a service with one partition on one server.
+fn judge(facts: &Facts, min_idle: Duration) -> Diagnosis {
+    let server = FoundServer {
+        address: facts.place.address.clone(),
+        redis_cli: facts.place.redis_cli.clone(),
+        partitions: vec![0],
+        facts: Ok(facts.clone()),
+    };
+    let found = Found {
+        servers: vec![server],
+        unserved: Vec::new(),
+        partitions: 1,
+    };
+    super::judge(&found, min_idle)
 }
 
 #[test]
@@ -117,6 +181,11 @@ fn service(facts: &mut Facts) -> &mut ServiceFacts {
     facts.service.as_mut().unwrap()
 }
 
+/// Its first partition.
+fn of(facts: &mut Facts) -> &mut PartitionFacts {
+    &mut service(facts).partitions[0]
+}
+
 fn write(facts: &mut Facts, text: &str) {
     service(facts).write = Ok(text.to_owned());
 }
@@ -132,7 +201,7 @@ const WRONG: &[(&str, Verdict, &str, Change)] = &[
     ("topology", Verdict::Failure, "SENTINEL MASTERS", |f| {
         info(f, "redis_mode", "sentinel")
     }),
-    ("topology", Verdict::Failure, "without cluster-enabled", |f| {
+    ("topology", Verdict::Failure, "--url redis-cluster://redis:6379", |f| {
         info(f, "cluster_enabled", "1")
     }),
     ("topology", Verdict::Failure, "redis://m:1", |f| {
@@ -140,7 +209,7 @@ const WRONG: &[(&str, Verdict, &str, Change)] = &[
         info(f, "master_host", "m");
         info(f, "master_port", "1");
     }),
-    ("topology", Verdict::Failure, "without cluster-enabled", |f| {
+    ("topology", Verdict::Failure, "--url redis-cluster://redis:6379", |f| {
         write(f, "MOVED 1 10.0.0.1:6379")
     }),
     (
@@ -217,7 +286,7 @@ const WRONG: &[(&str, Verdict, &str, Change)] = &[
         "rights",
         Verdict::Failure,
         "ACL SETUSER app '~{orders:[0-9]*}:*'",
-        |f| service(f).keys[1].allowed = false,
+        |f| of(f).keys[1].allowed = false,
     ),
     ("rights", Verdict::Failure, "rename-command", |f| {
         let rights = &mut service(f).rights;
@@ -247,29 +316,29 @@ const WRONG: &[(&str, Verdict, &str, Change)] = &[
         Verdict::Failure,
         "RENAMENX '{orders:0}:front' '{orders:0}:front.aside-1795000000000'",
         |f| {
-            service(f).keys[1].found = Ok("hash".to_owned());
+            of(f).keys[1].found = Ok("hash".to_owned());
         },
     ),
     ("stream_ids", Verdict::Failure, "RENAMENX '{orders:0}:input'", |f| {
-        service(f).keys[0].last_id = Ok(Some(StreamId {
+        of(f).keys[0].last_id = Ok(Some(StreamId {
             ms: u64::MAX,
             seq: u64::MAX - 5,
         }));
     }),
     ("stream_ids", Verdict::Warning, "RENAMENX '{orders:0}:front'", |f| {
-        service(f).keys[1].last_id = Ok(Some(StreamId {
+        of(f).keys[1].last_id = Ok(Some(StreamId {
             ms: NOW / 1_000 + 60_001,
             seq: 0,
         }));
     }),
     ("group", Verdict::Warning, "streamherd --service orders worker", |f| {
-        service(f).lanes[0].has_group = Ok(false);
+        of(f).lanes[0].has_group = Ok(false);
     }),
     ("group", Verdict::Warning, "streamherd --service orders worker", |f| {
-        service(f).keys[2].found = Ok("none".to_owned());
+        of(f).keys[2].found = Ok("none".to_owned());
     }),
     ("lock_ttl", Verdict::Warning, "--min-idle 10500ms", |f| {
-        service(f).lock_ttl = Ok(Some((10_000, NOW / 1_000 + 1)));
+        of(f).lock_ttl = Ok(Some((10_000, NOW / 1_000 + 1)));
     }),
     ("optional_rights", Verdict::Warning, "provider's settings", |f| {
         let rights = &mut service(f).rights;
@@ -304,7 +373,7 @@ const WRONG: &[(&str, Verdict, &str, Change)] = &[
         f.clock = Err(refusal("TIME", "NOPERM …", Some("+time")));
     }),
     ("stream_ids", Verdict::Warning, "doctor --role operator", |f| {
-        service(f).keys[0].last_id = Err(refusal("XINFO|STREAM", "NOPERM …", Some("+xinfo|stream")));
+        of(f).keys[0].last_id = Err(refusal("XINFO|STREAM", "NOPERM …", Some("+xinfo|stream")));
     }),
     (
         "stream_ids",
@@ -312,7 +381,7 @@ const WRONG: &[(&str, Verdict, &str, Change)] = &[
         "ACL SETUSER app '~{orders:[0-9]*}:*'",
         |f| {
             let text = "NOPERM this user has no permissions to access one of the keys used as arguments";
-            service(f).keys[0].last_id = Err(refusal("XINFO|STREAM", text, Some("+xinfo|stream")));
+            of(f).keys[0].last_id = Err(refusal("XINFO|STREAM", text, Some("+xinfo|stream")));
         },
     ),
 ];
@@ -354,18 +423,18 @@ fn what_is_only_just_right_is_right() {
         // The way there and back is no skew.
         |f| f.clock.as_mut().unwrap().after += 5_000_000,
         |f| {
-            service(f).keys[0].last_id = Ok(Some(StreamId {
+            of(f).keys[0].last_id = Ok(Some(StreamId {
                 ms: NOW / 1_000 + 60_000,
                 seq: 0,
             }))
         },
-        |f| service(f).keys[0].last_id = Ok(None),
-        |f| service(f).lock_ttl = Ok(Some((6_500, NOW / 1_000 + 1))),
+        |f| of(f).keys[0].last_id = Ok(None),
+        |f| of(f).lock_ttl = Ok(Some((6_500, NOW / 1_000 + 1))),
         // Nobody has said so for a while.
-        |f| service(f).lock_ttl = Ok(Some((60_000, NOW / 1_000 - 1))),
-        |f| service(f).lock_ttl = Ok(None),
+        |f| of(f).lock_ttl = Ok(Some((60_000, NOW / 1_000 - 1))),
+        |f| of(f).lock_ttl = Ok(None),
         |f| {
-            let service = service(f);
+            let service = of(f);
             for key in &mut service.keys {
                 key.found = Ok("none".to_owned());
             }
@@ -402,5 +471,172 @@ fn words_are_quoted_where_a_shell_would_read_more() {
         "a b", "$(x)", "`x`", "a;b", "a&b", "#a", "a\\b", "\"", "(", "<", "!", "~",
     ] {
         assert!(shell_word(word).starts_with('\''), "{word}");
+    }
+}
+
+#[test]
+fn what_is_the_same_on_all_servers_is_told_once() {
+    let diagnosis = super::judge(&cluster(), MIN_IDLE);
+    assert_eq!(diagnosis.verdict, Verdict::Ok, "{diagnosis:#?}");
+    let names: Vec<&str> = diagnosis.checks.iter().map(|check| check.name).collect();
+    assert_eq!(names, super::together::ORDER);
+    assert_eq!((diagnosis.servers.len(), diagnosis.partitions), (3, 6));
+    for check in &diagnosis.checks {
+        let of = (check.servers.len(), check.partitions.as_slice());
+        let wanted = match check.name {
+            "partitions" => (0, &[][..]),
+            "keys" | "stream_ids" | "group" | "lock_ttl" => (0, &[0, 1, 2, 3, 4, 5][..]),
+            _ => (3, &[][..]),
+        };
+        assert_eq!(of, wanted, "{check:?}");
+    }
+    let places = &diagnosis.check("partitions").unwrap().found;
+    assert_eq!(
+        places,
+        "6 partitions: 0, 3 on redis:7001; 1, 2 on redis:7002; 4, 5 on redis:7003"
+    );
+}
+
+#[test]
+fn what_is_wrong_on_some_servers_names_them_and_is_mended_on_each() {
+    let mut found = cluster();
+    for server in [0, 2] {
+        info(facts_of(&mut found, server), "maxmemory_policy", "allkeys-lru");
+    }
+    let diagnosis = super::judge(&found, MIN_IDLE);
+    let wrong = diagnosis.check("eviction").unwrap();
+    assert_eq!(wrong.servers, ["redis:7001", "redis:7003"]);
+    assert_eq!(
+        wrong.mend.as_deref().unwrap(),
+        "redis-cli -c -h redis -p 7001 CONFIG SET maxmemory-policy noeviction && \
+         redis-cli -c -h redis -p 7003 CONFIG SET maxmemory-policy noeviction"
+    );
+    let fine: Vec<_> = diagnosis
+        .checks
+        .iter()
+        .filter(|check| check.name == "eviction")
+        .collect();
+    assert_eq!((fine.len(), &fine[1].servers), (2, &vec!["redis:7002".to_owned()]));
+}
+
+#[test]
+fn rights_that_are_missing_everywhere_are_told_once() {
+    let mut found = cluster();
+    for server in 0..3 {
+        let rights = &mut service(facts_of(&mut found, server)).rights;
+        rights.iter_mut().find(|(right, _)| right.command == "XACK").unwrap().1 = Answer::Denied;
+    }
+    let diagnosis = super::judge(&found, MIN_IDLE);
+    let wrong = diagnosis.check("rights").unwrap();
+    assert_eq!(
+        (wrong.verdict, wrong.servers.len()),
+        (Verdict::Failure, 3),
+        "{wrong:#?}"
+    );
+    assert_eq!(
+        wrong.mend.as_deref().unwrap().matches("ACL SETUSER app +xack").count(),
+        3
+    );
+}
+
+#[test]
+fn partitions_that_wait_for_a_first_worker_are_told_together() {
+    let mut found = cluster();
+    for server in 0..3 {
+        for (number, partition) in service(facts_of(&mut found, server)).partitions.iter_mut().enumerate() {
+            partition.keys[2].found = Ok("none".to_owned());
+            for lane in &mut partition.lanes {
+                (lane.length, lane.has_group) = (Ok(1 + number as u64), Ok(false));
+            }
+        }
+    }
+    let diagnosis = super::judge(&found, MIN_IDLE);
+    let wrong = diagnosis.check("group").unwrap();
+    assert_eq!(
+        (wrong.found.as_str(), wrong.partitions.len()),
+        ("no group, but entries waiting", 6)
+    );
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_a_failure_and_the_others_are_examined() {
+    let mut found = cluster();
+    found.servers[1].facts = Err(StoreError::interrupted("doctor"));
+    let diagnosis = super::judge(&found, MIN_IDLE);
+    let wrong = diagnosis.check("topology").unwrap();
+    assert_eq!(
+        (wrong.verdict, &wrong.partitions[..]),
+        (Verdict::Failure, &[1, 2][..]),
+        "{wrong:#?}"
+    );
+    assert_eq!(wrong.servers, ["redis:7002"]);
+    assert_eq!(
+        wrong.mend.as_deref(),
+        Some("redis-cli -c -h redis -p 7001 CLUSTER NODES")
+    );
+    assert_eq!(
+        diagnosis.check("eviction").unwrap().servers,
+        ["redis:7001", "redis:7003"]
+    );
+}
+
+#[test]
+fn a_slot_that_nobody_serves_and_a_cluster_that_is_down_are_failures() {
+    let mut found = cluster();
+    found.servers[2] = node(3, &[4]);
+    found.unserved = vec![Unserved { partition: 5, slot: 77 }];
+    let diagnosis = super::judge(&found, MIN_IDLE);
+    let wrong = diagnosis.check("partitions").unwrap();
+    assert_eq!(
+        (wrong.verdict, wrong.found.as_str()),
+        (Verdict::Failure, "no server holds slot 77")
+    );
+    assert_eq!(wrong.partitions, [5]);
+    assert_eq!(wrong.mend.as_deref(), Some("redis-cli --cluster fix redis:7001"));
+
+    facts_of(&mut found, 0).cluster = Some(Ok(ClusterState { ok: false, masters: 2 }));
+    facts_of(&mut found, 0).service = None;
+    let diagnosis = super::judge(&found, MIN_IDLE);
+    let wrong = diagnosis.check("topology").unwrap();
+    assert_eq!((wrong.found.as_str(), wrong.servers.len()), ("cluster_state:fail", 1));
+}
+
+#[test]
+fn a_master_that_does_most_of_the_work_is_told() {
+    let mut found = cluster();
+    found.servers = vec![node(1, &[0, 1, 2, 3, 5]), node(2, &[4])];
+    let diagnosis = super::judge(&found, MIN_IDLE);
+    let wrong = diagnosis.check("partitions").unwrap();
+    assert_eq!(wrong.verdict, Verdict::Warning, "{wrong:#?}");
+    assert!(
+        wrong.meaning.starts_with("5 of 6 partitions are on redis:7001"),
+        "{wrong:#?}"
+    );
+
+    found.servers = vec![node(1, &[0])];
+    found.partitions = 1;
+    let diagnosis = super::judge(&found, MIN_IDLE);
+    let told = diagnosis.check("partitions").unwrap();
+    assert_eq!(
+        told.found,
+        "1 partition: 0 on redis:7001: one master of 3 does all the work"
+    );
+    assert_eq!(told.verdict, Verdict::Ok);
+}
+
+#[test]
+fn a_master_without_a_replica_is_a_warning_where_one_could_take_over() {
+    for (mode, verdict) in [
+        (ClusterMode::Standalone, Verdict::Ok),
+        (ClusterMode::Sentinel, Verdict::Warning),
+        (ClusterMode::Oss, Verdict::Warning),
+    ] {
+        let mut facts = healthy();
+        facts.place.mode = mode;
+        assert_eq!(
+            judge(&facts, MIN_IDLE).check("topology").unwrap().verdict,
+            verdict,
+            "{mode:?}"
+        );
     }
 }

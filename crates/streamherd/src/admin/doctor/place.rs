@@ -207,16 +207,15 @@ pub(super) fn of_partitions(found: &Found, facts: &Facts) -> Vec<Check> {
 
 /// `6 partitions: 0, 3 on a:1; 1, 2, 4, 5 on b:2`.
 fn places(found: &Found) -> String {
+    if let ([server], 1) = (&found.servers[..], found.partitions) {
+        return format!("1 partition, on {}", server.address);
+    }
     let places = found.servers.iter().map(|server| {
         let numbers: Vec<String> = server.partitions.iter().map(u16::to_string).collect();
         format!("{} on {}", numbers.join(", "), server.address)
     });
     let places: Vec<String> = places.collect();
-    let partitions = match found.partitions {
-        1 => "1 partition".to_owned(),
-        n => format!("{n} partitions"),
-    };
-    format!("{partitions}: {}", places.join("; "))
+    format!("{} partitions: {}", found.partitions, places.join("; "))
 }
 
 fn counted(what: &str, which: &[String]) -> String {

@@ -36,7 +36,7 @@ and leases are
 
 Exit codes:
   0  all went well
-  1  Redis failed on the way
+  1  Redis failed on the way, or the server of a partition did not answer
   2  usage or start-up error: a setting, the connection";
 
 #[derive(Serialize)]
@@ -68,6 +68,19 @@ pub(crate) async fn run(global: &Global, options: &StatusArgs) -> Result<ExitCod
                 print_leases(leases, &status)?;
             }
         }
+    }
+    let away: Vec<String> = status
+        .partitions
+        .iter()
+        .filter(|one| !one.answered)
+        .map(|one| one.number.to_string())
+        .collect();
+    if !away.is_empty() {
+        output::say(&format!(
+            "no answer for partition {}: the counts are without; `doctor` says more",
+            away.join(", ")
+        ));
+        return Ok(ExitCode::FAILURE);
     }
     if !status.used {
         hint_at_the_name(&status.service);
@@ -136,8 +149,7 @@ fn partitions(status: &Status) -> Result<(), Failure> {
     ]);
     for row in &status.partitions {
         let counts = [row.queued, row.requeued, row.pending, row.delayed, row.dead_letters];
-        // Nothing is known of one that nobody holds.
-        let cell = |n: u64| row.server.as_ref().map_or_else(|| "?".to_owned(), |_| n.to_string());
+        let cell = |n: u64| if row.answered { n.to_string() } else { "?".to_owned() };
         let server = row.server.as_deref().unwrap_or("(no server holds its slot)");
         let cells = std::iter::once(row.number.to_string()).chain(counts.map(cell));
         table.add_row(cells.chain([server.to_owned()]));

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::store::{Asker, Facts, Found, FoundServer, Refusal, Role};
+use crate::store::{Asker, Facts, Found, FoundServer, Refusal, Role, StoreError};
 use words::shell;
 #[cfg(test)]
 pub(crate) use words::shell_word;
@@ -91,8 +91,9 @@ impl Diagnosis {
     }
 }
 
-/// `min_idle` is the one that workers with the settings at hand would use.
-pub(crate) fn judge(found: &Found, min_idle: Duration) -> Diagnosis {
+/// `unsure` is why it isn't known how many partitions there are; `min_idle` the one that workers with the settings at hand
+/// would use.
+pub(crate) fn judge(found: &Found, unsure: Option<&StoreError>, min_idle: Duration) -> Diagnosis {
     let mut told = Vec::new();
     for server in &found.servers {
         match &server.facts {
@@ -106,7 +107,7 @@ pub(crate) fn judge(found: &Found, min_idle: Duration) -> Diagnosis {
         .filter_map(|server| server.facts.as_ref().ok())
         .collect();
     if let Some(facts) = answering.first() {
-        told.extend(place::of_partitions(found, facts));
+        told.extend(place::of_partitions(found, facts, unsure));
     }
     let checks = together::once(told);
     let place = answering.first().map(|facts| &facts.place);

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     fn empty(number: u16) -> Status {
-        Status::unknown("orders", number)
+        Status::unknown("orders", number, None)
     }
 
     fn consumer(name: &str, state: ConsumerState, pending: u64, seen_ms: u64, held: usize) -> ConsumerStatus {

@@ -156,7 +156,7 @@ impl Admin {
     /// As [`doctor`](Self::doctor).
     pub async fn doctor_of(&self, role: Role) -> Result<Diagnosis, StoreError> {
         let found = store::examine(&self.network, &self.stores, &self.service, role).await?;
-        Ok(doctor::judge(&found, self.min_idle))
+        Ok(doctor::judge(&found, self.unsure.as_deref(), self.min_idle))
     }
 
     /// The ACL rules of a login for this role, on this service: the keys, the channels and the commands that are required

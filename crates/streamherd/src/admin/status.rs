@@ -51,9 +51,11 @@ pub struct PartitionStatus {
     /// Its number.
     #[serde(rename = "partition")]
     pub number: u16,
-    /// The address of the server that holds it; [`None`] where no server holds its slot at present. Nothing is known of
-    /// what it holds then, and all its counts are zero.
+    /// The address of the server that holds it; [`None`] where no server holds its slot at present.
     pub server: Option<String>,
+    /// Whether that server answered. If not, nothing is known of what the partition holds: its counts are zero, and the
+    /// sums of the service are without it.
+    pub answered: bool,
     /// New streams that no worker has been given yet.
     pub queued: u64,
     /// Streams that were handed out before and wait for a worker again.
@@ -136,23 +138,22 @@ impl Admin {
     /// same.
     ///
     /// # Errors
-    /// Redis did not answer, or refused. That no server holds the slot of one of several partitions is none; see
-    /// [`PartitionStatus::server`].
+    /// Redis refused, or did not answer. That one of several partitions can't be reached is none; see
+    /// [`PartitionStatus::answered`].
     ///
     /// # Cancel safety
     /// Changes nothing.
     pub async fn status(&self) -> Result<Status, StoreError> {
         let stores = self.stores()?;
         let pictures = join_all(stores.iter().map(Store::status)).await;
-        let mut all: Option<Status> = None;
-        let mut unserved = None;
+        let (mut all, mut away): (Option<Status>, _) = (None, None);
         for (number, (store, picture)) in (0..).zip(stores.iter().zip(pictures)) {
             let server = store.line.node().map(|node| node.to_string());
             let status = match picture {
                 Ok(picture) => Status::of(&self.service, number, server, picture),
-                Err(e) if server.is_none() => {
-                    unserved = Some(e);
-                    Status::unknown(&self.service, number)
+                Err(e) if server.is_none() || e.is_disconnected() || e.is_timeout() => {
+                    away = Some(e);
+                    Status::unknown(&self.service, number, server)
                 }
                 Err(e) => return Err(e),
             };
@@ -161,18 +162,17 @@ impl Admin {
                 None => status,
             });
         }
-        match (all, unserved) {
-            (Some(status), None) => Ok(status),
-            (Some(status), _) if status.partitions.iter().any(|one| one.server.is_some()) => Ok(status),
-            (_, Some(e)) => Err(e),
-            (None, None) => Ok(Status::unknown(&self.service, 0)),
+        let all = all.unwrap_or_else(|| Status::unknown(&self.service, 0, None));
+        match away {
+            Some(e) if !all.partitions.iter().any(|one| one.answered) => Err(e),
+            _ => Ok(all),
         }
     }
 }
 
 impl Status {
-    /// Of a partition that no server holds.
-    pub(super) fn unknown(service: &str, number: u16) -> Self {
+    /// Of a partition that can't be reached.
+    pub(super) fn unknown(service: &str, number: u16, server: Option<String>) -> Self {
         Self {
             service: service.to_owned(),
             used: false,
@@ -189,7 +189,8 @@ impl Status {
             consumers: Vec::new(),
             partitions: vec![PartitionStatus {
                 number,
-                server: None,
+                server,
+                answered: false,
                 queued: 0,
                 requeued: 0,
                 pending: 0,
@@ -208,6 +209,7 @@ impl Status {
         let partition = PartitionStatus {
             number,
             server,
+            answered: true,
             queued: seen.input.length.saturating_sub(seen.input.pending),
             requeued: seen.front.length.saturating_sub(seen.front.pending),
             pending: seen.input.pending + seen.front.pending,

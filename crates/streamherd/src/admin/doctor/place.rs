@@ -152,32 +152,44 @@ pub(super) fn silent(found: &Found, server: &FoundServer, error: &StoreError) ->
 const PARTITIONS: &str = "partitions";
 
 /// Where the partitions are; nothing of a service that has one, on one server.
-pub(super) fn of_partitions(found: &Found, facts: &Facts) -> Vec<Check> {
+pub(super) fn of_partitions(found: &Found, facts: &Facts, unsure: Option<&StoreError>) -> Vec<Check> {
     let cluster = facts.place.mode == ClusterMode::Oss;
     if !cluster && found.partitions == 1 {
         return Vec::new();
     }
-    let mut checks = Vec::new();
-    let answered = found.servers.iter().filter_map(|server| server.facts.as_ref().ok());
-    let masters = answered.filter_map(|facts| facts.cluster.as_ref()?.as_ref().ok().map(|cluster| cluster.masters));
-    let masters = masters.max().unwrap_or(0).max(found.servers.len() as u64);
-    let held: Vec<u64> = found
-        .servers
-        .iter()
-        .map(|server| server.partitions.len() as u64)
-        .collect();
-    let lopsided = lopsided(&held, u64::from(found.partitions), masters);
-    let overloaded = lopsided
-        .and_then(|server| found.servers.get(server))
-        .filter(|_| cluster);
-    let told = match overloaded {
-        None if found.partitions == 1 && masters > 1 => ok(
+    let mut checks = vec![match unsure {
+        Some(why) => warning(
             PARTITIONS,
-            format!("{}: one master of {masters} does all the work", places(found)),
-            "more partitions would spread it",
-        ),
-        None => ok(PARTITIONS, places(found), "each is handed out by the server that holds it"),
-        Some(server) => warning(
+            format!("not known how many there are ({why})"),
+            "only the first one was looked at",
+        )
+        .mend("mend what else is wrong, and ask again; or say how many there are, with --partitions"),
+        None => spread(found, cluster),
+    }];
+    if !found.unserved.is_empty() {
+        let slots: Vec<String> = found.unserved.iter().map(|one| one.slot.to_string()).collect();
+        let many = if slots.len() == 1 { "" } else { "s" };
+        let mut check = failure(
+            PARTITIONS,
+            format!("no server holds slot{many} {}", slots.join(", ")),
+            "what is there is neither handed out nor taken in: submits of the names that belong there fail",
+        )
+        .mend(facts.place.cluster_manager("fix"));
+        check.partitions = found.unserved.iter().map(|one| one.partition).collect();
+        checks.push(check);
+    }
+    checks
+}
+
+/// How the partitions lie on the servers.
+fn spread(found: &Found, cluster: bool) -> Check {
+    let answers = found.servers.iter().filter_map(|server| server.facts.as_ref().ok());
+    let told = answers.filter_map(|facts| Some(facts.cluster.as_ref()?.as_ref().ok()?.masters));
+    let masters = told.max().unwrap_or(0).max(found.servers.len() as u64);
+    let held = found.servers.iter().map(|server| server.partitions.len() as u64);
+    let lopsided = lopsided(&held.collect::<Vec<_>>(), u64::from(found.partitions), masters);
+    match lopsided.and_then(|server| found.servers.get(server)) {
+        Some(server) if cluster => warning(
             PARTITIONS,
             places(found),
             format!(
@@ -188,21 +200,18 @@ pub(super) fn of_partitions(found: &Found, facts: &Facts) -> Vec<Check> {
                 server.address
             ),
         )
-        .mend("divide the service into more partitions while its queue is empty, or move some of the slots to other masters"),
-    };
-    checks.push(told);
-    if !found.unserved.is_empty() {
-        let slots: Vec<String> = found.unserved.iter().map(|one| one.slot.to_string()).collect();
-        let mut check = failure(
+        .mend("divide the service into more partitions while its queue is empty, or move some slots to other masters"),
+        _ if found.partitions == 1 && masters > 1 => ok(
             PARTITIONS,
-            format!("no server holds {}", counted("slot", &slots)),
-            "what is there is neither handed out nor taken in: submits of the names that belong there fail",
-        )
-        .mend(facts.place.cluster_manager("fix"));
-        check.partitions = found.unserved.iter().map(|one| one.partition).collect();
-        checks.push(check);
+            format!("{}: one master of {masters} does all the work", places(found)),
+            "more partitions would spread it",
+        ),
+        _ => ok(
+            PARTITIONS,
+            places(found),
+            "each is handed out by the server that holds it",
+        ),
     }
-    checks
 }
 
 /// `6 partitions: 0, 3 on a:1; 1, 2, 4, 5 on b:2`.
@@ -216,11 +225,6 @@ fn places(found: &Found) -> String {
     });
     let places: Vec<String> = places.collect();
     format!("{} partitions: {}", found.partitions, places.join("; "))
-}
-
-fn counted(what: &str, which: &[String]) -> String {
-    let many = if which.len() == 1 { "" } else { "s" };
-    format!("{what}{many} {}", which.join(", "))
 }
 
 /// Which server holds too many: all of several, though there are others, or more than twice its even share.

@@ -178,5 +178,29 @@ fn doctor_says_on_which_servers_of_a_cluster_and_where_the_partitions_are() {
     assert!(line("✗ eviction").ends_with(&format!("  ({address})")), "{text}");
     assert!(line("✓ rights").ends_with(" servers)"), "{text}");
     assert!(line("✓ keys").ends_with("  (all 6 partitions)"), "{text}");
-    assert!(text.contains(" 6 partitions: 0"), "{text}");
+    assert!(text.contains(" 6 partitions: "), "{text}");
+}
+
+#[test]
+fn status_shows_what_answers_and_fails_for_the_rest() {
+    let cluster = Cluster::builder().replicas_per_master(0);
+    let mut cluster = cluster.arg("--cluster-require-full-coverage", "no").start();
+    let url = cluster.url();
+    let at = |words: &[&str]| run(streamherd().args(["--url", &url, "--service", SERVICE]).args(words));
+    let output = at(&["--partitions", "6", "submit", "a"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let alive = cluster.owner_of("{orders:0}:input");
+    let dead = (0..3).find(|node| *node != alive).unwrap();
+    let address = format!("127.0.0.1:{}", cluster.node(dead).port());
+    cluster.kill(dead);
+    let output = at(&["status"]);
+    let table = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{table}");
+    let row = table.lines().find(|line| line.ends_with(&address));
+    assert!(row.unwrap_or_else(|| panic!("{table}")).contains("  ?  "), "{table}");
+    assert!(
+        stderr(&output).contains("no answer for partition"),
+        "{}",
+        stderr(&output)
+    );
 }

@@ -130,8 +130,20 @@ impl Judge<'_> {
         } else {
             return ok(NAME, "none yet", "nothing was submitted, and no worker has been here");
         };
-        let service = &self.place.service;
-        check.mend(shell(&["streamherd", "--service", service, "worker", "--exec", "CMD"]))
+        check.mend(self.worker(&[]))
+    }
+
+    /// The command that starts a worker of this service.
+    fn worker(&self, more: &[&str]) -> String {
+        let partitions = self.partitions.to_string();
+        let mut words = vec!["streamherd", "--service", &self.place.service];
+        if self.partitions > 1 {
+            words.extend(["--partitions", &partitions]);
+        }
+        words.push("worker");
+        words.extend(more);
+        words.extend(["--exec", "CMD"]);
+        shell(&words)
     }
 
     /// Of several partitions each has its own number, which would be told of each alone.
@@ -170,16 +182,7 @@ impl Judge<'_> {
                         span(min_idle)
                     ),
                 )
-                .mend(shell(&[
-                    "streamherd",
-                    "--service",
-                    &self.place.service,
-                    "worker",
-                    "--min-idle",
-                    &needed,
-                    "--exec",
-                    "CMD",
-                ]))
+                .mend(self.worker(&["--min-idle", &needed]))
             }
             _ => ok(NAME, "no worker has told one lately", "any will do"),
         }

@@ -10,7 +10,7 @@ use crate::id::StreamId;
 use crate::keys::{Keys, Service};
 use crate::store::{
     Answer, Asker, Clock, Facts, Found, FoundServer, KeyFact, LaneFact, Need, PartitionFacts, Refusal, Role,
-    ServiceFacts, StoreError, Unserved, channel_rule, key_rule,
+    ServiceFacts, channel_rule, key_rule,
 };
 
 const NOW: u64 = 1_795_000_000_000_000;

@@ -71,7 +71,7 @@ pub(crate) struct ClusterState {
 pub(crate) struct Asker {
     pub(crate) mode: ClusterMode,
     pub(crate) redis_cli: Vec<String>,
-    /// What the server's URL would be, without a login.
+    /// As in a URL: host and port, or the socket's path.
     pub(crate) address: String,
     pub(crate) user: String,
     pub(crate) service: String,

@@ -122,6 +122,10 @@ fn partitions_that_wait_for_a_first_worker_are_told_together() {
         (wrong.found.as_str(), wrong.partitions.len()),
         ("no group, but entries waiting", 6)
     );
+    assert_eq!(
+        wrong.mend.as_deref(),
+        Some("streamherd --service orders --partitions 6 worker --exec CMD")
+    );
 }
 
 #[test]

@@ -1,2 +1,4 @@
+mod admin;
+mod doctor;
 mod durability;
 mod smoke;

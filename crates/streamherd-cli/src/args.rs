@@ -40,7 +40,8 @@ const GLOBAL: &str = "Global options";
 
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Where Redis is: redis://[user:password@]host:port[/db] or redis+unix:///path
+    /// Where Redis is: redis://[user:password@]host:port[/db], redis+unix:///path, redis-cluster://host:port (any node) or
+    /// redis-sentinel://host:port?sentinelServiceName=NAME
     // The value of the variable may hold a password, and help is printed to whoever asks.
     #[arg(
         long,
@@ -56,7 +57,8 @@ pub(crate) struct Global {
     #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_SERVICE", value_name = "NAME")]
     service: Option<String>,
 
-    /// Into how many partitions the service is divided; worker and submit need it where that is not 1, the others ask Redis
+    /// Into how many partitions the service is divided, each in a cluster slot of its own [default: 1 for worker and submit,
+    /// what Redis keeps for the others]; Redis keeps the first number, and whoever comes with another one is refused
     #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_PARTITIONS", value_name = "N")]
     partitions: Option<u16>,
 
@@ -98,7 +100,7 @@ pub(crate) enum Command {
     /// Put streams on the queue
     Submit(SubmitArgs),
     Status(StatusArgs),
-    /// Check the server, the login and the service's keys, and say what mends what is wrong
+    /// Check the servers, the login and the service's keys, and say what mends what is wrong
     Doctor(DoctorArgs),
     /// List, show, redrive and purge dead letters
     Dlq(crate::dlq::args::DlqArgs),
@@ -278,8 +280,9 @@ Exit codes:
   1  something was lost, or did not finish in time
   2  usage or start-up error: no redis-server";
 
-/// Check the server, the login and the service's keys. Each line says what was found; where something is wrong, what that
-/// means and the command that mends it follow. Changes nothing.
+/// Check the servers, the login and the service's keys. Each line says what was found; where something is wrong, what that
+/// means and the command that mends it follow. Of a cluster, every master that holds a partition is looked at, and what is the
+/// same on several is told once. Changes nothing.
 #[derive(Debug, Args)]
 #[command(after_help = DOCTOR_HELP, override_usage = "streamherd doctor --service <NAME> [OPTIONS]")]
 pub(crate) struct DoctorArgs {
@@ -290,7 +293,8 @@ pub(crate) struct DoctorArgs {
 
 const DOCTOR_HELP: &str = "\
 The commands are for a login that may do what they do: with a password, put it into REDISCLI_AUTH and add --user NAME to
-redis-cli. A setting that CONFIG SET changes is lost at the server's restart unless redis.conf has it too.
+redis-cli. A setting that CONFIG SET changes is lost at the server's restart unless redis.conf has it too; replicas need the
+same settings and logins as their masters, whose place they may take.
 
 Exit codes:
   0  all is well, or there are only warnings

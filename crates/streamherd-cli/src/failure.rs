@@ -50,10 +50,12 @@ fn flags(error: &ConnectError) -> Option<&'static str> {
     let setting = match error {
         ConnectError::Setting(error) => error.setting,
         ConnectError::FleetTtl { .. } => return Some("--min-idle, --lock-ttl"),
+        ConnectError::Partitions { .. } => return Some("--partitions"),
         _ => return None,
     };
     Some(match setting {
         "service" => "--service",
+        "partitions" => "--partitions",
         "consumer" => "--name",
         "max_in_flight" => "--concurrency",
         "lock_ttl" => "--lock-ttl",

@@ -79,8 +79,8 @@ mod worker;
 
 pub use admin::{
     Admin, Check, ConsumerState, ConsumerStatus, DeadLetter, DeadLetterFilter, DeadLetterReport, DeadLetterRun,
-    DeadLetters, Diagnosis, HandledLetter, LeaseState, LeaseStatus, LetterOutcome, Pause, PauseTarget, Registration,
-    RequeueOutcome, Status, Verdict,
+    DeadLetters, Diagnosis, FoundStream, HandledLetter, LeaseState, LeaseStatus, LetterId, LetterOutcome,
+    PartitionStatus, Pause, PauseTarget, Registration, RequeueOutcome, Status, Verdict,
 };
 pub use builder::Builder;
 pub use client::{Claimed, Client, Health};

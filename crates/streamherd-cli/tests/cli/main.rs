@@ -5,6 +5,7 @@ mod dlq;
 mod doctor;
 mod exec;
 mod operators;
+mod partitions;
 mod queue;
 mod support;
 mod usage;

@@ -16,7 +16,13 @@ pub(crate) const SERVICE: &str = "orders";
 /// The binary without anything from the environment that could change what it does.
 pub(crate) fn streamherd() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_streamherd"));
-    for name in ["REDIS_URL", "STREAMHERD_SERVICE", "STREAMHERD_OUTPUT", "RUST_LOG"] {
+    for name in [
+        "REDIS_URL",
+        "STREAMHERD_SERVICE",
+        "STREAMHERD_PARTITIONS",
+        "STREAMHERD_OUTPUT",
+        "RUST_LOG",
+    ] {
         command.env_remove(name);
     }
     command

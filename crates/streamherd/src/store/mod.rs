@@ -27,9 +27,12 @@ use std::time::Duration;
 
 pub(crate) use connection::{Connection, Incarnation};
 pub(crate) use dead_letters::{Census, Redriven};
+pub(crate) use doctor::{
+    Answer, Asker, ClusterState, Facts, Found, FoundServer, KeyFact, LaneFact, PartitionFacts, Refusal, ServiceFacts,
+    examine,
+};
 #[cfg(test)]
-pub(crate) use doctor::Clock;
-pub(crate) use doctor::{Answer, Asker, Facts, KeyFact, LaneFact, Refusal, ServiceFacts};
+pub(crate) use doctor::{Clock, Unserved};
 pub(crate) use endpoint::Endpoint;
 pub use error::StoreError;
 pub(crate) use events::{Heard, LockExpired, Subscription};

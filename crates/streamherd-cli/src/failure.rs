@@ -54,6 +54,11 @@ fn flags(error: &ConnectError) -> Option<&'static str> {
     };
     Some(match setting {
         "service" => "--service",
+        "tls" => "--url, --tls-ca, --tls-cert, --tls-key",
+        "tls.ca_file" => "--tls-ca",
+        "tls.client_certificate" => "--tls-cert",
+        "tls.client_key" => "--tls-key",
+        "credentials" => "--password-file",
         "consumer" => "--name",
         "max_in_flight" => "--concurrency",
         "lock_ttl" => "--lock-ttl",

@@ -8,10 +8,21 @@ use fred::types::config::{Config, ServerConfig};
 
 use super::connection::{BACKLOG, Connection, EVENT_BACKLOG, Manner};
 use super::error::{CONNECT, StoreError};
+use super::login::Credentials;
 use super::network::Node;
+use super::tls::{self, Tls};
 use crate::config::ClusterMode;
-use crate::error::ConnectError;
+use crate::error::{ConnectError, SettingError};
 use crate::metrics::Metrics;
+
+/// What the builder was told beside the address.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Access {
+    pub(crate) mode: Option<ClusterMode>,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) login: Credentials,
+    pub(crate) sentinel_login: Credentials,
+}
 
 /// Where Redis is and how to log in. Its debug form never shows the password.
 #[derive(Clone)]
@@ -19,6 +30,7 @@ pub(crate) struct Endpoint {
     config: Config,
     mode: ClusterMode,
     manner: Manner,
+    tls: Option<tls::Session>,
 }
 
 impl fmt::Debug for Endpoint {
@@ -32,27 +44,60 @@ impl fmt::Debug for Endpoint {
 
 impl Endpoint {
     /// # Errors
-    /// [`ConnectError::Url`] says what is wrong with it, without repeating it.
-    pub(crate) fn from_url(url: &str, mode: Option<ClusterMode>) -> Result<Self, ConnectError> {
-        let Some((scheme, _)) = url.split_once("://") else {
+    /// [`ConnectError::Url`] says what is wrong with it, without repeating it; [`ConnectError::Setting`] names a file that
+    /// can't be used.
+    pub(crate) fn from_url(url: &str, access: Access) -> Result<Self, ConnectError> {
+        let Some((scheme, rest)) = url.split_once("://") else {
             return Err(refused("it has no scheme"));
         };
-        match scheme {
-            "redis" | "redis+unix" | "redis-cluster" | "redis-sentinel" => {}
-            "rediss" | "rediss-cluster" | "rediss-sentinel" => return Err(refused("TLS is not supported yet")),
+        let (plain, wants_tls) = match scheme {
+            "redis" | "redis+unix" | "redis-cluster" | "redis-sentinel" => (scheme, false),
+            "rediss" => ("redis", true),
+            "rediss-cluster" => ("redis-cluster", true),
+            "rediss-sentinel" => ("redis-sentinel", true),
             _ => return Err(refused("its scheme is not one of Redis")),
+        };
+        if is_cut_short(rest) {
+            return Err(refused(
+                "a /, ?, # or @ in a user's name or a password has to be percent-encoded: %2F, %3F, %23, %40",
+            ));
         }
-        let config = Config::from_url(url).map_err(|e| match e.details() {
+        // Of a URL with TLS the client library makes a configuration with the process's default provider.
+        let config = Config::from_url(&format!("{plain}://{rest}")).map_err(|e| match e.details() {
             port if port.contains("InvalidPort") => refused("its port is not a number from 1 to 65535"),
+            node if node.contains("cluster node") => refused("one of its nodes is not of the form host:port"),
             host if host.contains("host") || host.contains("Host") => refused("it names no host"),
             other => refused(other),
         })?;
-        Self::from_config(config, mode)
+        let tls = match &access.tls {
+            Some(_) if !wants_tls => {
+                let rule = "the URL is one of plain connections, which show all to whoever listens in";
+                return Err(SettingError::new("tls", "set", rule, "a URL that begins with rediss").into());
+            }
+            _ if !wants_tls => None,
+            tls => Some(tls::Session::ours(&tls.clone().unwrap_or_default(), &config.server)?),
+        };
+        Self::of(config, tls, access)
     }
 
     /// # Errors
-    /// [`ConnectError::Url`] where the address is not one of that mode.
-    pub(crate) fn from_config(mut config: Config, mode: Option<ClusterMode>) -> Result<Self, ConnectError> {
+    /// [`ConnectError::Url`] where the address is not one of that mode; [`ConnectError::Setting`] where TLS is configured
+    /// twice or names a file that can't be used.
+    pub(crate) fn from_config(config: Config, access: Access) -> Result<Self, ConnectError> {
+        let tls = match (&config.tls, &access.tls) {
+            (None, None) => None,
+            (Some(theirs), None) => Some(tls::Session::theirs(theirs, &config.server)),
+            (None, Some(ours)) => Some(tls::Session::ours(ours, &config.server)?),
+            (Some(_), Some(_)) => {
+                let rule = "the configuration of the fred client has TLS of its own";
+                return Err(SettingError::new("tls", "set", rule, "one of the two").into());
+            }
+        };
+        Self::of(config, tls, access)
+    }
+
+    fn of(mut config: Config, tls: Option<tls::Session>, access: Access) -> Result<Self, ConnectError> {
+        let mode = access.mode;
         let of_config = match config.server {
             ServerConfig::Centralized { .. } | ServerConfig::Unix { .. } => ClusterMode::Standalone,
             ServerConfig::Sentinel { .. } => ClusterMode::Sentinel,
@@ -79,9 +124,11 @@ impl Endpoint {
         }
         // RESP3 gives stream reads as unordered maps, and lets a connection look ready while the server still loads.
         config.version = RespVersion::RESP2;
+        log_in(&mut config, access.login, access.sentinel_login)?;
         Ok(Self {
             config,
             mode,
+            tls: tls.map(|tls| tls.leading_on(mode != ClusterMode::Standalone)),
             manner: Manner {
                 timeout: Duration::from_secs(1),
                 reconnect: (Duration::from_millis(50), Duration::from_secs(1)),
@@ -138,7 +185,17 @@ impl Endpoint {
         let mut one = self.clone();
         one.mode = ClusterMode::Standalone;
         one.config.server = node.server();
+        if let Some(tls) = &self.tls {
+            tls.apply(&mut one.config);
+        }
         one
+    }
+
+    /// Keeps the host names that a cluster's nodes announce, which their certificates may be for.
+    pub(super) fn learn(&self, names: &[(Node, String)]) {
+        if let Some(tls) = &self.tls {
+            tls.learn(names);
+        }
     }
 
     /// One sentinel of this place, with the login that is for sentinels.
@@ -175,6 +232,9 @@ impl Endpoint {
             Some(Node::Socket(path)) => words.extend(["-s".to_owned(), path.display().to_string()]),
             None => {}
         }
+        if let Some(tls) = &self.tls {
+            words.extend(tls.redis_cli());
+        }
         if self.mode == ClusterMode::Oss {
             words.push("-c".to_owned());
         }
@@ -190,6 +250,12 @@ impl Endpoint {
         let address = self.address();
         if source.is_login() {
             ConnectError::Login { address, source }
+        } else if let Some(advice) = source.tls_advice() {
+            ConnectError::Tls {
+                address,
+                advice,
+                source,
+            }
         } else if source.is_disconnected() || source.is_timeout() {
             ConnectError::Unreachable { address, source }
         } else {
@@ -242,5 +308,34 @@ impl Endpoint {
 fn refused(reason: &str) -> ConnectError {
     ConnectError::Url {
         reason: reason.to_owned(),
+    }
+}
+
+/// Whether what should be a login ends too soon, and would be taken for an address that is then shown.
+fn is_cut_short(rest: &str) -> bool {
+    let Some(end) = rest.find(['/', '?', '#']) else {
+        return false;
+    };
+    let (_, after) = rest.split_at(end);
+    let (before_query, query) = after.split_once('?').unwrap_or((after, ""));
+    let is_pair = |pair: &str| pair.split_once('=').is_some_and(|(name, _)| !name.contains('@')) || pair.is_empty();
+    after.contains('#') || before_query.contains('@') || !query.split('&').all(is_pair)
+}
+
+/// The login of the builder in place of the URL's. The client library logs in only where there is a password, so a user
+/// without one would be somebody else.
+fn log_in(config: &mut Config, login: Credentials, of_sentinels: Credentials) -> Result<(), SettingError> {
+    login.put_into("credentials", &mut config.username, &mut config.password)?;
+    name_needs_password(&config.username, &mut config.password);
+    if let ServerConfig::Sentinel { username, password, .. } = &mut config.server {
+        of_sentinels.put_into("sentinel_credentials", username, password)?;
+        name_needs_password(username, password);
+    }
+    Ok(())
+}
+
+fn name_needs_password(user: &Option<String>, password: &mut Option<String>) {
+    if user.is_some() {
+        password.get_or_insert_default();
     }
 }

@@ -151,6 +151,18 @@ impl Global {
     }
 }
 
+/// What the environment says of TLS and logins.
+pub(crate) const LOGIN_VARIABLES: [&str; 8] = [
+    "STREAMHERD_TLS_CA",
+    "STREAMHERD_TLS_CERT",
+    "STREAMHERD_TLS_KEY",
+    "STREAMHERD_USERNAME",
+    "STREAMHERD_PASSWORD",
+    "STREAMHERD_PASSWORD_FILE",
+    "STREAMHERD_SENTINEL_USERNAME",
+    "STREAMHERD_SENTINEL_PASSWORD",
+];
+
 /// Orchestrators set what they don't fill.
 fn given(path: &Option<PathBuf>) -> Option<&PathBuf> {
     path.as_ref().filter(|path| !path.as_os_str().is_empty())

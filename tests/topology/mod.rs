@@ -1,2 +1,4 @@
+mod refused_rights;
+mod secrets;
 mod smoke;
 mod tls;

@@ -340,11 +340,11 @@ impl ServerCertVerifier for AnyName {
 /// What went wrong between two ends that did talk, and what to do, from the text that the client library makes of rustls's
 /// errors; [`None`] if that is not what went wrong.
 pub(super) fn advice(details: &str) -> Option<&'static str> {
-    const ADVICE: [(&str, &str); 10] = [
-        (
-            "UnknownIssuer",
-            "the server's certificate is signed by an authority that is not trusted here; name the file with the authority's certificate (Tls::ca_file)",
-        ),
+    const UNTRUSTED: &str = "the server's certificate is signed by an authority that is not trusted here; name the file with the authority's certificate (Tls::ca_file)";
+    const ADVICE: [(&str, &str); 11] = [
+        ("UnknownIssuer", UNTRUSTED),
+        // An authority of the same name with another key.
+        ("InvalidCertificate(BadSignature", UNTRUSTED),
         (
             "CaUsedAsEndEntity",
             "the server shows an authority's certificate as its own; have the authority sign one for the server",

@@ -40,7 +40,9 @@ fn limit(cluster: &Cluster, at: &[usize], rights: &[&str]) {
         let mut redis = cluster.client(master);
         redis.cmd("FLUSHALL").ok();
         redis.call(&["CONFIG", "SET", "notify-keyspace-events", ""]).ok();
-        let all = ["ACL", "SETUSER", "worker", "reset", "on", ">secret", "~*", "&*", "+@all"];
+        let all = [
+            "ACL", "SETUSER", "worker", "reset", "on", ">secret", "~*", "&*", "+@all",
+        ];
         redis.call(&all).ok();
         if at.contains(&master) {
             redis.call(&[&["ACL", "SETUSER", "worker"], rights].concat()).ok();
@@ -50,7 +52,11 @@ fn limit(cluster: &Cluster, at: &[usize], rights: &[&str]) {
 
 /// Queues streams and has a consumer that is none of ours read them all and die.
 async fn abandon(cluster: &Cluster) -> BTreeSet<String> {
-    let producer = builder(&cluster.url()).partitions(PARTITIONS).connect_producer().await.unwrap();
+    let producer = builder(&cluster.url())
+        .partitions(PARTITIONS)
+        .connect_producer()
+        .await
+        .unwrap();
     let all = names("s", STREAMS);
     for result in producer.submit_many(all.iter().map(|name| (name, ()))).await {
         result.unwrap();
@@ -63,7 +69,17 @@ async fn abandon(cluster: &Cluster) -> BTreeSet<String> {
             let key = format!("{{orders:{partition}}}:{lane}");
             redis.call(&["XGROUP", "CREATE", &key, "workers", "0", "MKSTREAM"]).ok();
         }
-        redis.call(&["XREADGROUP", "GROUP", "workers", "ghost", "COUNT", "100", "STREAMS", &input, ">"]);
+        redis.call(&[
+            "XREADGROUP",
+            "GROUP",
+            "workers",
+            "ghost",
+            "COUNT",
+            "100",
+            "STREAMS",
+            &input,
+            ">",
+        ]);
     }
     all.into_iter().collect()
 }
@@ -86,10 +102,16 @@ async fn works_where(cluster: &Cluster, at: &[usize], rights: &[&str], is_told: 
     while !missing.is_empty() {
         let lease = worker.added().await;
         assert_eq!(lease.attempt(), 1, "{}", lease.stream());
-        assert!(missing.remove(lease.stream()), "{} was handed out twice", lease.stream());
+        assert!(
+            missing.remove(lease.stream()),
+            "{} was handed out twice",
+            lease.stream()
+        );
         lease.done().await.unwrap();
     }
-    let hears = !rights.iter().any(|right| matches!(*right, "-psubscribe" | "resetchannels"));
+    let hears = !rights
+        .iter()
+        .any(|right| matches!(*right, "-psubscribe" | "resetchannels"));
     eventually(SOON, "it listens where it may", || {
         let listens = worker.client.health().listening;
         async move { (listens == hears).then_some(()) }

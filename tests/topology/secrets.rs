@@ -32,7 +32,9 @@ fn told(args: &[&str], output: &Output) -> String {
 
 #[track_caller]
 fn hides(text: &str) {
-    let at = text.find("hunter2").map(|at| text.floor_char_boundary(at.saturating_sub(300)));
+    let at = text
+        .find("hunter2")
+        .map(|at| text.floor_char_boundary(at.saturating_sub(300)));
     if let Some(at) = at {
         let end = text.ceil_char_boundary((at + 600).min(text.len()));
         panic!("it tells the password: …{}…", &text[at..end]);
@@ -89,7 +91,10 @@ async fn a_login_that_fails_on_a_server_does_not_tell_the_password() {
         "redis://no-such-host.invalid:6379".to_owned(),
         plain.url().replacen("redis", "rediss", 1),
         plain.url().replacen("redis", "redis-cluster", 1),
-        format!("{}?sentinelServiceName=x&sentinelPassword={ENCODED}", plain.url().replacen("redis", "redis-sentinel", 1)),
+        format!(
+            "{}?sentinelServiceName=x&sentinelPassword={ENCODED}",
+            plain.url().replacen("redis", "redis-sentinel", 1)
+        ),
     ] {
         assert!(said(&[&with_login(&url, &format!("worker:{ENCODED}"))]).contains("client failed"));
     }
@@ -141,11 +146,7 @@ async fn a_client_whose_password_is_changed_at_work_does_not_tell_it() {
     let said = dir.path().join("said");
     let open = || File::options().create(true).append(true).open(&said).unwrap();
     let mut command = Command::new(WITNESS);
-    command
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(open())
-        .stderr(open());
+    command.args(args).stdin(Stdio::piped()).stdout(open()).stderr(open());
     let mut witness = Process::spawn(command);
     let text = || String::from_utf8_lossy(&std::fs::read(&said).unwrap()).into_owned();
     eventually(SOON, "it has connected", || {
@@ -154,10 +155,16 @@ async fn a_client_whose_password_is_changed_at_work_does_not_tell_it() {
     })
     .await;
     let mut redis = server.client();
-    redis.call(&["ACL", "SETUSER", "worker", "resetpass", ">hunter2new"]).ok();
+    redis
+        .call(&["ACL", "SETUSER", "worker", "resetpass", ">hunter2new"])
+        .ok();
     redis.call(&["CLIENT", "KILL", "USER", "worker"]);
     eventually(SOON, "it has tried to log in again", || {
-        let tried = redis.cmd("ACL LOG").array().iter().any(|entry| entry.array()[1].int() > 2);
+        let tried = redis
+            .cmd("ACL LOG")
+            .array()
+            .iter()
+            .any(|entry| entry.array()[1].int() > 2);
         async move { tried.then_some(()) }
     })
     .await;

@@ -119,7 +119,10 @@ async fn nodes_that_are_known_by_address_may_show_a_certificate_for_the_name_in_
     works(|| made(&at_localhost(&cluster.url()))).await;
     // Whoever names addresses wants them certified.
     let error = refused(made(&cluster.url())).await;
-    assert!(matches!(&error, ConnectError::Tls { advice, .. } if advice.contains("not for this host")), "{error:?}");
+    assert!(
+        matches!(&error, ConnectError::Tls { advice, .. } if advice.contains("not for this host")),
+        "{error:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -202,10 +205,26 @@ async fn a_file_that_can_not_be_used_is_named_and_nothing_starts() {
     let cases = [
         ("tls.ca_file", &nowhere, Tls::new().ca_file(&nowhere)),
         ("tls.ca_file", &key, Tls::new().ca_file(&key)),
-        ("tls.client_certificate", &nowhere, Tls::new().client_certificate(&nowhere, &key)),
-        ("tls.client_certificate", &key, Tls::new().client_certificate(&key, &key)),
-        ("tls.client_key", &nowhere, Tls::new().client_certificate(&certificate, &nowhere)),
-        ("tls.client_key", &certificate, Tls::new().client_certificate(&certificate, &certificate)),
+        (
+            "tls.client_certificate",
+            &nowhere,
+            Tls::new().client_certificate(&nowhere, &key),
+        ),
+        (
+            "tls.client_certificate",
+            &key,
+            Tls::new().client_certificate(&key, &key),
+        ),
+        (
+            "tls.client_key",
+            &nowhere,
+            Tls::new().client_certificate(&certificate, &nowhere),
+        ),
+        (
+            "tls.client_key",
+            &certificate,
+            Tls::new().client_certificate(&certificate, &certificate),
+        ),
         ("tls.client_key", &key, Tls::new().client_certificate(&ca, &key)),
     ];
     for (setting, path, tls) in cases {
@@ -242,7 +261,10 @@ async fn a_configuration_of_fred_keeps_its_tls() {
     let both = builder("").redis(config.clone()).tls(Tls::new());
     assert!(matches!(refused(both).await, ConnectError::Setting(e) if e.setting == "tls"));
     config.server = ServerConfig::new_centralized("127.0.0.1", server.port());
-    assert!(matches!(refused(builder("").redis(config)).await, ConnectError::Tls { .. }));
+    assert!(matches!(
+        refused(builder("").redis(config)).await,
+        ConnectError::Tls { .. }
+    ));
 }
 
 fn theirs(certificates: &Certificates) -> streamherd::fred::rustls::ClientConfig {

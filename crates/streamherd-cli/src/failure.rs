@@ -49,6 +49,7 @@ impl Failure {
 fn flags(error: &ConnectError) -> Option<&'static str> {
     let setting = match error {
         ConnectError::Setting(error) => error.setting,
+        ConnectError::Tls { .. } => return Some("--tls-ca, --tls-cert, --tls-key"),
         ConnectError::FleetTtl { .. } => return Some("--min-idle, --lock-ttl"),
         _ => return None,
     };

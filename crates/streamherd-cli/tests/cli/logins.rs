@@ -96,7 +96,10 @@ fn a_file_that_is_missing_is_named_with_its_flag() {
     fails(status(&url).arg("--tls-key").arg(&certificate), "--tls-cert FILE");
     let both = |key: &Path, because| {
         let mut command = status(&url);
-        fails(command.arg("--tls-cert").arg(&certificate).arg("--tls-key").arg(key), because);
+        fails(
+            command.arg("--tls-cert").arg(&certificate).arg("--tls-key").arg(key),
+            because,
+        );
     };
     both(nowhere, "--tls-key");
     both(&certificate, "no private key");

@@ -18,7 +18,8 @@ pub(crate) fn streamherd() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_streamherd"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        if name.starts_with("STREAMHERD_") || ["REDIS_URL", "RUST_LOG"].contains(&&*name) {
+        let ours = name.starts_with("STREAMHERD_") && name != "STREAMHERD_REDIS_SERVER";
+        if ours || ["REDIS_URL", "RUST_LOG"].contains(&&*name) {
             command.env_remove(&*name);
         }
     }

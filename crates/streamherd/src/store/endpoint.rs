@@ -339,3 +339,53 @@ fn name_needs_password(user: &Option<String>, password: &mut Option<String>) {
         password.get_or_insert_default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(url: &str) -> Result<Endpoint, ConnectError> {
+        Endpoint::from_url(url, Access::default())
+    }
+
+    #[test]
+    fn what_stands_in_a_url_is_percent_encoded() {
+        let endpoint =
+            endpoint("redis-sentinel://a%40b:p%2F%3Fw@[::1]:7/3?sentinelServiceName=m&sentinelPassword=q%26@r")
+                .unwrap();
+        assert_eq!(
+            (endpoint.user(), endpoint.config.password.as_deref()),
+            ("a@b", Some("p/?w"))
+        );
+        assert_eq!((endpoint.address().as_str(), endpoint.database()), ("[::1]:7", 3));
+        let at_sentinel = endpoint.at_sentinel(&Node::at("::1", 7));
+        assert_eq!(at_sentinel.config.password.as_deref(), Some("q&@r"));
+    }
+
+    #[test]
+    fn a_login_that_is_not_encoded_is_no_address() {
+        for url in [
+            "redis://u:1/w@h",
+            "redis://u:1#w@h",
+            "redis://u:1?w@h",
+            "redis-cluster://u:1/w@h?node=h:1",
+            "redis-cluster://u:1?w@h?node=h:1",
+        ] {
+            assert!(matches!(endpoint(url), Err(ConnectError::Url { .. })), "{url}");
+        }
+        for url in [
+            "redis://u:p@w@h:1",
+            "redis://h",
+            "redis://h:1/2?",
+            "redis-cluster://u:w@h?node=h:1&node=h:2",
+        ] {
+            assert!(endpoint(url).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_user_without_a_password_is_that_user() {
+        let endpoint = endpoint("redis://u@h").unwrap();
+        assert_eq!((endpoint.user(), endpoint.config.password.as_deref()), ("u", Some("")));
+    }
+}

@@ -27,8 +27,14 @@ impl fmt::Display for Cause {
         let details = self.0.details();
         let message = details
             .split_once("message: \"")
-            .and_then(|(_, rest)| rest.split_once('"'));
-        f.write_str(message.map_or(details, |(message, _)| message))
+            .and_then(|(_, rest)| rest.split_once('"'))
+            .map(|(message, _)| message);
+        // As rustls's errors come.
+        let custom = || {
+            let (_, error) = details.strip_prefix("Custom { ")?.split_once(", error: ")?;
+            error.strip_suffix(" }")
+        };
+        f.write_str(message.or_else(custom).unwrap_or(details))
     }
 }
 

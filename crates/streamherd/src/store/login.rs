@@ -75,7 +75,12 @@ impl Credentials {
 fn read(setting: &'static str, path: &std::path::Path) -> Result<String, SettingError> {
     let unusable = |why: &str| {
         let rule = format!("the password's file {why}");
-        SettingError::new(setting, path.display().to_string(), rule, "a file that holds the password alone")
+        SettingError::new(
+            setting,
+            path.display().to_string(),
+            rule,
+            "a file that holds the password alone",
+        )
     };
     let text = std::fs::read_to_string(path).map_err(|e| unusable(&format!("can't be read: {e}")))?;
     let password = text.strip_suffix('\n').unwrap_or(&text);

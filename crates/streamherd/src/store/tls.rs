@@ -69,7 +69,10 @@ impl Tls {
         let mut words = vec!["--tls".to_owned()];
         let (cert, key) = self.client.as_ref().map(|(cert, key)| (cert, key)).unzip();
         for (option, path) in [("--cacert", self.ca.as_ref()), ("--cert", cert), ("--key", key)] {
-            words.extend(path.into_iter().flat_map(|path| [option.to_owned(), path.display().to_string()]));
+            words.extend(
+                path.into_iter()
+                    .flat_map(|path| [option.to_owned(), path.display().to_string()]),
+            );
         }
         words
     }
@@ -103,9 +106,14 @@ impl Tls {
         let mut roots = RootCertStore::empty();
         if let Some(path) = &self.ca {
             for certificate in certificates(CA, path)? {
-                roots
-                    .add(certificate)
-                    .map_err(|e| unusable(CA, path, &format!("holds a certificate that is no authority's ({e})"), A_CA))?;
+                roots.add(certificate).map_err(|e| {
+                    unusable(
+                        CA,
+                        path,
+                        &format!("holds a certificate that is no authority's ({e})"),
+                        A_CA,
+                    )
+                })?;
             }
             return Ok(roots);
         }
@@ -153,7 +161,12 @@ fn trouble(error: &pem::Error) -> String {
 }
 
 fn unusable(setting: &'static str, path: &Path, what: &str, suggestion: &str) -> SettingError {
-    SettingError::new(setting, path.display().to_string(), format!("that file {what}"), suggestion)
+    SettingError::new(
+        setting,
+        path.display().to_string(),
+        format!("that file {what}"),
+        suggestion,
+    )
 }
 
 /// TLS as it is spoken with all servers of one place. Cheap to clone.
@@ -309,7 +322,11 @@ impl ServerCertVerifier for AnyName {
         match &verified {
             Err(TlsError::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => self.also.iter().find_map(|name| for_name(name).ok()).map_or(verified, Ok),
+            )) => self
+                .also
+                .iter()
+                .find_map(|name| for_name(name).ok())
+                .map_or(verified, Ok),
             _ => verified,
         }
     }
@@ -353,7 +370,10 @@ pub(super) fn advice(details: &str) -> Option<&'static str> {
             "NotValidForName",
             "the server's certificate is not for this host; use the name that stands in it, or have the certificate hold this one",
         ),
-        ("InvalidCertificate(Expired", "the server's certificate has expired; renew it, and check the clocks"),
+        (
+            "InvalidCertificate(Expired",
+            "the server's certificate has expired; renew it, and check the clocks",
+        ),
         (
             "NotValidYet",
             "the server's certificate is not valid yet; check the clocks",
@@ -371,7 +391,10 @@ pub(super) fn advice(details: &str) -> Option<&'static str> {
             "InvalidMessage",
             "what answers speaks no TLS; check the port, or use a URL that begins with redis instead of rediss",
         ),
-        ("PeerIncompatible", "the server speaks no TLS that this client does: 1.2 or 1.3"),
+        (
+            "PeerIncompatible",
+            "the server speaks no TLS that this client does: 1.2 or 1.3",
+        ),
     ];
     let said = |(word, advice): &(&str, &'static str)| details.contains(word).then_some(*advice);
     ADVICE.iter().find_map(said)

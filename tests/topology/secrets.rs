@@ -32,12 +32,9 @@ fn told(args: &[&str], output: &Output) -> String {
 
 #[track_caller]
 fn hides(text: &str) {
-    let at = text
-        .find("hunter2")
-        .map(|at| text.floor_char_boundary(at.saturating_sub(300)));
-    if let Some(at) = at {
-        let end = text.ceil_char_boundary((at + 600).min(text.len()));
-        panic!("it tells the password: …{}…", &text[at..end]);
+    if let Some(at) = text.find("hunter2") {
+        let around = &text.as_bytes()[at.saturating_sub(300)..(at + 300).min(text.len())];
+        panic!("it tells the password: …{}…", String::from_utf8_lossy(around));
     }
     // As the bytes of a debug form.
     assert!(!text.contains("104, 117, 110, 116, 101, 114, 50"));

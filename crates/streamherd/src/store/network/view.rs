@@ -128,7 +128,7 @@ nonsense";
     #[test]
     fn a_partition_is_where_its_slot_is() {
         let view = of_cluster(NODES, &asked(), &[9000, 5461, 16383, 0]);
-        let holders: Vec<_> = merge(&[view.clone()], &[9000, 5461, 16383, 0]).0;
+        let holders: Vec<_> = merge(std::slice::from_ref(&view), &[9000, 5461, 16383, 0]).0;
         assert_eq!(holders, [7001, 7002, 7004, 7001].map(|port| Some(local(port))));
         assert_eq!(view.others, [local(7001), local(7002), Node::at("::1", 7005)]);
         assert_eq!(view.names, [(local(7001), "host-1".to_owned())]);

@@ -77,6 +77,7 @@ fn tls_and_logins_are_read_from_flags_and_the_environment() {
     let mut command = status(&server.url_as("worker"));
     command
         .env("SSL_CERT_FILE", made.authority())
+        .env_remove("SSL_CERT_DIR")
         .env("STREAMHERD_TLS_CERT", made.client_certificate())
         .env("STREAMHERD_TLS_KEY", made.client_key());
     works(&mut command);
@@ -91,6 +92,11 @@ fn a_file_that_is_missing_is_named_with_its_flag() {
         let output = fails(status(&url).arg(flag).arg(nowhere), "/no/such/file");
         assert!(stderr(&output).contains(flag), "{flag}: {}", stderr(&output));
     }
+    let without_authorities = &mut status(&url);
+    fails(
+        without_authorities.env("SSL_CERT_FILE", nowhere),
+        "no authorities to trust",
+    );
     let certificate = made.client_certificate();
     fails(status(&url).arg("--tls-cert").arg(&certificate), "--tls-key FILE");
     fails(status(&url).arg("--tls-key").arg(&certificate), "--tls-cert FILE");

@@ -23,6 +23,7 @@ mod settle;
 mod submit;
 mod sweep;
 mod tls;
+mod url;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -17,9 +17,11 @@ async fn guarantee_8_a_url_that_can_not_be_used_is_refused_without_showing_its_p
         "http://127.0.0.1:6379",
         "redis://:hunter2@127.0.0.1:notaport",
         "redis://:hunter2@127.0.0.1:6379/notadatabase",
-        "rediss://:hunter2@127.0.0.1:6379",
         "redis-sentinel://:hunter2@127.0.0.1:6379",
-        "rediss-cluster://:hunter2@127.0.0.1:6379",
+        "redis://hunter2:1/hunter2@127.0.0.1:6379",
+        "redis-cluster://hunter2:1#hunter2@127.0.0.1:6379",
+        "redis-cluster://hunter2:1?hunter2@127.0.0.1:6379",
+        "rediss+unix://:hunter2@/no/such/socket",
         "postgres://:hunter2@127.0.0.1:6379",
     ];
     for url in urls {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::value::RawValue;
-use streamherd::KeyspaceEvents;
+use streamherd::{Credentials, KeyspaceEvents, Tls};
 
 use crate::failure::{Failure, usage_error};
 use crate::pause::{self, PauseArgs};
@@ -30,6 +30,9 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "\
+Passwords are read from the URL, from STREAMHERD_PASSWORD or from a file, and for sentinels from STREAMHERD_SENTINEL_USERNAME
+and STREAMHERD_SENTINEL_PASSWORD.
+
 Exit codes:
   0  all went well
   1  something failed or was lost
@@ -40,7 +43,8 @@ const GLOBAL: &str = "Global options";
 
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Where Redis is: redis://[user:password@]host:port[/db] or redis+unix:///path
+    /// Where Redis is: redis://[user:password@]host:port[/db], redis-cluster://host:port,
+    /// redis-sentinel://host:port?sentinelServiceName=name, rediss… for TLS, or redis+unix:///path
     // The value of the variable may hold a password, and help is printed to whoever asks.
     #[arg(
         long,
@@ -52,11 +56,33 @@ pub(crate) struct Global {
     )]
     pub(crate) url: String,
 
+    /// Trust the authorities in this PEM file, in place of the system's; for rediss URLs
+    #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_TLS_CA", value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+
+    /// Show this PEM certificate to the server; for rediss URLs
+    #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+
+    /// The key of that certificate, as PEM and not encrypted
+    #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+
+    /// Log in as this user, in place of the URL's
+    #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_USERNAME", value_name = "NAME")]
+    username: Option<String>,
+
+    /// Log in with the password in this file, in place of the URL's; or set STREAMHERD_PASSWORD
+    // No flag takes the password itself: everyone on the machine can read command lines.
+    #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_PASSWORD_FILE", value_name = "FILE")]
+    password_file: Option<PathBuf>,
+
     /// The service whose queue to use; all commands but demo need it
     #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_SERVICE", value_name = "NAME")]
     service: Option<String>,
 
-    /// Into how many partitions the service is divided; worker and submit need it where that is not 1, the others ask Redis
+    /// Into how many partitions the service is divided, each in a cluster slot of its own [default: 1 for worker and submit,
+    /// what Redis keeps for the others]; Redis keeps the first number, and whoever comes with another one is refused
     #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_PARTITIONS", value_name = "N")]
     partitions: Option<u16>,
 
@@ -75,11 +101,91 @@ impl Global {
 
     /// A builder for the service at the URL.
     pub(crate) fn builder(&self) -> Result<streamherd::Builder, Failure> {
-        let builder = streamherd::Client::builder(self.service()?).url(&self.url);
+        let mut builder = streamherd::Client::builder(self.service()?)
+            .url(&self.url)
+            .credentials(self.login()?)
+            .sentinel_credentials(sentinel_login()?);
+        if let Some(tls) = self.tls()? {
+            builder = builder.tls(tls);
+        }
         Ok(match self.partitions {
             Some(partitions) => builder.partitions(partitions),
             None => builder,
         })
+    }
+
+    fn tls(&self) -> Result<Option<Tls>, Failure> {
+        let mut tls = Tls::new();
+        if let Some(ca) = given(&self.tls_ca) {
+            tls = tls.ca_file(ca);
+        }
+        match (given(&self.tls_cert), given(&self.tls_key)) {
+            (Some(certificate), Some(key)) => tls = tls.client_certificate(certificate, key),
+            (None, None) => {}
+            (Some(_), None) => {
+                return Err(usage_error(
+                    "--tls-cert without its key: pass --tls-key FILE or set STREAMHERD_TLS_KEY",
+                ));
+            }
+            (None, Some(_)) => {
+                return Err(usage_error(
+                    "--tls-key without its certificate: pass --tls-cert FILE or set STREAMHERD_TLS_CERT",
+                ));
+            }
+        }
+        Ok((tls != Tls::new()).then_some(tls))
+    }
+
+    fn login(&self) -> Result<Credentials, Failure> {
+        let mut login = Credentials::new();
+        if let Some(user) = self.username.as_ref().filter(|user| !user.is_empty()) {
+            login = login.user(user);
+        }
+        match (variable("STREAMHERD_PASSWORD")?, given(&self.password_file)) {
+            (Some(_), Some(_)) => Err(usage_error(
+                "two passwords: STREAMHERD_PASSWORD and --password-file (or STREAMHERD_PASSWORD_FILE); use one",
+            )),
+            (Some(password), None) => Ok(login.password(password)),
+            (None, Some(file)) => Ok(login.password_file(file)),
+            (None, None) => Ok(login),
+        }
+    }
+}
+
+/// What the environment says of TLS and logins.
+pub(crate) const LOGIN_VARIABLES: [&str; 8] = [
+    "STREAMHERD_TLS_CA",
+    "STREAMHERD_TLS_CERT",
+    "STREAMHERD_TLS_KEY",
+    "STREAMHERD_USERNAME",
+    "STREAMHERD_PASSWORD",
+    "STREAMHERD_PASSWORD_FILE",
+    "STREAMHERD_SENTINEL_USERNAME",
+    "STREAMHERD_SENTINEL_PASSWORD",
+];
+
+/// Orchestrators set what they don't fill.
+fn given(path: &Option<PathBuf>) -> Option<&PathBuf> {
+    path.as_ref().filter(|path| !path.as_os_str().is_empty())
+}
+
+fn sentinel_login() -> Result<Credentials, Failure> {
+    let mut login = Credentials::new();
+    if let Some(user) = variable("STREAMHERD_SENTINEL_USERNAME")? {
+        login = login.user(user);
+    }
+    if let Some(password) = variable("STREAMHERD_SENTINEL_PASSWORD")? {
+        login = login.password(password);
+    }
+    Ok(login)
+}
+
+/// An environment variable that is set to something. What is not text is not repeated.
+fn variable(name: &str) -> Result<Option<String>, Failure> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(usage_error(&format!("{name} is not UTF-8"))),
     }
 }
 
@@ -98,7 +204,7 @@ pub(crate) enum Command {
     /// Put streams on the queue
     Submit(SubmitArgs),
     Status(StatusArgs),
-    /// Check the server, the login and the service's keys, and say what mends what is wrong
+    /// Check the servers, the login and the service's keys, and say what mends what is wrong
     Doctor(DoctorArgs),
     /// List, show, redrive and purge dead letters
     Dlq(crate::dlq::args::DlqArgs),
@@ -278,8 +384,9 @@ Exit codes:
   1  something was lost, or did not finish in time
   2  usage or start-up error: no redis-server";
 
-/// Check the server, the login and the service's keys. Each line says what was found; where something is wrong, what that
-/// means and the command that mends it follow. Changes nothing.
+/// Check the servers, the login and the service's keys. Each line says what was found; where something is wrong, what that
+/// means and the command that mends it follow. Of a cluster, every master that holds a partition is looked at, and what is the
+/// same on several is told once. Changes nothing.
 #[derive(Debug, Args)]
 #[command(after_help = DOCTOR_HELP, override_usage = "streamherd doctor --service <NAME> [OPTIONS]")]
 pub(crate) struct DoctorArgs {
@@ -290,7 +397,8 @@ pub(crate) struct DoctorArgs {
 
 const DOCTOR_HELP: &str = "\
 The commands are for a login that may do what they do: with a password, put it into REDISCLI_AUTH and add --user NAME to
-redis-cli. A setting that CONFIG SET changes is lost at the server's restart unless redis.conf has it too.
+redis-cli. A setting that CONFIG SET changes is lost at the server's restart unless redis.conf has it too; replicas need the
+same settings and logins as their masters, whose place they may take.
 
 Exit codes:
   0  all is well, or there are only warnings

@@ -34,7 +34,8 @@ fn print(diagnosis: &Diagnosis) -> Result<(), Failure> {
             mend,
             ..
         } = check;
-        output::line(&format!("{} {name:width$}  {found}", mark(*verdict)))?;
+        let place = place(diagnosis, check);
+        output::line(&format!("{} {name:width$}  {found}{place}", mark(*verdict)))?;
         if *verdict == Verdict::Ok {
             continue;
         }
@@ -57,6 +58,34 @@ fn print(diagnosis: &Diagnosis) -> Result<(), Failure> {
         count(Verdict::Warning, "warning", "warnings"),
         count(Verdict::Failure, "failure", "failures")
     ))
+}
+
+/// Where it is so, if that is not the only place that there is.
+fn place(diagnosis: &Diagnosis, check: &Check) -> String {
+    let mut places = Vec::new();
+    if diagnosis.servers.len() > 1 && !check.servers.is_empty() {
+        // All is well wherever one looks; what is wrong is to be found.
+        let all = check.verdict == Verdict::Ok && check.servers.len() == diagnosis.servers.len();
+        places.push(if all {
+            format!("all {} servers", check.servers.len())
+        } else {
+            check.servers.join(", ")
+        });
+    }
+    if diagnosis.partitions > 1 && !check.partitions.is_empty() {
+        let numbers: Vec<String> = check.partitions.iter().map(u16::to_string).collect();
+        places.push(if numbers.len() == usize::from(diagnosis.partitions) {
+            format!("all {} partitions", numbers.len())
+        } else if let [one] = &numbers[..] {
+            format!("partition {one}")
+        } else {
+            format!("partitions {}", numbers.join(", "))
+        });
+    }
+    if places.is_empty() {
+        return String::new();
+    }
+    format!("  ({})", places.join("; "))
 }
 
 const fn mark(verdict: Verdict) -> char {

@@ -49,11 +49,19 @@ impl Failure {
 fn flags(error: &ConnectError) -> Option<&'static str> {
     let setting = match error {
         ConnectError::Setting(error) => error.setting,
+        ConnectError::Tls { .. } => return Some("--tls-ca, --tls-cert, --tls-key"),
         ConnectError::FleetTtl { .. } => return Some("--min-idle, --lock-ttl"),
+        ConnectError::Partitions { .. } => return Some("--partitions"),
         _ => return None,
     };
     Some(match setting {
         "service" => "--service",
+        "partitions" => "--partitions",
+        "tls" => "--url, --tls-ca, --tls-cert, --tls-key",
+        "tls.ca_file" => "--tls-ca",
+        "tls.client_certificate" => "--tls-cert",
+        "tls.client_key" => "--tls-key",
+        "credentials" => "--password-file",
         "consumer" => "--name",
         "max_in_flight" => "--concurrency",
         "lock_ttl" => "--lock-ttl",

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
-use streamherd::RequeueOutcome;
+use streamherd::{FoundStream, RequeueOutcome};
 
 use crate::args::{Global, Output};
 use crate::failure::Failure;
@@ -28,7 +28,7 @@ pub(crate) struct RequeueArgs {
 const HELP: &str = "\
 Nothing is counted as an attempt. What is queued already stays where it is. An owner works on for up to a heartbeat after
 a stream was taken from it with --force: only the fencing token keeps its side effects out meanwhile. Of several runs of
-one name (--parallel, or other programs' entries) one is put back per call.
+one name (--parallel, or other programs' entries) one is put back per call, that of the name's own partition first.
 
 Exit codes:
   0  all are on the queue, or were already
@@ -39,23 +39,33 @@ Exit codes:
 struct Line<'a> {
     stream: &'a str,
     #[serde(flatten)]
-    outcome: &'a RequeueOutcome,
+    found: &'a FoundStream,
 }
 
 pub(crate) async fn run(global: &Global, options: &RequeueArgs) -> Result<ExitCode, Failure> {
     let admin = global.builder()?.connect_admin().await.map_err(Failure::start)?;
+    let divided = admin.partitions().map_err(Failure::failed)? > 1;
     let mut all = true;
     for name in &options.names {
-        let outcome = admin.requeue(name, options.force).await.map_err(Failure::failed)?;
-        let told = describe(&outcome);
+        let found = admin
+            .find_and_requeue(name, options.force)
+            .await
+            .map_err(Failure::failed)?;
+        let told = describe(&found.outcome);
         all &= told.is_ok();
         let stream = printable(name);
         match (global.output, told) {
             (Output::Json, _) => output::json(&Line {
                 stream: name,
-                outcome: &outcome,
+                found: &found,
             })?,
-            (Output::Table, Ok((id, what))) => output::line(&format!("{id}  {stream}  ({what})"))?,
+            (Output::Table, Ok((id, what))) => {
+                let place = match found.partition {
+                    Some(partition) if divided => format!(", partition {partition}"),
+                    _ => String::new(),
+                };
+                output::line(&format!("{id}  {stream}  ({what}{place})"))?;
+            }
             (Output::Table, Err(why)) => output::say(&format!("{stream}: {why}")),
         }
     }

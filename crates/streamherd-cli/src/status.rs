@@ -21,6 +21,9 @@ pub(crate) struct StatusArgs {
 }
 
 const HELP: &str = "\
+Where a service is divided into partitions, each has a line with what it holds and the server that holds it; the counts of
+the service are their sum, and a consumer's are from all of them.
+
 Times go by the clock of Redis, but for how long a consumer is up, which goes by its own clock and this machine's.
 
 Consumers are
@@ -33,7 +36,7 @@ and leases are
 
 Exit codes:
   0  all went well
-  1  Redis failed on the way
+  1  Redis failed on the way, or the server of a partition did not answer
   2  usage or start-up error: a setting, the connection";
 
 #[derive(Serialize)]
@@ -59,11 +62,25 @@ pub(crate) async fn run(global: &Global, options: &StatusArgs) -> Result<ExitCod
         })?,
         Output::Table => {
             queue(&status)?;
+            partitions(&status)?;
             consumers(&status)?;
             if let Some(leases) = &leases {
-                print_leases(leases, status.pending)?;
+                print_leases(leases, &status)?;
             }
         }
+    }
+    let away: Vec<String> = status
+        .partitions
+        .iter()
+        .filter(|one| !one.answered)
+        .map(|one| one.number.to_string())
+        .collect();
+    if !away.is_empty() {
+        output::say(&format!(
+            "no answer for partition {}: the counts are without; `doctor` says more",
+            away.join(", ")
+        ));
+        return Ok(ExitCode::FAILURE);
     }
     if !status.used {
         hint_at_the_name(&status.service);
@@ -113,6 +130,31 @@ fn queue(status: &Status) -> Result<(), Failure> {
         output::line("")?;
     }
     notes.iter().try_for_each(|note| output::line(note))
+}
+
+/// Of a service that is not divided it would say the same again.
+fn partitions(status: &Status) -> Result<(), Failure> {
+    if status.partitions.len() < 2 {
+        return Ok(());
+    }
+    output::line("")?;
+    let mut table = output::table(&[
+        "partition",
+        "queued",
+        "re-queued",
+        "pending",
+        "delayed",
+        "dead letters",
+        "server",
+    ]);
+    for row in &status.partitions {
+        let counts = [row.queued, row.requeued, row.pending, row.delayed, row.dead_letters];
+        let cell = |n: u64| if row.answered { n.to_string() } else { "?".to_owned() };
+        let server = row.server.as_deref().unwrap_or("(no server holds its slot)");
+        let cells = std::iter::once(row.number.to_string()).chain(counts.map(cell));
+        table.add_row(cells.chain([server.to_owned()]));
+    }
+    output::print(&table)
 }
 
 fn consumers(status: &Status) -> Result<(), Failure> {
@@ -170,12 +212,12 @@ fn consumer(row: &ConsumerStatus) -> Vec<String> {
     cells
 }
 
-fn print_leases(leases: &[LeaseStatus], pending: u64) -> Result<(), Failure> {
+fn print_leases(leases: &[LeaseStatus], status: &Status) -> Result<(), Failure> {
     output::line("")?;
     if leases.is_empty() {
         return output::line("no leases");
     }
-    let mut table = output::table(&[
+    let mut headers = vec![
         "stream",
         "id",
         "consumer",
@@ -187,13 +229,18 @@ fn print_leases(leases: &[LeaseStatus], pending: u64) -> Result<(), Failure> {
         "failed",
         "abandoned",
         "token",
-    ]);
+    ];
+    let divided = status.partitions.len() > 1;
+    if divided {
+        headers.push("partition");
+    }
+    let mut table = output::table(&headers);
     for lease in leases {
         let left = match lease.state {
             LeaseState::Orphan => "-".to_owned(),
             _ => span(lease.remaining_ms),
         };
-        table.add_row([
+        let mut cells = vec![
             printable(lease.stream.as_deref().unwrap_or("(unreadable)")).into_owned(),
             lease.entry.to_string(),
             printable(&lease.consumer).into_owned(),
@@ -208,9 +255,14 @@ fn print_leases(leases: &[LeaseStatus], pending: u64) -> Result<(), Failure> {
             lease.failures.to_string(),
             lease.abandonments.to_string(),
             lease.token.map_or_else(|| "-".to_owned(), |token| token.to_string()),
-        ]);
+        ];
+        if divided {
+            cells.push(lease.partition.to_string());
+        }
+        table.add_row(cells);
     }
     output::print(&table)?;
+    let pending = status.pending;
     let more = pending.saturating_sub(leases.len() as u64);
     if more > 0 {
         output::line(&format!("and {more} more; --leases {pending} shows all"))?;

@@ -28,6 +28,7 @@ struct Inner {
     dir: TempDir,
     known: Arc<ClientConfig>,
     anonymous: Arc<ClientConfig>,
+    issuer: Issuer<'static, KeyPair>,
 }
 
 impl Certificates {
@@ -73,6 +74,22 @@ impl Certificates {
         self.file("client.key")
     }
 
+    /// Another certificate of the same authority, for servers and clients of these names, and its private key. A server
+    /// that runs takes it by `CONFIG SET tls-cert-file … tls-key-file …`.
+    ///
+    /// # Panics
+    ///
+    /// If it can't be made or written.
+    #[must_use]
+    #[track_caller]
+    pub fn sign(&self, names: &[&str]) -> (PathBuf, PathBuf) {
+        let name = names.join("+");
+        match signed(&name, names, &self.0.issuer, self.0.dir.path()) {
+            Ok(_) => (self.file(&format!("{name}.crt")), self.file(&format!("{name}.key"))),
+            Err(error) => panic!("cannot sign a certificate for {name}: {error}"),
+        }
+    }
+
     /// A TLS session that shows the client's certificate if it is asked, or has none to show.
     pub(crate) fn session(&self, known: bool) -> io::Result<ClientConnection> {
         let config = if known { &self.0.known } else { &self.0.anonymous };
@@ -90,14 +107,14 @@ impl Inner {
         let dir = tempfile::Builder::new().prefix("streamherd-tls-").tempdir()?;
 
         let key = KeyPair::generate()?;
-        let mut params = params("streamherd-testkit authority")?;
+        let mut params = params("streamherd-testkit authority", &NAMES)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         let authority = params.self_signed(&key)?;
         fs::write(dir.path().join("ca.crt"), authority.pem())?;
         let issuer = Issuer::new(params, key);
-        signed("server", &issuer, dir.path())?;
-        let (certificate, key) = signed("client", &issuer, dir.path())?;
+        signed("server", &NAMES, &issuer, dir.path())?;
+        let (certificate, key) = signed("client", &NAMES, &issuer, dir.path())?;
 
         let mut roots = RootCertStore::empty();
         roots.add(authority.der().clone())?;
@@ -112,13 +129,15 @@ impl Inner {
         Ok(Self {
             known: Arc::new(builder()?.with_client_auth_cert(vec![certificate.der().clone()], key)?),
             anonymous: Arc::new(builder()?.with_no_client_auth()),
+            issuer,
             dir,
         })
     }
 }
 
-fn params(name: &str) -> Result<CertificateParams, rcgen::Error> {
-    let mut params = CertificateParams::new(NAMES.map(str::to_owned))?;
+fn params(name: &str, names: &[&str]) -> Result<CertificateParams, rcgen::Error> {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(names)?;
     params.distinguished_name.push(DnType::CommonName, name);
     Ok(params)
 }
@@ -126,11 +145,12 @@ fn params(name: &str) -> Result<CertificateParams, rcgen::Error> {
 /// Signs a certificate and writes it and its key into `dir`.
 fn signed(
     name: &str,
+    names: &[&str],
     issuer: &Issuer<'_, KeyPair>,
     dir: &Path,
 ) -> Result<(rcgen::Certificate, KeyPair), Box<dyn Error>> {
     let key = KeyPair::generate()?;
-    let mut params = params(&format!("streamherd-testkit {name}"))?;
+    let mut params = params(&format!("streamherd-testkit {name}"), names)?;
     params.use_authority_key_identifier_extension = true;
     // Both purposes for both: a server is a client too, of its primary, of the cluster's other nodes and in MIGRATE.
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];

@@ -9,7 +9,7 @@ use crate::metrics::Metrics;
 use crate::notification::Notifications;
 use crate::producer::Producer;
 use crate::runtime;
-use crate::store::Endpoint;
+use crate::store::{Access, Credentials, Endpoint, Tls};
 
 const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
 
@@ -19,7 +19,7 @@ const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
 pub struct Builder {
     raw: Raw,
     at: At,
-    mode: Option<ClusterMode>,
+    access: Access,
 }
 
 #[derive(Clone)]
@@ -40,7 +40,7 @@ impl Builder {
         Self {
             raw: Raw::new(service),
             at: At::Url(DEFAULT_URL.to_owned()),
-            mode: None,
+            access: Access::default(),
         }
     }
 
@@ -49,23 +49,53 @@ impl Builder {
     /// - `redis://[user:password@]host:port[/db]` or `redis+unix:///path`: one server;
     /// - `redis-cluster://[user:password@]host:port[?node=host:port&node=…]`: an OSS cluster, by any of its nodes;
     /// - `redis-sentinel://[user:password@]host:port[/db]?sentinelServiceName=name[&node=host:port…]`: the primary of that
-    ///   name, by its sentinels; with `sentinelUsername` and `sentinelPassword` where these have a login of their own.
+    ///   name, by its sentinels; with `&sentinelUsername=…&sentinelPassword=…` where these have a login of their own;
+    /// - the same with `rediss` in place of `redis`: over TLS, see [`tls`](Self::tls).
+    ///
+    /// What has a meaning in URLs is percent-encoded in users and passwords: `p@ss` is `p%40ss`.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.at = At::Url(url.into());
         self
     }
 
     /// Where Redis is, as a configuration of the fred client, for what a URL can't say. Its protocol version, timeouts and
-    /// reconnect policy are set by streamherd.
+    /// reconnect policy are set by streamherd. TLS stays as it is configured there, with its names of servers.
     pub fn redis(mut self, config: fred::types::config::Config) -> Self {
         self.at = At::Config(Box::new(config));
+        self
+    }
+
+    /// How to speak TLS, where the URL begins with `rediss`. Default: the system's authorities are trusted, and no
+    /// certificate is shown.
+    ///
+    /// The server's certificate must be for the host in the URL. A cluster's nodes and Sentinels tell where servers are by
+    /// their IP addresses; there a certificate will also do that is for the host name that the node announces
+    /// (`cluster-announce-hostname`), or for one of those in the URL.
+    ///
+    /// Connecting refuses this setting with a URL that does not begin with `rediss`, rather than send anything as plain
+    /// text.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.access.tls = Some(tls);
+        self
+    }
+
+    /// Who logs in, in place of what the URL says, or with the user that it names. Default: what the URL says.
+    pub fn credentials(mut self, login: Credentials) -> Self {
+        self.access.login = login;
+        self
+    }
+
+    /// Who logs in at the sentinels, in place of what the URL says. Default: what the URL says in `sentinelUsername` and
+    /// `sentinelPassword`; the login for the servers is not used there. Means nothing without sentinels.
+    pub fn sentinel_credentials(mut self, login: Credentials) -> Self {
+        self.access.sentinel_login = login;
         self
     }
 
     /// How the servers belong together. Default: what the URL says. With [`ClusterMode::Oss`] a `redis://` URL names a node
     /// of a cluster, which leads to the others.
     pub fn cluster_mode(mut self, mode: ClusterMode) -> Self {
-        self.mode = Some(mode);
+        self.access.mode = Some(mode);
         self
     }
 
@@ -189,8 +219,8 @@ impl Builder {
     fn checked(self) -> Result<(Settings, Endpoint), ConnectError> {
         let settings = Settings::check(self.raw, default_consumer)?;
         let endpoint = match self.at {
-            At::Url(url) => Endpoint::from_url(&url, self.mode)?,
-            At::Config(config) => Endpoint::from_config(*config, self.mode)?,
+            At::Url(url) => Endpoint::from_url(&url, self.access)?,
+            At::Config(config) => Endpoint::from_config(*config, self.access)?,
         };
         let metrics = Metrics::new(&settings.service);
         let endpoint = endpoint.with(settings.command_timeout, settings.reconnect, metrics);

@@ -66,14 +66,16 @@ pub enum ConnectError {
     Setting(#[from] SettingError),
     /// The URL can't be used. It is not repeated here, as it may hold a password.
     #[error(
-        "the Redis URL can't be used: {reason}; expected a form like redis://[user:password@]host:6379[/db], redis-cluster://host:6379, redis-sentinel://host:26379?sentinelServiceName=name or redis+unix:///path/to/socket"
+        "the Redis URL can't be used: {reason}; expected a form like redis://[user:password@]host:6379[/db], redis-cluster://host:6379, redis-sentinel://host:26379?sentinelServiceName=name or redis+unix:///path/to/socket, or rediss… for TLS"
     )]
     Url {
         /// What is wrong with it.
         reason: String,
     },
     /// Nothing answered at the address within the time for a connection.
-    #[error("Redis at {address} could not be reached; check that it runs and that the address is right")]
+    #[error(
+        "Redis at {address} could not be reached; check that it runs, that the address is right, and that it speaks TLS there if the URL begins with rediss, and only then"
+    )]
     Unreachable {
         /// Host and port, or the socket's path.
         address: String,
@@ -82,11 +84,22 @@ pub enum ConnectError {
         source: StoreError,
     },
     /// The server refused the user or the password.
-    #[error("Redis at {address} refused the login; check user and password in the URL")]
+    #[error("Redis at {address} refused the login; check user and password")]
     Login {
         /// Host and port, or the socket's path.
         address: String,
         /// What the server said.
+        #[source]
+        source: StoreError,
+    },
+    /// The TLS handshake failed.
+    #[error("Redis at {address} and this client did not agree on TLS: {advice}")]
+    Tls {
+        /// Host and port.
+        address: String,
+        /// What is wrong and what to do.
+        advice: &'static str,
+        /// What the handshake said.
         #[source]
         source: StoreError,
     },

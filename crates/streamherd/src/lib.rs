@@ -35,6 +35,7 @@
 //! | you want to | see |
 //! |---|---|
 //! | connect a worker, a producer or an operator's tool | [`Client::builder`], [`Builder`] |
+//! | log in, and speak TLS | [`Credentials`], [`Tls`] |
 //! | submit and schedule streams | [`Producer`], [`Duplicates`], [`Submitted`] |
 //! | work on streams with a handler | [`Worker`], [`Handler`], [`Job`], [`Outcome`], [`RetryPolicy`] |
 //! | settle each lease yourself | [`Notifications`], [`Notification`], [`Lease`], [`RetryAfter`] |
@@ -79,8 +80,8 @@ mod worker;
 
 pub use admin::{
     Admin, Check, ConsumerState, ConsumerStatus, DeadLetter, DeadLetterFilter, DeadLetterReport, DeadLetterRun,
-    DeadLetters, Diagnosis, HandledLetter, LeaseState, LeaseStatus, LetterOutcome, Pause, PauseTarget, Registration,
-    RequeueOutcome, Status, Verdict,
+    DeadLetters, Diagnosis, FoundStream, HandledLetter, LeaseState, LeaseStatus, LetterId, LetterOutcome,
+    PartitionStatus, Pause, PauseTarget, Registration, RequeueOutcome, Status, Verdict,
 };
 pub use builder::Builder;
 pub use client::{Claimed, Client, Health};
@@ -95,5 +96,5 @@ pub use notification::{DataLoss, Disowned, Notification, Notifications, Orphan};
 pub use partition::partition_of;
 pub use producer::{Duplicates, Producer};
 pub use runtime::{ShutdownReport, TerminatedReason};
-pub use store::{Durability, Need, Right, Role, Submitted};
+pub use store::{Credentials, Durability, Need, Right, Role, Submitted, Tls};
 pub use worker::{BoxError, Handler, Job, Outcome, RetryPolicy, Worker, WorkerReport};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use streamherd_testkit::Process;
 
-use crate::args::Events;
+use crate::args::{Events, LOGIN_VARIABLES};
 use crate::failure::Failure;
 
 /// Streams a worker holds at one time.
@@ -48,6 +48,10 @@ impl Worker {
         let events = setup.dir.join(format!("{name}.events"));
         let log = setup.dir.join(format!("{name}.log"));
         let mut command = Command::new(std::env::current_exe()?);
+        // The demo's server is its own.
+        for name in LOGIN_VARIABLES {
+            command.env_remove(name);
+        }
         command
             .args(["--url", setup.url, "--service", setup.service, "worker", "--events"])
             .args(["--name", &name])

@@ -1,13 +1,15 @@
 //! The command line of `streamherd dlq`.
 
 use std::num::NonZeroU32;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Subcommand};
-use streamherd::{DeadLetterFilter, DeadLetterReason, StreamId};
+use streamherd::{DeadLetterFilter, DeadLetterReason, InvalidId, LetterId};
 
 use crate::args::duration;
+use crate::failure::{Failure, usage_error};
 
 /// Look at dead letters, queue them again, or delete them.
 #[derive(Debug, Args)]
@@ -50,7 +52,7 @@ pub(crate) struct ListArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
     /// The letter's id, as `list` prints it
-    pub(crate) id: StreamId,
+    pub(crate) id: Named,
 }
 
 #[derive(Debug, Args)]
@@ -103,7 +105,7 @@ fn selection() -> ArgGroup {
 pub(crate) struct Selection {
     /// Ids of letters, as `list` prints them
     #[arg(value_name = "ID", conflicts_with_all = ["all", "reason", "older_than", "younger_than", "stream", "limit"])]
-    pub(crate) ids: Vec<StreamId>,
+    pub(crate) ids: Vec<Named>,
 
     /// All dead letters
     #[arg(long, conflicts_with_all = ["reason", "older_than", "younger_than", "stream"])]
@@ -114,13 +116,50 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    pub(crate) fn filter(&self) -> DeadLetterFilter {
+    /// # Errors
+    /// An id does not say which letter is meant.
+    pub(crate) fn filter(&self, divided: bool) -> Result<DeadLetterFilter, Failure> {
         let filter = self.rules.filter();
         if self.ids.is_empty() {
-            filter
-        } else {
-            filter.ids(self.ids.iter().copied())
+            return Ok(filter);
         }
+        let ids: Result<Vec<LetterId>, Failure> = self.ids.iter().map(|id| id.of(divided)).collect();
+        Ok(filter.ids(ids?))
+    }
+}
+
+/// A letter's id as it was written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Named {
+    id: LetterId,
+    /// Whether it says which partition holds the letter.
+    whole: bool,
+}
+
+impl FromStr for Named {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        Ok(Self {
+            id: text.parse()?,
+            whole: text.contains('/'),
+        })
+    }
+}
+
+impl Named {
+    /// The letter that is meant.
+    ///
+    /// # Errors
+    /// The service is divided, so that each partition may have one.
+    pub(crate) fn of(self, divided: bool) -> Result<LetterId, Failure> {
+        if self.whole || !divided {
+            return Ok(self.id);
+        }
+        let id = self.id.id;
+        Err(usage_error(&format!(
+            "{id} may be in any of the service's partitions: write it as `dlq list` prints it, like 2/{id}"
+        )))
     }
 }
 
@@ -180,6 +219,9 @@ fn reason() -> impl TypedValueParser<Value = DeadLetterReason> {
 }
 
 const HELP: &str = "\
+An ID is as `list` prints it: 1795206880640-0, or where the service has several partitions 2/1795206880640-0, as each numbers
+its letters on its own. Letters go by their age, the oldest of all partitions first.
+
 A letter that is redriven goes to the front of the queue. If its stream is queued, delayed or held already it is coalesced
 with that; if that is wanted once more with newer info it stays a dead letter (superseded). What is too large (its fields
 are packed away) stays too. Nothing is lost or doubled by a run that is killed: start it again.

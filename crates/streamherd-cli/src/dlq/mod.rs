@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use comfy_table::CellAlignment;
 use serde::Serialize;
-use streamherd::{Admin, DeadLetter, DeadLetterFilter, DeadLetterReason, DeadLetterRun, LetterOutcome, StreamId};
+use streamherd::{
+    Admin, DeadLetter, DeadLetterFilter, DeadLetterReason, DeadLetterRun, LetterId, LetterOutcome, StreamId,
+};
 
 use self::args::{DlqArgs, DlqCommand};
 use crate::args::{Global, Output};
@@ -19,23 +21,50 @@ const CELL: usize = 60;
 
 pub(crate) async fn run(global: &Global, options: &DlqArgs) -> Result<ExitCode, Failure> {
     let admin = global.builder()?.connect_admin().await.map_err(Failure::start)?;
-    let form = global.output;
-    let code = match &options.command {
-        DlqCommand::List(options) => list(&admin, options.rules.filter(), form).await,
-        DlqCommand::Show(options) => show(&admin, options.id, form).await,
+    let form = Form {
+        output: global.output,
+        divided: admin.partitions().map_err(Failure::failed)? > 1,
+    };
+    let code = carry_out(&admin, options, form).await;
+    admin.close().await;
+    code
+}
+
+async fn carry_out(admin: &Admin, options: &DlqArgs, form: Form) -> Result<ExitCode, Failure> {
+    match &options.command {
+        DlqCommand::List(options) => list(admin, options.rules.filter(), form).await,
+        DlqCommand::Show(options) => show(admin, options.id.of(form.divided)?, form).await,
         DlqCommand::Redrive(options) => {
             let selection = &options.selection;
-            let run = paced(admin.redrive(selection.filter()), options.rate, options.dry_run);
+            let filter = selection.filter(form.divided)?;
+            let run = paced(admin.redrive(filter), options.rate, options.dry_run);
             deal_with(run, form, !selection.ids.is_empty(), options.dry_run).await
         }
         DlqCommand::Purge(options) => {
             let selection = &options.selection;
-            let run = paced(admin.purge(selection.filter()), options.rate, options.dry_run);
+            let filter = selection.filter(form.divided)?;
+            let run = paced(admin.purge(filter), options.rate, options.dry_run);
             deal_with(run, form, !selection.ids.is_empty(), options.dry_run).await
         }
-    };
-    admin.close().await;
-    code
+    }
+}
+
+/// How results are printed.
+#[derive(Clone, Copy)]
+struct Form {
+    output: Output,
+    /// Whether the service has several partitions, so that an id of Redis alone doesn't say which letter it is.
+    divided: bool,
+}
+
+impl Form {
+    fn id(self, letter: LetterId) -> String {
+        if self.divided {
+            letter.to_string()
+        } else {
+            letter.id.to_string()
+        }
+    }
 }
 
 fn paced(mut run: DeadLetterRun, rate: Option<std::num::NonZeroU32>, dry_run: bool) -> DeadLetterRun {
@@ -51,6 +80,7 @@ fn paced(mut run: DeadLetterRun, rate: Option<std::num::NonZeroU32>, dry_run: bo
 /// What `list` prints of a letter as JSON: all but its fields, of which there may be a megabyte.
 #[derive(Serialize)]
 struct Row<'a> {
+    partition: u16,
     id: StreamId,
     stream: &'a Option<String>,
     reason: Option<DeadLetterReason>,
@@ -66,7 +96,7 @@ struct Row<'a> {
     bytes: usize,
 }
 
-async fn list(admin: &Admin, filter: DeadLetterFilter, form: Output) -> Result<ExitCode, Failure> {
+async fn list(admin: &Admin, filter: DeadLetterFilter, form: Form) -> Result<ExitCode, Failure> {
     let mut letters = admin.dead_letters(filter);
     let headers = [
         "id",
@@ -85,8 +115,9 @@ async fn list(admin: &Admin, filter: DeadLetterFilter, form: Output) -> Result<E
     let mut count = 0_u64;
     while let Some(letter) = letters.next().await.map_err(Failure::failed)? {
         count += 1;
-        match form {
+        match form.output {
             Output::Json => output::json(&Row {
+                partition: letter.partition,
                 id: letter.id,
                 stream: &letter.stream,
                 reason: letter.reason,
@@ -103,7 +134,7 @@ async fn list(admin: &Admin, filter: DeadLetterFilter, form: Output) -> Result<E
             })?,
             Output::Table => {
                 table.add_row([
-                    letter.id.to_string(),
+                    form.id(LetterId::from(&letter)),
                     span(letter.age_ms),
                     letter.failures.to_string(),
                     letter.abandonments.to_string(),
@@ -115,7 +146,7 @@ async fn list(admin: &Admin, filter: DeadLetterFilter, form: Output) -> Result<E
             }
         }
     }
-    if form == Output::Table && count > 0 {
+    if form.output == Output::Table && count > 0 {
         output::print(&table)?;
     }
     if count == 0 {
@@ -124,18 +155,18 @@ async fn list(admin: &Admin, filter: DeadLetterFilter, form: Output) -> Result<E
     Ok(ExitCode::SUCCESS)
 }
 
-async fn show(admin: &Admin, id: StreamId, form: Output) -> Result<ExitCode, Failure> {
+async fn show(admin: &Admin, id: LetterId, form: Form) -> Result<ExitCode, Failure> {
     let Some(letter) = admin.dead_letter(id).await.map_err(Failure::failed)? else {
-        return Err(Failure::failed(format!("there is no dead letter {id}")));
+        return Err(Failure::failed(format!("there is no dead letter {}", form.id(id))));
     };
-    match form {
+    match form.output {
         Output::Json => output::json(&letter)?,
-        Output::Table => print(&letter)?,
+        Output::Table => print(&letter, form)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(letter: &DeadLetter) -> Result<(), Failure> {
+fn print(letter: &DeadLetter, form: Form) -> Result<(), Failure> {
     let DeadLetter {
         failures,
         abandonments,
@@ -143,7 +174,11 @@ fn print(letter: &DeadLetter) -> Result<(), Failure> {
         ..
     } = letter;
     let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
-    output::line(&format!("letter    {} ({} bytes)", letter.id, letter.bytes))?;
+    output::line(&format!(
+        "letter    {} ({} bytes)",
+        form.id(LetterId::from(letter)),
+        letter.bytes
+    ))?;
     output::line(&format!("stream    {}", printable(&or_unknown(&letter.stream))))?;
     let reason = letter.reason.map_or("?", DeadLetterReason::as_str);
     output::line(&format!("reason    {reason}, {} ago", span(letter.age_ms)))?;
@@ -162,6 +197,7 @@ fn print(letter: &DeadLetter) -> Result<(), Failure> {
 
 #[derive(Serialize)]
 struct Line<'a> {
+    partition: u16,
     id: StreamId,
     stream: Option<&'a str>,
     outcome: &'static str,
@@ -171,7 +207,7 @@ struct Line<'a> {
     error: Option<String>,
 }
 
-async fn deal_with(mut run: DeadLetterRun, form: Output, by_id: bool, dry_run: bool) -> Result<ExitCode, Failure> {
+async fn deal_with(mut run: DeadLetterRun, form: Form, by_id: bool, dry_run: bool) -> Result<ExitCode, Failure> {
     loop {
         let handled = match run.next().await {
             Ok(Some(handled)) => handled,
@@ -189,8 +225,9 @@ async fn deal_with(mut run: DeadLetterRun, form: Output, by_id: bool, dry_run: b
             _ => (None, None),
         };
         let outcome = handled.outcome.as_str();
-        match form {
+        match form.output {
             Output::Json => output::json(&Line {
+                partition: handled.partition,
                 id: handled.id,
                 stream: handled.stream.as_deref(),
                 outcome,
@@ -201,7 +238,11 @@ async fn deal_with(mut run: DeadLetterRun, form: Output, by_id: bool, dry_run: b
             Output::Table => {
                 let stream = handled.stream.as_deref().map_or_else(|| "?".to_owned(), one_line);
                 let more = reference.or(error).map(|more| format!("  {more}")).unwrap_or_default();
-                output::line(&format!("{}  {outcome}  {stream}{more}", handled.id))?;
+                let id = form.id(LetterId {
+                    partition: handled.partition,
+                    id: handled.id,
+                });
+                output::line(&format!("{id}  {outcome}  {stream}{more}"))?;
             }
         }
     }

@@ -16,8 +16,12 @@ pub(crate) const SERVICE: &str = "orders";
 /// The binary without anything from the environment that could change what it does.
 pub(crate) fn streamherd() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_streamherd"));
-    for name in ["REDIS_URL", "STREAMHERD_SERVICE", "STREAMHERD_OUTPUT", "RUST_LOG"] {
-        command.env_remove(name);
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        let ours = name.starts_with("STREAMHERD_") && name != "STREAMHERD_REDIS_SERVER";
+        if ours || ["REDIS_URL", "RUST_LOG"].contains(&&*name) {
+            command.env_remove(&*name);
+        }
     }
     command
 }

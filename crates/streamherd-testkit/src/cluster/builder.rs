@@ -74,6 +74,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// Speaks TLS, and only to who shows a certificate of the same authority, as
+    /// [`ServerBuilder::require_client_certificate`] does.
+    pub fn require_client_certificate(mut self) -> Self {
+        self.server = self.server.require_client_certificate();
+        self.tls()
+    }
+
     /// Starts the nodes and waits until the cluster is whole.
     ///
     /// # Panics

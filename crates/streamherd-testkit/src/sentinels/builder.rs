@@ -72,6 +72,13 @@ impl SentinelsBuilder {
         self
     }
 
+    /// Speaks TLS, and only to who shows a certificate of the same authority, as
+    /// [`ServerBuilder::require_client_certificate`] does.
+    pub fn require_client_certificate(mut self) -> Self {
+        self.server = self.server.require_client_certificate();
+        self.tls()
+    }
+
     /// Starts all and waits until the Sentinels know each other and the replica.
     ///
     /// # Panics
@@ -112,6 +119,7 @@ impl SentinelsBuilder {
         sentinel.binary.clone_from(&server.binary);
         if let Some(certificates) = servers[0].server.certificates() {
             sentinel = sentinel.tls_with(certificates);
+            sentinel.require_client_certificate = server.require_client_certificate;
         }
         let mut sentinels = Vec::new();
         for _ in 0..if self.alone { 1 } else { 3 } {

@@ -1,17 +1,19 @@
 //! What the facts about a server mean for a service, and what mends it. No I/O, no clock.
 
 mod login;
+mod place;
 mod server;
 mod service;
 #[cfg(test)]
 mod tests;
+mod together;
 mod words;
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::store::{Asker, Facts, Refusal, Role};
+use crate::store::{Asker, Facts, Found, FoundServer, Refusal, Role, StoreError};
 use words::shell;
 #[cfg(test)]
 pub(crate) use words::shell_word;
@@ -26,7 +28,12 @@ pub struct Diagnosis {
     pub role: Role,
     /// The worst of all checks.
     pub verdict: Verdict,
-    /// Every check, always in the same order.
+    /// The addresses of the servers that hold a partition.
+    pub servers: Vec<String>,
+    /// Into how many partitions the service is divided.
+    pub partitions: u16,
+    /// Every check, always in the same order; several times where it found something else on other servers, or in other
+    /// partitions.
     pub checks: Vec<Check>,
 }
 
@@ -38,6 +45,10 @@ pub struct Check {
     pub name: &'static str,
     /// How bad it is.
     pub verdict: Verdict,
+    /// The servers of which it is true; empty for what is no matter of one server.
+    pub servers: Vec<String>,
+    /// The partitions of which it is true; empty for what is no matter of one partition.
+    pub partitions: Vec<u16>,
     /// What was found.
     pub found: String,
     /// What that means for the service.
@@ -72,17 +83,51 @@ impl Verdict {
 }
 
 impl Diagnosis {
-    /// The check of that name.
+    /// The check of that name; of several the worst, and of those the first.
     #[must_use]
     pub fn check(&self, name: &str) -> Option<&Check> {
-        self.checks.iter().find(|check| check.name == name)
+        let named = self.checks.iter().filter(|check| check.name == name);
+        named.rev().max_by_key(|check| check.verdict)
     }
 }
 
-/// `min_idle` is the one that workers with the settings at hand would use.
-pub(crate) fn judge(facts: &Facts, min_idle: Duration) -> Diagnosis {
-    let place = &facts.place;
-    let judge = Judge { facts, place };
+/// `unsure` is why it isn't known how many partitions there are; `min_idle` the one that workers with the settings at hand
+/// would use.
+pub(crate) fn judge(found: &Found, unsure: Option<&StoreError>, min_idle: Duration) -> Diagnosis {
+    let mut told = Vec::new();
+    for server in &found.servers {
+        match &server.facts {
+            Ok(facts) => told.extend(of_server(server, facts, found.partitions, min_idle)),
+            Err(e) => told.push(place::silent(found, server, e)),
+        }
+    }
+    let answering: Vec<&Facts> = found
+        .servers
+        .iter()
+        .filter_map(|server| server.facts.as_ref().ok())
+        .collect();
+    if let Some(facts) = answering.first() {
+        told.extend(place::of_partitions(found, facts, unsure));
+    }
+    let checks = together::once(told);
+    let place = answering.first().map(|facts| &facts.place);
+    Diagnosis {
+        service: place.map(|place| place.service.clone()).unwrap_or_default(),
+        role: place.map(|place| place.role).unwrap_or_default(),
+        verdict: checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Ok),
+        servers: found.servers.iter().map(|server| server.address.clone()).collect(),
+        partitions: found.partitions,
+        checks,
+    }
+}
+
+/// What is to be said of one server and of what it holds.
+fn of_server(server: &FoundServer, facts: &Facts, partitions: u16, min_idle: Duration) -> Vec<Check> {
+    let judge = Judge {
+        facts,
+        place: &facts.place,
+        partitions,
+    };
     let mut checks = vec![judge.server_version(), judge.topology()];
     if let Some(service) = &facts.service {
         checks.push(judge.rights(service));
@@ -98,18 +143,22 @@ pub(crate) fn judge(facts: &Facts, min_idle: Duration) -> Diagnosis {
         judge.idle_timeout(),
         judge.clock(),
     ]);
-    if let Some(service) = &facts.service {
-        checks.push(judge.keys(service));
-        checks.push(judge.stream_ids(service));
-        checks.push(judge.group(service));
-        checks.push(judge.lock_ttl(service, min_idle));
+    for check in &mut checks {
+        check.servers.push(server.address.clone());
     }
-    Diagnosis {
-        service: place.service.clone(),
-        role: place.role,
-        verdict: checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Ok),
-        checks,
+    for partition in facts.service.iter().flat_map(|service| &service.partitions) {
+        let mut its = [
+            judge.keys(partition),
+            judge.stream_ids(partition),
+            judge.group(partition),
+            judge.lock_ttl(partition, min_idle),
+        ];
+        for check in &mut its {
+            check.partitions.push(partition.number);
+        }
+        checks.extend(its);
     }
+    checks
 }
 
 /// Nothing that a login could be given.
@@ -118,6 +167,8 @@ const ASK_PROVIDER: &str = "look at the provider's settings for this server";
 struct Judge<'a> {
     facts: &'a Facts,
     place: &'a Asker,
+    /// Of the whole service.
+    partitions: u16,
 }
 
 impl Judge<'_> {
@@ -152,7 +203,13 @@ impl Judge<'_> {
         );
         match &refusal.rule {
             Some(_) if refusal.is_about_keys() => check.mend(self.setuser(std::slice::from_ref(&self.place.key_rule))),
-            Some(rule) if self.place.role.rights().any(|right| right.rule() == *rule) => {
+            Some(rule)
+                if self
+                    .place
+                    .role
+                    .rights_on(self.place.mode)
+                    .any(|right| right.rule() == *rule) =>
+            {
                 check.mend(self.setuser(std::slice::from_ref(rule)))
             }
             // The role can do without, and should not be given more for a doctor's sake.
@@ -205,6 +262,11 @@ impl Asker {
             .collect();
         shell(&all)
     }
+
+    /// `redis-cli --cluster fix host:port`.
+    fn cluster_manager(&self, what: &str) -> String {
+        shell(&["redis-cli", "--cluster", what, &self.address])
+    }
 }
 
 impl Check {
@@ -230,6 +292,8 @@ fn check(name: &'static str, verdict: Verdict, found: impl Into<String>, meaning
     Check {
         name,
         verdict,
+        servers: Vec::new(),
+        partitions: Vec::new(),
         found: found.into(),
         meaning: meaning.into(),
         mend: None,

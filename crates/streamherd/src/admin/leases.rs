@@ -4,7 +4,7 @@ use super::{Admin, text};
 use crate::entry::Entry;
 use crate::error::StoreError;
 use crate::id::{EntryId, Lane, Token};
-use crate::store::{Name, SeenLease};
+use crate::store::{Name, SeenLease, Store};
 
 /// Entries of one page, which takes about 256 KiB at most.
 const PAGE: usize = 100;
@@ -13,9 +13,11 @@ const PAGE: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LeaseStatus {
+    /// The partition that holds the entry.
+    pub partition: u16,
     /// The data stream's name; [`None`] where the entry is unreadable or its body was deleted.
     pub stream: Option<String>,
-    /// The entry.
+    /// The entry, unique in its partition.
     #[serde(rename = "id", serialize_with = "text")]
     pub entry: EntryId,
     /// Who was given it.
@@ -51,8 +53,8 @@ pub enum LeaseState {
 }
 
 impl Admin {
-    /// Streams that are pending at a consumer, at most `limit`: those that were handed out before first, then the others,
-    /// each in the order of their queue.
+    /// Streams that are pending at a consumer, at most `limit`, partition after partition: of each those that were handed
+    /// out before first, then the others, in the order of their queue.
     ///
     /// Redis is asked for 100 at a time, so what moves meanwhile may be missed or told twice.
     ///
@@ -63,40 +65,43 @@ impl Admin {
     /// Changes nothing.
     pub async fn leases(&self, limit: usize) -> Result<Vec<LeaseStatus>, StoreError> {
         let mut all = Vec::new();
-        for lane in Lane::ALL {
-            let mut cursor = None;
-            while all.len() < limit {
-                let most = PAGE.min(limit - all.len());
-                let page = self.store().leases(lane, cursor.as_deref(), most).await?;
-                for seen in page.entries {
-                    let stream = self.name(seen.id, &seen.name).await?;
-                    all.push(LeaseStatus::of(stream, page.now_ms, seen));
-                }
-                cursor = page.cursor;
-                if cursor.is_none() {
-                    break;
+        for (partition, store) in (0..).zip(self.stores()?) {
+            for lane in Lane::ALL {
+                let mut cursor = None;
+                while all.len() < limit {
+                    let most = PAGE.min(limit - all.len());
+                    let page = store.leases(lane, cursor.as_deref(), most).await?;
+                    for seen in page.entries {
+                        let stream = name_in(store, seen.id, &seen.name).await?;
+                        all.push(LeaseStatus::of(partition, stream, page.now_ms, seen));
+                    }
+                    cursor = page.cursor;
+                    if cursor.is_none() {
+                        break;
+                    }
                 }
             }
         }
         Ok(all)
     }
+}
 
-    /// An entry's name. Other producers may have put it behind a large info; only then all of the body is asked for.
-    pub(super) async fn name(&self, id: EntryId, name: &Name) -> Result<Option<String>, StoreError> {
-        match name {
-            Name::Known(name) => Ok(Some(name.clone())),
-            Name::Gone => Ok(None),
-            Name::Beyond => {
-                let body = self.store().body(id).await?;
-                Ok(body.and_then(|raw| Entry::parse(id, raw.fields).ok().map(|entry| entry.name)))
-            }
+/// An entry's name. Other producers may have put it behind a large info; only then all of the body is asked for.
+pub(super) async fn name_in(store: &Store, id: EntryId, name: &Name) -> Result<Option<String>, StoreError> {
+    match name {
+        Name::Known(name) => Ok(Some(name.clone())),
+        Name::Gone => Ok(None),
+        Name::Beyond => {
+            let body = store.body(id).await?;
+            Ok(body.and_then(|raw| Entry::parse(id, raw.fields).ok().map(|entry| entry.name)))
         }
     }
 }
 
 impl LeaseStatus {
-    fn of(stream: Option<String>, now_ms: u64, seen: SeenLease) -> Self {
+    fn of(partition: u16, stream: Option<String>, now_ms: u64, seen: SeenLease) -> Self {
         Self {
+            partition,
             stream,
             entry: seen.id,
             consumer: seen.consumer,

@@ -1,3 +1,5 @@
+use futures_util::future::join_all;
+
 use super::Admin;
 use crate::error::StoreError;
 
@@ -29,12 +31,12 @@ impl Admin {
     /// outlives whoever asked for it. What is held goes on, and nothing is counted. False if it was paused already.
     ///
     /// # Errors
-    /// Redis did not answer, or refused.
+    /// Redis did not answer, or refused, for one of the partitions at least; the others are paused then. May be repeated.
     ///
     /// # Cancel safety
     /// Dropping the future may or may not keep the pause from being written.
     pub async fn pause(&self, target: &PauseTarget) -> Result<bool, StoreError> {
-        Ok(!target.is_nobody() && self.store().pause(true, target.consumer()).await?)
+        self.set_paused(true, target).await
     }
 
     /// Takes a [`pause`](Self::pause) of the same target back; one of a consumer's name, of its id and of the service are
@@ -46,6 +48,16 @@ impl Admin {
     /// # Cancel safety
     /// As [`pause`](Self::pause).
     pub async fn resume(&self, target: &PauseTarget) -> Result<bool, StoreError> {
-        Ok(!target.is_nobody() && self.store().pause(false, target.consumer()).await?)
+        self.set_paused(false, target).await
+    }
+
+    async fn set_paused(&self, pause: bool, target: &PauseTarget) -> Result<bool, StoreError> {
+        if target.is_nobody() {
+            return Ok(false);
+        }
+        let stores = self.stores()?;
+        // Each to its end: one that fails keeps the others from nothing.
+        let changed = join_all(stores.iter().map(|store| store.pause(pause, target.consumer()))).await;
+        changed.into_iter().try_fold(false, |any, changed| Ok(any | changed?))
     }
 }

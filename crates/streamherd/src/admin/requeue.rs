@@ -1,9 +1,11 @@
 use serde::Serialize;
 
+use super::leases::name_in;
 use super::{Admin, text};
 use crate::error::StoreError;
 use crate::id::{EntryId, Lane, Reference};
-use crate::store::{Kicked, Name, Place};
+use crate::partition::partition_of;
+use crate::store::{Kicked, Name, Place, Store};
 
 /// Entries of one page, which takes about 256 KiB at most.
 const PAGE: usize = 100;
@@ -53,6 +55,17 @@ pub enum RequeueOutcome {
     },
 }
 
+/// What became of a stream that an operator wants on the queue, and where it was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FoundStream {
+    /// The partition in which the entry is unique that the outcome names; [`None`] where there is no such stream.
+    pub partition: Option<u16>,
+    /// What became of it.
+    #[serde(flatten)]
+    pub outcome: RequeueOutcome,
+}
+
 impl Admin {
     /// Puts a stream at the front of the queue, counting nothing: an orphan without waiting for the scan, a delayed one
     /// without waiting until it is due, and with `force` also one that is held. Its owner's lease is lost then, as if a peer
@@ -61,8 +74,9 @@ impl Admin {
     ///
     /// A stream whose submits are coalesced is found at once. Otherwise, for runs that were submitted as
     /// [`Parallel`](crate::Duplicates::Parallel) or by another program, up to 50,000 entries of each lane and as many
-    /// delayed ones are looked at (fewer where they are large: 250 MiB), a hundred at a time, and the first one is put back
-    /// that can be.
+    /// delayed ones of each partition are looked at (fewer where they are large: 250 MiB), a hundred at a time, and the
+    /// first one is put back that can be. The [partition of the name](crate::partition_of) comes first; other programs may
+    /// have added it to any.
     ///
     /// Repeating it without `force` is harmless; with `force` it takes the stream from its next owner as well.
     ///
@@ -72,58 +86,119 @@ impl Admin {
     /// # Cancel safety
     /// Dropping the future may or may not keep the stream from being put back.
     pub async fn requeue(&self, stream: &str, force: bool) -> Result<RequeueOutcome, StoreError> {
-        if let Some(outcome) = outcome(self.store().kick(stream, None, force).await?) {
-            return Ok(outcome);
-        }
-        let mut refused: Option<RequeueOutcome> = None;
-        let mut complete = true;
-        let places = [Place::Lane(Lane::Front), Place::Delayed, Place::Lane(Lane::Input)];
-        for place in places {
-            let mut cursor = None;
-            for page in 1..=MOST_PAGES {
-                let (found, next) = self.store().find(place, cursor.as_deref(), PAGE).await?;
-                for (reference, name) in found {
-                    match self.is_called(stream, reference, &name).await? {
-                        Some(true) => {}
-                        Some(false) => continue,
-                        None => {
-                            complete = false;
-                            continue;
-                        }
-                    }
-                    match outcome(self.store().kick(stream, Some(reference), force).await?) {
-                        Some(done @ (RequeueOutcome::Requeued { .. } | RequeueOutcome::MadeDue { .. })) => {
-                            return Ok(done);
-                        }
-                        // Of several runs, one that waits says more than one that is held.
-                        Some(queued @ RequeueOutcome::AlreadyQueued { .. }) => refused = Some(queued),
-                        Some(other) => drop(refused.get_or_insert(other)),
-                        None => {}
-                    }
-                }
-                cursor = next;
-                if cursor.is_none() {
-                    break;
-                }
-                complete &= page < MOST_PAGES;
-            }
-        }
-        Ok(refused.unwrap_or(RequeueOutcome::NotFound { complete }))
+        Ok(self.find_and_requeue(stream, force).await?.outcome)
     }
 
-    /// [`None`] where the beginning of a delayed entry doesn't say.
-    async fn is_called(&self, stream: &str, reference: Reference, name: &Name) -> Result<Option<bool>, StoreError> {
-        match reference {
-            Reference::Queued(id) => {
-                let name = self.name(id, name).await?;
-                Ok(Some(name.is_some_and(|name| name == stream)))
+    /// [`requeue`](Self::requeue), which also says in which partition the stream was.
+    ///
+    /// # Errors
+    /// As [`requeue`](Self::requeue).
+    ///
+    /// # Cancel safety
+    /// As [`requeue`](Self::requeue).
+    pub async fn find_and_requeue(&self, stream: &str, force: bool) -> Result<FoundStream, StoreError> {
+        let stores = self.stores()?;
+        let partitions = u16::try_from(stores.len()).unwrap_or(u16::MAX);
+        let order = search_order(partition_of(stream, partitions), partitions);
+        let search: Vec<(u16, &Store)> = order
+            .filter_map(|partition| Some((partition, stores.get(usize::from(partition))?)))
+            .collect();
+        for (partition, store) in &search {
+            if let Some(outcome) = outcome(store.kick(stream, None, force).await?) {
+                return Ok(FoundStream {
+                    partition: Some(*partition),
+                    outcome,
+                });
             }
-            Reference::Delayed(_) => Ok(match name {
-                Name::Known(name) => Some(name == stream),
-                Name::Beyond => None,
-                Name::Gone => Some(false),
-            }),
         }
+        let mut refused: Option<FoundStream> = None;
+        let mut complete = true;
+        for (partition, store) in search {
+            match requeue_run(store, stream, force).await? {
+                RequeueOutcome::NotFound { complete: all } => complete &= all,
+                outcome => {
+                    let done = outcome.is_done();
+                    // Of several runs, one that waits says more than one that is held.
+                    let waits = matches!(outcome, RequeueOutcome::AlreadyQueued { .. });
+                    let found = FoundStream {
+                        partition: Some(partition),
+                        outcome,
+                    };
+                    if done {
+                        return Ok(found);
+                    }
+                    if waits || refused.is_none() {
+                        refused = Some(found);
+                    }
+                }
+            }
+        }
+        Ok(refused.unwrap_or(FoundStream {
+            partition: None,
+            outcome: RequeueOutcome::NotFound { complete },
+        }))
+    }
+}
+
+impl RequeueOutcome {
+    /// Whether something was put back.
+    const fn is_done(&self) -> bool {
+        matches!(self, Self::Requeued { .. } | Self::MadeDue { .. })
+    }
+}
+
+/// The partition where a name belongs, then the others.
+fn search_order(own: u16, partitions: u16) -> impl Iterator<Item = u16> {
+    std::iter::once(own).chain((0..partitions).filter(move |other| *other != own))
+}
+
+/// Puts back a run that is not coalesced, if the partition has one.
+async fn requeue_run(store: &Store, stream: &str, force: bool) -> Result<RequeueOutcome, StoreError> {
+    let mut refused: Option<RequeueOutcome> = None;
+    let mut complete = true;
+    for place in [Place::Lane(Lane::Front), Place::Delayed, Place::Lane(Lane::Input)] {
+        let mut cursor = None;
+        for page in 1..=MOST_PAGES {
+            let (found, next) = store.find(place, cursor.as_deref(), PAGE).await?;
+            for (reference, name) in found {
+                match is_called(store, stream, reference, &name).await? {
+                    Some(true) => {}
+                    Some(false) => continue,
+                    None => {
+                        complete = false;
+                        continue;
+                    }
+                }
+                match outcome(store.kick(stream, Some(reference), force).await?) {
+                    Some(done) if done.is_done() => return Ok(done),
+                    // Of several runs, one that waits says more than one that is held.
+                    Some(queued @ RequeueOutcome::AlreadyQueued { .. }) => refused = Some(queued),
+                    Some(other) => drop(refused.get_or_insert(other)),
+                    None => {}
+                }
+            }
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
+            complete &= page < MOST_PAGES;
+        }
+    }
+    Ok(refused.unwrap_or(RequeueOutcome::NotFound { complete }))
+}
+
+/// [`None`] where the beginning of a delayed entry doesn't say.
+async fn is_called(store: &Store, stream: &str, reference: Reference, name: &Name) -> Result<Option<bool>, StoreError> {
+    match reference {
+        Reference::Queued(id) => {
+            let name = name_in(store, id, name).await?;
+            Ok(Some(name.is_some_and(|name| name == stream)))
+        }
+        Reference::Delayed(_) => Ok(match name {
+            Name::Known(name) => Some(name == stream),
+            Name::Beyond => None,
+            Name::Gone => Some(false),
+        }),
     }
 }
 
@@ -137,4 +212,15 @@ fn outcome(kicked: Kicked) -> Option<RequeueOutcome> {
         Kicked::Held { consumer, remaining_ms } => RequeueOutcome::Held { consumer, remaining_ms },
         Kicked::Absent => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_partition_is_searched_once_and_a_name_s_own_first() {
+        assert_eq!(search_order(2, 4).collect::<Vec<_>>(), [2, 0, 1, 3]);
+        assert_eq!(search_order(0, 1).collect::<Vec<_>>(), [0]);
+    }
 }

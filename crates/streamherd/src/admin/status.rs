@@ -1,13 +1,14 @@
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
 use serde::Serialize;
 
 use super::Admin;
 use crate::error::StoreError;
 use crate::registry::Row;
-use crate::store::Picture;
+use crate::store::{Picture, Store};
 
-/// One consistent picture of a service. Times go by the clock of Redis.
+/// A picture of a service, each of its partitions at one moment. Times go by the clock of Redis.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Status {
@@ -32,12 +33,39 @@ pub struct Status {
     pub delayed_next_ms: Option<u64>,
     /// Dead letters.
     pub dead_letters: u64,
-    /// For how long the whole service has been paused, in milliseconds; zero where another program did it.
+    /// For how long the whole service has been paused, in milliseconds; zero where another program did it. Where only some
+    /// of the partitions are paused, as after a [`pause`](Admin::pause) that failed half-way, it is told too.
     pub paused_ms: Option<u64>,
     /// Pauses of consumers, by name or id, whether such a consumer runs or not.
     pub pauses: Vec<Pause>,
     /// Who takes part, by id.
     pub consumers: Vec<ConsumerStatus>,
+    /// The parts of the queue, by number; all that is counted above is their sum.
+    pub partitions: Vec<PartitionStatus>,
+}
+
+/// One part of a service's queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PartitionStatus {
+    /// Its number.
+    #[serde(rename = "partition")]
+    pub number: u16,
+    /// The address of the server that holds it; [`None`] where no server holds its slot at present.
+    pub server: Option<String>,
+    /// Whether that server answered. If not, nothing is known of what the partition holds: its counts are zero, and the
+    /// sums of the service are without it.
+    pub answered: bool,
+    /// New streams that no worker has been given yet.
+    pub queued: u64,
+    /// Streams that were handed out before and wait for a worker again.
+    pub requeued: u64,
+    /// Streams that are pending at a worker.
+    pub pending: u64,
+    /// Streams that wait for a retry's delay or a schedule.
+    pub delayed: u64,
+    /// Dead letters.
+    pub dead_letters: u64,
 }
 
 /// A pause of one consumer, or of all of a name.
@@ -95,9 +123,9 @@ pub struct Registration {
     pub version: String,
     /// When it started, in Unix milliseconds by its own clock.
     pub started_ms: u64,
-    /// How many streams it may hold.
+    /// How many streams it may hold, from whichever partitions.
     pub capacity: usize,
-    /// How many it held.
+    /// How many it held, from all partitions.
     pub held: usize,
     /// How long its locks live without a heartbeat, in milliseconds.
     pub lock_ttl_ms: u64,
@@ -106,35 +134,99 @@ pub struct Registration {
 }
 
 impl Admin {
-    /// The queue, who works on it, the pauses and the dead letters, all at one moment.
+    /// The queue, who works on it, the pauses and the dead letters: each partition at one moment, all of them at nearly the
+    /// same.
     ///
     /// # Errors
-    /// Redis did not answer, or refused.
+    /// Redis refused, or did not answer. That one of several partitions can't be reached is none; see
+    /// [`PartitionStatus::answered`].
     ///
     /// # Cancel safety
     /// Changes nothing.
     pub async fn status(&self) -> Result<Status, StoreError> {
-        Ok(Status::of(self.service.clone(), self.store().status().await?))
+        let stores = self.stores()?;
+        let pictures = join_all(stores.iter().map(Store::status)).await;
+        let (mut all, mut away): (Option<Status>, _) = (None, None);
+        for (number, (store, picture)) in (0..).zip(stores.iter().zip(pictures)) {
+            let server = store.line.node().map(|node| node.to_string());
+            let status = match picture {
+                Ok(picture) => Status::of(&self.service, number, server, picture),
+                Err(e) if server.is_none() || e.is_disconnected() || e.is_timeout() => {
+                    away = Some(e);
+                    Status::unknown(&self.service, number, server)
+                }
+                Err(e) => return Err(e),
+            };
+            all = Some(match all {
+                Some(all) => all.with(status),
+                None => status,
+            });
+        }
+        let all = all.unwrap_or_else(|| Status::unknown(&self.service, 0, None));
+        match away {
+            Some(e) if !all.partitions.iter().any(|one| one.answered) => Err(e),
+            _ => Ok(all),
+        }
     }
 }
 
 impl Status {
-    fn of(service: String, seen: Picture) -> Self {
+    /// Of a partition that can't be reached.
+    pub(super) fn unknown(service: &str, number: u16, server: Option<String>) -> Self {
+        Self {
+            service: service.to_owned(),
+            used: false,
+            queued: 0,
+            queued_oldest_ms: None,
+            requeued: 0,
+            requeued_oldest_ms: None,
+            pending: 0,
+            delayed: 0,
+            delayed_next_ms: None,
+            dead_letters: 0,
+            paused_ms: None,
+            pauses: Vec::new(),
+            consumers: Vec::new(),
+            partitions: vec![PartitionStatus {
+                number,
+                server,
+                answered: false,
+                queued: 0,
+                requeued: 0,
+                pending: 0,
+                delayed: 0,
+                dead_letters: 0,
+            }],
+        }
+    }
+
+    /// Of one partition.
+    fn of(service: &str, number: u16, server: Option<String>, seen: Picture) -> Self {
         let now = seen.now_ms;
         let since = |ms: u64| if ms == 0 { 0 } else { now.saturating_sub(ms) };
         let (of_service, of_consumers): (Vec<_>, Vec<_>) =
             seen.pauses.iter().partition(|(consumer, _)| consumer.is_empty());
-        let mut status = Self {
-            service,
-            used: seen.used,
+        let partition = PartitionStatus {
+            number,
+            server,
+            answered: true,
             queued: seen.input.length.saturating_sub(seen.input.pending),
-            queued_oldest_ms: seen.input.head_ms.map(|ms| now.saturating_sub(ms)),
             requeued: seen.front.length.saturating_sub(seen.front.pending),
-            requeued_oldest_ms: seen.front.head_ms.map(|ms| now.saturating_sub(ms)),
             pending: seen.input.pending + seen.front.pending,
             delayed: seen.delayed,
-            delayed_next_ms: seen.next_due_ms.map(|due| due.saturating_sub(now)),
             dead_letters: seen.dead_letters,
+        };
+        let mut status = Self {
+            service: service.to_owned(),
+            used: seen.used,
+            queued: partition.queued,
+            queued_oldest_ms: seen.input.head_ms.map(|ms| now.saturating_sub(ms)),
+            requeued: partition.requeued,
+            requeued_oldest_ms: seen.front.head_ms.map(|ms| now.saturating_sub(ms)),
+            pending: partition.pending,
+            delayed: partition.delayed,
+            delayed_next_ms: seen.next_due_ms.map(|due| due.saturating_sub(now)),
+            dead_letters: partition.dead_letters,
             paused_ms: of_service.first().map(|(_, ms)| since(*ms)),
             pauses: of_consumers
                 .into_iter()
@@ -144,14 +236,15 @@ impl Status {
                 })
                 .collect(),
             consumers: Vec::new(),
+            partitions: vec![partition],
         };
         status.pauses.sort_by(|a, b| a.consumer.cmp(&b.consumer));
-        status.consumers = status.merge(seen);
+        status.consumers = status.members(seen);
         status
     }
 
     /// Those that the group knows and those that have registered.
-    fn merge(&self, seen: Picture) -> Vec<ConsumerStatus> {
+    fn members(&self, seen: Picture) -> Vec<ConsumerStatus> {
         let blank = |consumer: &str| ConsumerStatus {
             consumer: consumer.to_owned(),
             state: ConsumerState::Unregistered,
@@ -189,7 +282,7 @@ impl Status {
         all.into_values().collect()
     }
 
-    fn is_paused(&self, consumer: &str) -> bool {
+    pub(super) fn is_paused(&self, consumer: &str) -> bool {
         let name = consumer.rsplit_once('.').map_or(consumer, |(name, _)| name);
         let own = |pause: &Pause| pause.consumer == consumer || pause.consumer == name;
         self.paused_ms.is_some() || self.pauses.iter().any(own)

@@ -1,103 +1,28 @@
 //! What a doctor can find out about a server and a login. A refusal is a fact like any other.
 
+mod examine;
+mod facts;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fred::types::Value;
 
-use super::hello::NO_ENTRY;
+pub(crate) use examine::examine;
+use facts::Seen;
+#[cfg(test)]
+pub(crate) use facts::Unserved;
+pub(crate) use facts::{
+    Answer, Asker, Clock, ClusterState, Facts, Found, FoundServer, KeyFact, LaneFact, PartitionFacts, Refusal,
+    ServiceFacts,
+};
+
 use super::reply::Reply;
-use super::rights::{Need, Right, Role, channel_rule, key_rule};
+use super::rights::{Need, Role};
 use super::{Connection, Endpoint, Store, StoreError, Subscription};
 use crate::id::StreamId;
 use crate::keys::GROUP;
-
-/// What was seen, or why not.
-pub(crate) type Seen<T> = Result<T, Refusal>;
-
-/// What the server said instead of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    /// The ACL rule that would allow it; [`None`] if the login isn't the reason.
-    pub(crate) rule: Option<String>,
-    pub(crate) command: String,
-    pub(crate) text: String,
-}
-
-/// All that was found out.
-#[derive(Debug, Clone)]
-pub(crate) struct Facts {
-    pub(crate) place: Asker,
-    pub(crate) info: Seen<BTreeMap<String, String>>,
-    pub(crate) config: Seen<BTreeMap<String, String>>,
-    pub(crate) clock: Seen<Clock>,
-    /// [`None`] where the server can't keep a service at all, so that there was nothing to ask it.
-    pub(crate) service: Option<ServiceFacts>,
-}
-
-/// Where the server is and who asked, for the commands that mend.
-#[derive(Debug, Clone)]
-pub(crate) struct Asker {
-    pub(crate) redis_cli: Vec<String>,
-    pub(crate) user: String,
-    pub(crate) service: String,
-    pub(crate) role: Role,
-    pub(crate) key_rule: String,
-    pub(crate) channel_rule: String,
-    /// The smallest login for the role.
-    pub(crate) smallest: Vec<String>,
-}
-
-/// The server's time, and the local time before it was asked and after it had answered, all in Unix microseconds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock {
-    pub(crate) before: u64,
-    pub(crate) server: u64,
-    pub(crate) after: u64,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct ServiceFacts {
-    pub(crate) rights: Vec<(Right, Answer)>,
-    pub(crate) script: Seen<()>,
-    /// What the server says to a write that it would refuse for another reason if it took writes at all.
-    pub(crate) write: Seen<String>,
-    pub(crate) keys: Vec<KeyFact>,
-    /// Input and front.
-    pub(crate) lanes: Vec<LaneFact>,
-    /// The fleet's largest `lock_ttl` and until when that holds, in Unix milliseconds.
-    pub(crate) lock_ttl: Seen<Option<(u64, u64)>>,
-}
-
-/// What came of trying a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
-    Allowed,
-    Denied,
-    /// The command is allowed, the key isn't.
-    KeyDenied,
-    /// The server doesn't know it, whoever asks: renamed, or blocked by the provider.
-    Missing,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct KeyFact {
-    pub(crate) key: String,
-    pub(crate) expected: &'static str,
-    /// `none` where there is nothing.
-    pub(crate) found: Seen<String>,
-    /// Whether the login may read and write it, as far as its role has to.
-    pub(crate) allowed: bool,
-    /// The last id that was given out, of a stream that is there.
-    pub(crate) last_id: Seen<Option<StreamId>>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct LaneFact {
-    pub(crate) length: Seen<u64>,
-    pub(crate) has_group: Seen<bool>,
-}
 
 /// The types of the keys, in their order.
 const TYPES: [&str; 10] = [
@@ -116,70 +41,10 @@ const SETTINGS: [&str; 7] = [
 ];
 
 impl Store {
-    /// Looks at everything, and changes nothing but the server's own counters.
-    ///
-    /// # Errors
-    /// Redis did not answer.
-    pub(crate) async fn examine(&self, endpoint: &Endpoint, service: &str, role: Role) -> Result<Facts, StoreError> {
-        let keys = &self.keys;
-        let database = endpoint.database();
-        let info = self.info().await?;
-        let elsewhere = info.as_ref().is_ok_and(|info| {
-            let says = |name: &str, value: &str| info.get(name).is_some_and(|found| found == value);
-            says("cluster_enabled", "1") || says("redis_mode", "sentinel") || says("server_mode", "sentinel")
-        });
-        Ok(Facts {
-            place: Asker {
-                redis_cli: endpoint.redis_cli(),
-                user: endpoint.user().to_owned(),
-                service: service.to_owned(),
-                role,
-                key_rule: key_rule(keys),
-                channel_rule: channel_rule(keys, database),
-                smallest: role.rules(keys, database, |need| need == Need::Required),
-            },
-            info,
-            config: self.settings().await?,
-            clock: self.clock().await?,
-            // A cluster's node answers with redirections, and drops the connection while the cluster is down.
-            service: if elsewhere {
-                None
-            } else {
-                Some(self.service_facts(endpoint, role).await?)
-            },
-        })
-    }
-
     /// The rules of a login for this role.
     pub(crate) fn acl_rules(&self, endpoint: &Endpoint, role: Role) -> Vec<String> {
-        role.rules(&self.keys, endpoint.database(), |need| need != Need::Spare)
-    }
-
-    async fn service_facts(&self, endpoint: &Endpoint, role: Role) -> Result<ServiceFacts, StoreError> {
-        let nothing = self.keys.lock(&NO_ENTRY);
-        let mut rights = Vec::new();
-        for right in role.rights() {
-            let answer = if right.is_subscription() {
-                self.may_subscribe(endpoint).await?
-            } else {
-                let (name, args) = right.probe(&self.keys, &nothing);
-                answer(self.ask(name, args).await?.map(drop))
-            };
-            rights.push((right, answer));
-        }
-        let script = self.ask("EVAL", words(&["return(1)", "0"])).await?.map(drop);
-        let write = self.write_to(&self.keys.input).await?;
-        Ok(ServiceFacts {
-            rights,
-            script,
-            write,
-            keys: self.key_facts(role).await?,
-            lanes: vec![
-                self.lane_fact(&self.keys.input).await?,
-                self.lane_fact(&self.keys.front).await?,
-            ],
-            lock_ttl: self.lock_ttl().await?,
-        })
+        let which = |need| need != Need::Spare;
+        role.rules(&self.keys, endpoint.database(), endpoint.mode(), which)
     }
 
     async fn key_facts(&self, role: Role) -> Result<Vec<KeyFact>, StoreError> {
@@ -256,6 +121,17 @@ impl Store {
         }))
     }
 
+    async fn cluster_state(&self) -> Result<Seen<ClusterState>, StoreError> {
+        Ok(self.ask("CLUSTER", words(&["INFO"])).await?.map(|value| {
+            let text = Reply::new("doctor", &value).text().unwrap_or_default();
+            let said = |name: &str| text.lines().find_map(|line| line.trim().strip_prefix(name));
+            ClusterState {
+                ok: said("cluster_state:") == Some("ok"),
+                masters: said("cluster_size:").and_then(|size| size.parse().ok()).unwrap_or(0),
+            }
+        }))
+    }
+
     async fn settings(&self) -> Result<Seen<BTreeMap<String, String>>, StoreError> {
         let mut settings = BTreeMap::new();
         for name in SETTINGS {
@@ -315,19 +191,12 @@ impl Store {
     }
 }
 
-impl Refusal {
-    /// Redis looks at the command first, and names it; then at the keys, and doesn't.
-    pub(crate) fn is_about_keys(&self) -> bool {
-        self.rule.is_some() && self.text.contains("access")
-    }
-}
-
 fn refusal(name: &str, subcommand: Option<String>, e: StoreError) -> Result<Refusal, StoreError> {
     if e.is_disconnected() || e.is_timeout() {
         return Err(e);
     }
     let command = match subcommand {
-        Some(subcommand) if matches!(name, "CONFIG" | "XINFO" | "XGROUP" | "CLIENT" | "SCRIPT") => {
+        Some(subcommand) if matches!(name, "CONFIG" | "XINFO" | "XGROUP" | "CLIENT" | "SCRIPT" | "CLUSTER") => {
             format!("{name}|{subcommand}")
         }
         _ => name.to_owned(),

@@ -8,10 +8,22 @@ use fred::types::config::{Config, ServerConfig};
 
 use super::connection::{BACKLOG, Connection, EVENT_BACKLOG, Manner};
 use super::error::{CONNECT, StoreError};
+use super::login::Credentials;
 use super::network::Node;
+use super::tls::{self, Tls};
+use super::url::{self, refused};
 use crate::config::ClusterMode;
-use crate::error::ConnectError;
+use crate::error::{ConnectError, SettingError};
 use crate::metrics::Metrics;
+
+/// What the builder was told beside the address.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Access {
+    pub(crate) mode: Option<ClusterMode>,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) login: Credentials,
+    pub(crate) sentinel_login: Credentials,
+}
 
 /// Where Redis is and how to log in. Its debug form never shows the password.
 #[derive(Clone)]
@@ -19,6 +31,7 @@ pub(crate) struct Endpoint {
     config: Config,
     mode: ClusterMode,
     manner: Manner,
+    tls: Option<tls::Session>,
 }
 
 impl fmt::Debug for Endpoint {
@@ -32,27 +45,39 @@ impl fmt::Debug for Endpoint {
 
 impl Endpoint {
     /// # Errors
-    /// [`ConnectError::Url`] says what is wrong with it, without repeating it.
-    pub(crate) fn from_url(url: &str, mode: Option<ClusterMode>) -> Result<Self, ConnectError> {
-        let Some((scheme, _)) = url.split_once("://") else {
-            return Err(refused("it has no scheme"));
+    /// [`ConnectError::Url`] says what is wrong with it, without repeating it; [`ConnectError::Setting`] names a file that
+    /// can't be used.
+    pub(crate) fn from_url(url: &str, access: Access) -> Result<Self, ConnectError> {
+        let (config, wants_tls) = url::parse(url)?;
+        let tls = match &access.tls {
+            Some(_) if !wants_tls => {
+                let rule = "the URL is one of plain connections, which show all to whoever listens in";
+                return Err(SettingError::new("tls", "set", rule, "a URL that begins with rediss").into());
+            }
+            _ if !wants_tls => None,
+            tls => Some(tls::Session::ours(&tls.clone().unwrap_or_default(), &config.server)?),
         };
-        match scheme {
-            "redis" | "redis+unix" | "redis-cluster" | "redis-sentinel" => {}
-            "rediss" | "rediss-cluster" | "rediss-sentinel" => return Err(refused("TLS is not supported yet")),
-            _ => return Err(refused("its scheme is not one of Redis")),
-        }
-        let config = Config::from_url(url).map_err(|e| match e.details() {
-            port if port.contains("InvalidPort") => refused("its port is not a number from 1 to 65535"),
-            host if host.contains("host") || host.contains("Host") => refused("it names no host"),
-            other => refused(other),
-        })?;
-        Self::from_config(config, mode)
+        Self::of(config, tls, access)
     }
 
     /// # Errors
-    /// [`ConnectError::Url`] where the address is not one of that mode.
-    pub(crate) fn from_config(mut config: Config, mode: Option<ClusterMode>) -> Result<Self, ConnectError> {
+    /// [`ConnectError::Url`] where the address is not one of that mode; [`ConnectError::Setting`] where TLS is configured
+    /// twice or names a file that can't be used.
+    pub(crate) fn from_config(config: Config, access: Access) -> Result<Self, ConnectError> {
+        let tls = match (&config.tls, &access.tls) {
+            (None, None) => None,
+            (Some(theirs), None) => Some(tls::Session::theirs(theirs, &config.server)),
+            (None, Some(ours)) => Some(tls::Session::ours(ours, &config.server)?),
+            (Some(_), Some(_)) => {
+                let rule = "the configuration of the fred client has TLS of its own";
+                return Err(SettingError::new("tls", "set", rule, "one of the two").into());
+            }
+        };
+        Self::of(config, tls, access)
+    }
+
+    fn of(mut config: Config, tls: Option<tls::Session>, access: Access) -> Result<Self, ConnectError> {
+        let mode = access.mode;
         let of_config = match config.server {
             ServerConfig::Centralized { .. } | ServerConfig::Unix { .. } => ClusterMode::Standalone,
             ServerConfig::Sentinel { .. } => ClusterMode::Sentinel,
@@ -79,9 +104,11 @@ impl Endpoint {
         }
         // RESP3 gives stream reads as unordered maps, and lets a connection look ready while the server still loads.
         config.version = RespVersion::RESP2;
+        log_in(&mut config, access.login, access.sentinel_login)?;
         Ok(Self {
             config,
             mode,
+            tls: tls.map(|tls| tls.leading_on(mode != ClusterMode::Standalone)),
             manner: Manner {
                 timeout: Duration::from_secs(1),
                 reconnect: (Duration::from_millis(50), Duration::from_secs(1)),
@@ -138,7 +165,17 @@ impl Endpoint {
         let mut one = self.clone();
         one.mode = ClusterMode::Standalone;
         one.config.server = node.server();
+        if let Some(tls) = &self.tls {
+            tls.apply(&mut one.config);
+        }
         one
+    }
+
+    /// Keeps the host names that a cluster's nodes announce, which their certificates may be for.
+    pub(super) fn learn(&self, names: &[(Node, String)]) {
+        if let Some(tls) = &self.tls {
+            tls.learn(names);
+        }
     }
 
     /// One sentinel of this place, with the login that is for sentinels.
@@ -175,6 +212,9 @@ impl Endpoint {
             Some(Node::Socket(path)) => words.extend(["-s".to_owned(), path.display().to_string()]),
             None => {}
         }
+        if let Some(tls) = &self.tls {
+            words.extend(tls.redis_cli());
+        }
         if self.mode == ClusterMode::Oss {
             words.push("-c".to_owned());
         }
@@ -190,6 +230,12 @@ impl Endpoint {
         let address = self.address();
         if source.is_login() {
             ConnectError::Login { address, source }
+        } else if let Some(advice) = source.tls_advice() {
+            ConnectError::Tls {
+                address,
+                advice,
+                source,
+            }
         } else if source.is_disconnected() || source.is_timeout() {
             ConnectError::Unreachable { address, source }
         } else {
@@ -239,8 +285,49 @@ impl Endpoint {
     }
 }
 
-fn refused(reason: &str) -> ConnectError {
-    ConnectError::Url {
-        reason: reason.to_owned(),
+/// The login of the builder in place of the URL's. The client library logs in only where there is a password, so a user
+/// without one would be somebody else.
+fn log_in(config: &mut Config, login: Credentials, of_sentinels: Credentials) -> Result<(), SettingError> {
+    login.put_into("credentials", &mut config.username, &mut config.password)?;
+    name_needs_password(&config.username, &mut config.password);
+    if let ServerConfig::Sentinel { username, password, .. } = &mut config.server {
+        of_sentinels.put_into("sentinel_credentials", username, password)?;
+        name_needs_password(username, password);
+    }
+    Ok(())
+}
+
+fn name_needs_password(user: &Option<String>, password: &mut Option<String>) {
+    if user.is_some() {
+        password.get_or_insert_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(url: &str) -> Result<Endpoint, ConnectError> {
+        Endpoint::from_url(url, Access::default())
+    }
+
+    #[test]
+    fn what_stands_in_a_url_is_percent_encoded() {
+        let endpoint =
+            endpoint("redis-sentinel://a%40b:p%2F%3Fw@[::1]:7/3?sentinelServiceName=m&sentinelPassword=q%26@r")
+                .unwrap();
+        assert_eq!(
+            (endpoint.user(), endpoint.config.password.as_deref()),
+            ("a@b", Some("p/?w"))
+        );
+        assert_eq!((endpoint.address().as_str(), endpoint.database()), ("[::1]:7", 3));
+        let at_sentinel = endpoint.at_sentinel(&Node::at("::1", 7));
+        assert_eq!(at_sentinel.config.password.as_deref(), Some("q&@r"));
+    }
+
+    #[test]
+    fn a_user_without_a_password_is_that_user() {
+        let endpoint = endpoint("redis://u@h").unwrap();
+        assert_eq!((endpoint.user(), endpoint.config.password.as_deref()), ("u", Some("")));
     }
 }

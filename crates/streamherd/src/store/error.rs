@@ -3,6 +3,7 @@ use std::fmt;
 use fred::error::{Error as FredError, ErrorKind};
 
 use super::network::Node;
+use super::tls;
 
 /// Redis did not answer, or refused.
 ///
@@ -27,8 +28,14 @@ impl fmt::Display for Cause {
         let details = self.0.details();
         let message = details
             .split_once("message: \"")
-            .and_then(|(_, rest)| rest.split_once('"'));
-        f.write_str(message.map_or(details, |(message, _)| message))
+            .and_then(|(_, rest)| rest.split_once('"'))
+            .map(|(message, _)| message);
+        // As rustls's errors come.
+        let custom = || {
+            let (_, error) = details.strip_prefix("Custom { ")?.split_once(", error: ")?;
+            error.strip_suffix(" }")
+        };
+        f.write_str(message.or_else(custom).unwrap_or(details))
     }
 }
 
@@ -43,6 +50,8 @@ enum Kind {
     /// The connection broke after the command may have been sent.
     ConnectionLost,
     Login,
+    /// The two ends did not agree on a handshake, so nothing was sent.
+    Tls,
     Denied,
     OutOfMemory,
     NotReady,
@@ -165,7 +174,7 @@ impl StoreError {
     /// There is no connection, or it broke.
     #[must_use]
     pub const fn is_disconnected(&self) -> bool {
-        matches!(self.kind, Kind::NotConnected | Kind::ConnectionLost)
+        matches!(self.kind, Kind::NotConnected | Kind::ConnectionLost | Kind::Tls)
     }
 
     /// The command certainly changed nothing: it was not sent, or the server refused it.
@@ -219,6 +228,12 @@ impl StoreError {
         matches!(self.kind, Kind::Login)
     }
 
+    /// What to do about a TLS handshake that failed.
+    pub(super) fn tls_advice(&self) -> Option<&'static str> {
+        let at_fault = matches!(self.kind, Kind::Tls);
+        at_fault.then(|| tls::advice(self.server_text()).unwrap_or("look at the server's log"))
+    }
+
     pub(super) fn server_text(&self) -> &str {
         match (&self.kind, &self.source) {
             (Kind::Refused(text), _) => text,
@@ -238,6 +253,7 @@ impl StoreError {
             Kind::NotConnected => "not_connected",
             Kind::ConnectionLost => "connection_lost",
             Kind::Login => "login",
+            Kind::Tls => "tls",
             Kind::Denied => "denied",
             Kind::OutOfMemory => "out_of_memory",
             Kind::NotReady => "not_ready",
@@ -252,6 +268,8 @@ impl StoreError {
 fn classify(error: &FredError) -> Kind {
     match error.kind() {
         ErrorKind::Timeout => Kind::Timeout,
+        ErrorKind::Tls => Kind::Tls,
+        ErrorKind::IO if tls::advice(error.details()).is_some() => Kind::Tls,
         // fred's fail-fast check, before anything was written.
         ErrorKind::Canceled if error.details() == "Connection closed unexpectedly." => Kind::NotConnected,
         // fred has no connection at this moment and has written nothing.
@@ -296,6 +314,7 @@ impl fmt::Display for StoreError {
             Kind::NotConnected => write!(f, "{operation}: there is no connection to Redis"),
             Kind::ConnectionLost => write!(f, "{operation}: the connection to Redis broke before the answer"),
             Kind::Login => write!(f, "{operation}: Redis refused the login"),
+            Kind::Tls => write!(f, "{operation}: the TLS handshake with Redis failed"),
             Kind::Denied => write!(
                 f,
                 "{operation}: the Redis user lacks a permission; grant it with ACL SETUSER ({})",

@@ -11,6 +11,7 @@ mod events;
 mod hello;
 mod inspect;
 mod lease;
+mod login;
 mod network;
 mod queue;
 mod registry;
@@ -21,16 +22,21 @@ mod script;
 mod settle;
 mod submit;
 mod sweep;
+mod tls;
+mod url;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use connection::{Connection, Incarnation};
 pub(crate) use dead_letters::{Census, Redriven};
+pub(crate) use doctor::{
+    Answer, Asker, ClusterState, Facts, Found, FoundServer, KeyFact, LaneFact, PartitionFacts, Refusal, ServiceFacts,
+    examine,
+};
 #[cfg(test)]
-pub(crate) use doctor::Clock;
-pub(crate) use doctor::{Answer, Asker, Facts, KeyFact, LaneFact, Refusal, ServiceFacts};
-pub(crate) use endpoint::Endpoint;
+pub(crate) use doctor::{Clock, Unserved};
+pub(crate) use endpoint::{Access, Endpoint};
 pub use error::StoreError;
 pub(crate) use events::{Heard, LockExpired, Subscription};
 pub(crate) use hello::{Greeting, Hello, HelloRefusal};
@@ -38,6 +44,7 @@ pub(crate) use hello::{Greeting, Hello, HelloRefusal};
 pub(crate) use inspect::ConsumerInfo;
 pub(crate) use inspect::{Kicked, Name, Picture, Place, SeenLease};
 pub(crate) use lease::{Acquired, Renewed, Restorable, Restored};
+pub use login::Credentials;
 pub(crate) use network::{Line, Lines, Network, Node, Placement};
 pub(crate) use queue::{RawEntry, Taken};
 pub(crate) use registry::{Reaped, Registry};
@@ -49,6 +56,7 @@ pub(crate) use settle::{Operation, SettleLimits, SettleOutcome, SettleStep};
 pub use submit::{Durability, Submitted};
 pub(crate) use submit::{PromoteOutcome, When};
 pub(crate) use sweep::{Stranded, Swept};
+pub use tls::Tls;
 
 use crate::id::{ConsumerId, Epoch};
 use crate::keys::Keys;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::config::ClusterMode;
 use crate::keys::{GROUP, Keys};
 
 /// What a login is used for.
@@ -32,9 +33,17 @@ impl Role {
         }
     }
 
-    /// The commands that this role sends, in its scripts too.
+    /// The commands that this role sends, in its scripts too, wherever the service is.
     pub fn rights(self) -> impl Iterator<Item = Right> {
         TABLE.iter().filter(move |right| right.roles & self.bit() != 0).copied()
+    }
+
+    /// The commands that this role sends to servers that belong together in this way: in a cluster those that find out
+    /// where the partitions are, too.
+    pub fn rights_on(self, mode: ClusterMode) -> impl Iterator<Item = Right> {
+        let more: &[Right] = if mode == ClusterMode::Oss { CLUSTER } else { &[] };
+        let more = more.iter().filter(move |right| right.roles & self.bit() != 0).copied();
+        self.rights().chain(more)
     }
 
     const fn bit(self) -> u8 {
@@ -46,8 +55,14 @@ impl Role {
     }
 
     /// The rules of the smallest login for this role: `resetkeys ~… resetchannels &… -@all +…`.
-    pub(crate) fn rules(self, keys: &Keys, database: u8, which: impl Fn(Need) -> bool) -> Vec<String> {
-        let rights: Vec<Right> = self.rights().filter(|right| which(right.need)).collect();
+    pub(crate) fn rules(
+        self,
+        keys: &Keys,
+        database: u8,
+        mode: ClusterMode,
+        which: impl Fn(Need) -> bool,
+    ) -> Vec<String> {
+        let rights: Vec<Right> = self.rights_on(mode).filter(|right| which(right.need)).collect();
         let mut rules = vec!["resetkeys".to_owned(), key_rule(keys), "resetchannels".to_owned()];
         if rights.iter().any(Right::is_subscription) {
             rules.push(channel_rule(keys, database));
@@ -183,8 +198,6 @@ static TABLE: &[Right] = &[
     useful(W,           "CLIENT|UNBLOCK", "0", "a shutdown waits up to two seconds for a blocked read"),
     useful(W,           "PSUBSCRIBE", SUBSCRIBE, "orphans are found by the scan alone, a little later"),
     useful(W | P | O,   "CLIENT|ID", "", "each connection leaves a line in the server's ACL LOG, and a blocked read can't be ended"),
-    useful(W | P | O,   "CLUSTER|NODES", "", "it can't work on a cluster; elsewhere it is not needed"),
-    useful(W,           "ASKING", "", "leases are lost in a slot migration that lasts longer than a `lock_ttl`; it is not needed but on a cluster"),
     useful(W,           "INFO", "server", "a server that is too old is not noticed; and after a failover that lost writes two workers may hold one stream for up to a `lock_ttl`, as nobody notices that the server is another one"),
     useful(P,           "WAIT", "0 1", "submits can't be made durable at replicas"),
     useful(P | O,       "INFO", "server", "a server that is too old is not noticed"),
@@ -193,6 +206,14 @@ static TABLE: &[Right] = &[
     useful(O,           "XINFO|STREAM", "$nothing", "doctor can't check the ids of the queue"),
     useful(O,           "HMGET", "$nothing f", "doctor can't check the fleet's lock_ttl"),
     spare(W,            "CONFIG|SET", "streamherd-no-such-parameter 0", "an operator sets notify-keyspace-events"),
+];
+
+/// What is sent to the nodes of a cluster only.
+#[rustfmt::skip]
+static CLUSTER: &[Right] = &[
+    required(W | P | O, "CLUSTER|NODES", ""),
+    useful(W,           "ASKING", "", "leases are lost in a slot migration that lasts longer than a `lock_ttl`"),
+    useful(O,           "CLUSTER|INFO", "", "doctor can't check the state of the cluster"),
 ];
 
 const fn required(roles: u8, command: &'static str, probe: &'static str) -> Right {
@@ -277,7 +298,7 @@ mod tests {
     }
 
     fn of(role: Role) -> BTreeSet<&'static str> {
-        role.rights().map(|right| right.command).collect()
+        role.rights_on(ClusterMode::Oss).map(|right| right.command).collect()
     }
 
     /// The commands of the scripts: who sends it, the script, the command.
@@ -301,17 +322,18 @@ mod tests {
     /// The commands that the library sends itself, some without their subcommands, and the file that does.
     fn of_the_library() -> BTreeSet<(String, String)> {
         let mut found = BTreeSet::new();
-        for (path, text) in files("", "rs").into_iter().chain(files("network", "rs")) {
+        let rooms = ["", "doctor", "network"];
+        for (path, text) in rooms.into_iter().flat_map(|room| files(room, "rs")) {
             let file = path.file_name().unwrap().to_str().unwrap();
             if file == "rights.rs" {
                 continue;
             }
             for call in text.split(".command(").skip(1).chain(text.split(".ask(").skip(1)) {
                 let arguments = call.split(".await").next().unwrap();
-                let sent = command(arguments, '"');
-                // Sentinels have logins of their own.
-                let sent = sent.filter(|sent| !sent.starts_with("SENTINEL"));
-                found.extend(sent.map(|command| (command, file.to_owned())));
+                let command = command(arguments, '"');
+                // The sentinels have logins of their own.
+                let command = command.filter(|command| command != "SENTINEL");
+                found.extend(command.map(|command| (command, file.to_owned())));
             }
             for call in ["xadd", "xreadgroup", "psubscribe", "ASKING"] {
                 if text.contains(&format!(".{call}")) || text.contains(&format!("command(\"{call}\")")) {
@@ -349,7 +371,7 @@ mod tests {
         let mut used: BTreeSet<String> = BTreeSet::from(["CLIENT|ID".to_owned()]);
         used.extend(of_scripts().into_iter().map(|(.., command)| command));
         used.extend(of_the_library().into_iter().map(|(command, _)| command));
-        for right in TABLE {
+        for right in TABLE.iter().chain(CLUSTER) {
             assert!(
                 used.iter().any(|command| is(right.command, command)),
                 "nobody sends {}; take it out of the table of store/rights.rs",
@@ -366,9 +388,9 @@ mod tests {
     #[test]
     fn no_role_has_a_right_twice() {
         for role in Role::ALL {
-            assert_eq!(of(role).len(), role.rights().count(), "{role}");
+            assert_eq!(of(role).len(), role.rights_on(ClusterMode::Oss).count(), "{role}");
         }
-        for right in TABLE {
+        for right in TABLE.iter().chain(CLUSTER) {
             assert_eq!(right.need == Need::Required, right.without.is_empty(), "{right:?}");
         }
     }
@@ -396,6 +418,7 @@ mod tests {
     fn documentation() -> String {
         let keys = Keys::new(&Service::parse("orders").unwrap(), 0);
         let mut text = String::new();
+        let mut nodes = String::new();
         let mut commands = String::new();
         let mut rows = String::new();
         for (role, who) in [
@@ -403,7 +426,7 @@ mod tests {
             (Role::Producer, "A producer, which only submits:"),
             (Role::Operator, "An operator, who looks at the queue and steps in:"),
         ] {
-            let smallest = role.rules(&keys, 0, |need| need == Need::Required);
+            let smallest = role.rules(&keys, 0, ClusterMode::Standalone, |need| need == Need::Required);
             let smallest = setuser(&format!("{role} reset on '>PASSWORD'"), &smallest);
             text += &format!("{who}\n\n```sh\n{smallest}\n```\n\n");
             let useful: Vec<Right> = role.rights().filter(|right| right.need == Need::Useful).collect();
@@ -411,7 +434,13 @@ mod tests {
             let mut more: Vec<String> = channel.then(|| channel_rule(&keys, 0)).into_iter().collect();
             more.extend(useful.iter().map(Right::rule));
             commands += &format!("{}\n", setuser(role.as_str(), &more));
-            for right in useful {
+            let everywhere: Vec<&str> = role.rights().map(|right| right.command).collect();
+            let on_nodes = role.rights_on(ClusterMode::Oss);
+            let on_nodes: Vec<Right> = on_nodes.filter(|right| !everywhere.contains(&right.command)).collect();
+            let rules: Vec<String> = on_nodes.iter().map(Right::rule).collect();
+            nodes += &format!("{}\n", setuser(role.as_str(), &rules));
+            let on_nodes = on_nodes.into_iter().filter(|right| right.need == Need::Useful);
+            for right in useful.into_iter().chain(on_nodes) {
                 rows += &format!(
                     "| {role} | `{}` | {} |\n",
                     right.command.replace('|', " "),
@@ -421,6 +450,7 @@ mod tests {
         }
         text + &format!(
             "What is useful beyond that, and what is lost without it:\n\n```sh\n{commands}```\n\n\
+             In a cluster also, of which only `CLUSTER NODES` is required:\n\n```sh\n{nodes}```\n\n\
              | login | command | without it |\n|---|---|---|\n{rows}"
         )
     }

@@ -1,13 +1,12 @@
 use std::time::Duration;
 
-use super::DeadLetter;
+use super::{DeadLetter, LetterId};
 use crate::dead_letter::DeadLetterReason;
-use crate::id::StreamId;
 
 /// Which dead letters are meant: those that all of its rules are true of. The default has no rule, and means all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeadLetterFilter {
-    pub(super) ids: Option<Vec<StreamId>>,
+    pub(super) ids: Option<Vec<LetterId>>,
     pub(super) limit: Option<u64>,
     reason: Option<DeadLetterReason>,
     older_than: Option<Duration>,
@@ -18,9 +17,9 @@ pub struct DeadLetterFilter {
 impl DeadLetterFilter {
     /// Letters with these ids, which are looked up one by one. None are meant if there are none.
     #[must_use]
-    pub fn ids(mut self, ids: impl IntoIterator<Item = StreamId>) -> Self {
+    pub fn ids<I: Into<LetterId>>(mut self, ids: impl IntoIterator<Item = I>) -> Self {
         let mut unique = Vec::new();
-        for id in ids {
+        for id in ids.into_iter().map(Into::into) {
             if !unique.contains(&id) {
                 unique.push(id);
             }
@@ -67,7 +66,9 @@ impl DeadLetterFilter {
     /// Whether all rules but the limit are true of a letter; its age is that at its reading.
     pub(super) fn accepts(&self, letter: &DeadLetter) -> bool {
         let age = Duration::from_millis(letter.age_ms);
-        self.ids.as_ref().is_none_or(|ids| ids.contains(&letter.id))
+        self.ids
+            .as_ref()
+            .is_none_or(|ids| ids.contains(&LetterId::from(letter)))
             && self.reason.is_none_or(|reason| letter.reason == Some(reason))
             && self.older_than.is_none_or(|least| age >= least)
             && self.younger_than.is_none_or(|most| age < most)
@@ -80,6 +81,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::id::StreamId;
 
     fn letter(reason: &str, age_ms: u64, stream: &str) -> DeadLetter {
         let input = serde_json::json!({ "DataStreamName": stream }).to_string();
@@ -90,7 +92,7 @@ mod tests {
         ];
         let owned = |(name, value): (&str, &str)| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
         let fields = fields.map(owned).to_vec();
-        DeadLetter::read(StreamId { ms: 1_000_000, seq: 3 }, fields, 1_000_000 + age_ms)
+        DeadLetter::read(0, StreamId { ms: 1_000_000, seq: 3 }, fields, 1_000_000 + age_ms)
     }
 
     #[test]
@@ -121,7 +123,8 @@ mod tests {
             all().younger_than(minute),
             all().stream("A"),
             all().ids([other]),
-            all().ids([]),
+            all().ids::<StreamId>([]),
+            all().ids([LetterId { partition: 1, id: mine }]),
             all().stream("a").reason(DeadLetterReason::MaxFailures),
         ] {
             assert!(!refused.accepts(&letter), "{refused:?}");

@@ -9,7 +9,10 @@ use crate::id::StreamId;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// Its id among the dead letters. It never changes and never stands for another one.
+    /// The partition that holds it.
+    pub partition: u16,
+    /// Its id among the dead letters of its partition. It never changes and never stands for another one there; see
+    /// [`LetterId`](super::LetterId).
     pub id: StreamId,
     /// The data stream; [`None`] where it is unreadable or packed away.
     pub stream: Option<String>,
@@ -45,12 +48,13 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
-    pub(super) fn read(id: StreamId, fields: Fields, now_ms: u64) -> Self {
+    pub(super) fn read(partition: u16, id: StreamId, fields: Fields, now_ms: u64) -> Self {
         let text = |name| field(&fields, name).map(|value| String::from_utf8_lossy(value).into_owned());
         let number = |name| text(name).and_then(|text| text.parse::<u64>().ok());
         let at_ms = number("_sh_at").unwrap_or(id.ms);
         let origin = text(ORIGIN_FIELD).and_then(|text| text.parse().ok()).unwrap_or(id);
         Self {
+            partition,
             id,
             stream: entry::stream_name(&fields),
             reason: text("_sh_reason").and_then(|text| text.parse().ok()),
@@ -110,7 +114,7 @@ mod tests {
     #[test]
     fn a_letter_without_anything_readable_is_still_a_letter() {
         let id = StreamId { ms: 5_000, seq: 1 };
-        let letter = DeadLetter::read(id, fields(&[("lbs-input", b"\xff"), ("_sh_at", b"soon")]), 7_000);
+        let letter = DeadLetter::read(0, id, fields(&[("lbs-input", b"\xff"), ("_sh_at", b"soon")]), 7_000);
         assert_eq!((letter.stream, letter.reason), (None, None));
         assert_eq!(
             (letter.at_ms, letter.age_ms, letter.first_seen_ms),
@@ -121,12 +125,12 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_are_written_as_such() {
-        let letter = DeadLetter::read(StreamId::default(), fields(&[("a", b"text"), ("b", b"\xff\x00")]), 0);
+        let letter = DeadLetter::read(2, StreamId::default(), fields(&[("a", b"text"), ("b", b"\xff\x00")]), 0);
         let json = serde_json::to_value(&letter).unwrap();
         assert_eq!(
             json["fields"],
             serde_json::json!([["a", "text"], ["b", { "hex": "ff00" }]])
         );
-        assert_eq!(json["id"], "0-0");
+        assert_eq!((&json["id"], &json["partition"]), (&"0-0".into(), &2.into()));
     }
 }

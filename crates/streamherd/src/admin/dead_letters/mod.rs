@@ -1,17 +1,20 @@
 //! Queueing dead letters again, and deleting them.
 
 mod filter;
+mod id;
 mod letter;
 mod outcome;
 mod walk;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 pub use self::filter::DeadLetterFilter;
+pub use self::id::LetterId;
 pub use self::letter::DeadLetter;
 pub use self::outcome::{DeadLetterReport, HandledLetter, LetterOutcome};
 pub use self::walk::DeadLetters;
@@ -26,9 +29,9 @@ use crate::store::Store;
 const MOST_PER_CALL: u32 = 100;
 
 impl Admin {
-    /// The dead letters that a filter means, the oldest first.
+    /// The dead letters that a filter means, the oldest of all partitions first.
     pub fn dead_letters(&self, filter: DeadLetterFilter) -> DeadLetters {
-        DeadLetters::new(Walk::new(self.store().clone(), filter))
+        DeadLetters::new(Walk::new(self.stores(), filter))
     }
 
     /// One dead letter, if it is there.
@@ -38,12 +41,16 @@ impl Admin {
     ///
     /// # Cancel safety
     /// Cancel safe: it only reads.
-    pub async fn dead_letter(&self, id: StreamId) -> Result<Option<DeadLetter>, StoreError> {
-        let page = self.store().letter(id).await?;
+    pub async fn dead_letter(&self, id: impl Into<LetterId>) -> Result<Option<DeadLetter>, StoreError> {
+        let LetterId { partition, id } = id.into();
+        let Some(store) = self.stores()?.get(usize::from(partition)) else {
+            return Ok(None);
+        };
+        let page = store.letter(id).await?;
         let mut letters = page.letters.into_iter();
         Ok(letters
             .next()
-            .map(|(id, fields)| DeadLetter::read(id, fields, page.now_ms)))
+            .map(|(id, fields)| DeadLetter::read(partition, id, fields, page.now_ms)))
     }
 
     /// Queues dead letters again: at the front of the queue, with counters at zero, and all else they say kept. Nothing
@@ -66,8 +73,8 @@ impl Admin {
 
     fn run(&self, action: Action, filter: DeadLetterFilter) -> DeadLetterRun {
         DeadLetterRun {
-            walk: Walk::new(self.store().clone(), filter),
-            store: self.store().clone(),
+            walk: Walk::new(self.stores(), filter),
+            stores: Arc::clone(&self.stores),
             metrics: self.metrics.clone(),
             action,
             dry_run: false,
@@ -90,12 +97,13 @@ enum Action {
 #[must_use = "a run does nothing until it is asked for its outcomes"]
 pub struct DeadLetterRun {
     walk: Walk,
-    store: Store,
+    /// One per partition.
+    stores: Arc<[Store]>,
     metrics: Metrics,
     action: Action,
     dry_run: bool,
     pace: Pace,
-    waiting: VecDeque<(StreamId, Option<String>)>,
+    waiting: VecDeque<(LetterId, Option<String>)>,
     handled: VecDeque<HandledLetter>,
     report: DeadLetterReport,
 }
@@ -130,20 +138,20 @@ impl DeadLetterRun {
             }
             let batch = self.pace.batch();
             while self.waiting.len() < batch {
-                let Some(page) = self.walk.page().await? else { break };
-                for seen in page {
-                    match seen {
-                        Seen::Letter(letter) => self.waiting.push_back((letter.id, letter.stream)),
-                        Seen::Gone(id) => self.tell(id, None, LetterOutcome::Gone),
+                match self.walk.next().await? {
+                    Some(Seen::Letter(letter)) => {
+                        self.waiting.push_back((LetterId::from(letter.as_ref()), letter.stream));
                     }
+                    Some(Seen::Gone(id)) => self.tell(id, None, LetterOutcome::Gone),
+                    None => break,
                 }
             }
-            if self.waiting.is_empty() && self.handled.is_empty() {
-                return Ok(None);
-            }
-            let ids: Vec<StreamId> = self.waiting.iter().take(batch).map(|(id, _)| *id).collect();
-            if !ids.is_empty() {
-                self.deal_with(&ids).await?;
+            // One call is for one partition: that of the oldest.
+            let next = self.waiting.front().map(|(id, _)| id.partition);
+            match next.and_then(|partition| Some((partition, self.stores.get(usize::from(partition))?.clone()))) {
+                Some((partition, store)) => self.deal_with(&store, partition, batch).await?,
+                None if self.handled.is_empty() => return Ok(None),
+                None => {}
             }
         }
     }
@@ -166,7 +174,11 @@ impl DeadLetterRun {
         self.report
     }
 
-    async fn deal_with(&mut self, ids: &[StreamId]) -> Result<(), StoreError> {
+    /// Deals with those of one partition among the next `batch` letters.
+    async fn deal_with(&mut self, store: &Store, partition: u16, batch: usize) -> Result<(), StoreError> {
+        let next = self.waiting.iter().take(batch);
+        let ids = next.filter(|(id, _)| id.partition == partition).map(|(id, _)| id.id);
+        let ids: Vec<StreamId> = ids.collect();
         if !self.dry_run {
             self.pace.wait(ids.len()).await;
         }
@@ -174,18 +186,24 @@ impl DeadLetterRun {
         let outcomes: Vec<Option<LetterOutcome>> = match self.action {
             Action::Purge if self.dry_run => ids.iter().map(|_| Some(LetterOutcome::Purged)).collect(),
             Action::Purge => {
-                let purged = self.store.purge(ids).await?.into_iter();
+                let purged = store.purge(&ids).await?.into_iter();
                 purged.map(|purged| Some(purged.into())).collect()
             }
             Action::Redrive => {
-                let redriven = self.store.redrive(self.dry_run, ids).await?.into_iter();
+                let redriven = store.redrive(self.dry_run, &ids).await?.into_iter();
                 redriven.map(LetterOutcome::of).collect()
             }
         };
         self.pace.took(sent.elapsed());
-        let dealt_with: Vec<_> = self.waiting.drain(..ids.len()).collect();
+        let mut outcomes = outcomes.into_iter();
+        let all = self.waiting.len().min(batch);
         let mut later = Vec::new();
-        for ((id, stream), outcome) in dealt_with.into_iter().zip(outcomes) {
+        for (id, stream) in self.waiting.drain(..all).collect::<Vec<_>>() {
+            let outcome = if id.partition == partition {
+                outcomes.next().flatten()
+            } else {
+                None
+            };
             match outcome {
                 Some(outcome) => self.tell(id, stream, outcome),
                 None => later.push((id, stream)),
@@ -197,7 +215,7 @@ impl DeadLetterRun {
         Ok(())
     }
 
-    fn tell(&mut self, id: StreamId, stream: Option<String>, outcome: LetterOutcome) {
+    fn tell(&mut self, letter: LetterId, stream: Option<String>, outcome: LetterOutcome) {
         self.report.count(&outcome);
         if !self.dry_run {
             match self.action {
@@ -205,7 +223,13 @@ impl DeadLetterRun {
                 Action::Purge => self.metrics.purged(outcome.as_str()),
             }
         }
-        self.handled.push_back(HandledLetter { id, stream, outcome });
+        let LetterId { partition, id } = letter;
+        self.handled.push_back(HandledLetter {
+            partition,
+            id,
+            stream,
+            outcome,
+        });
     }
 }
 

@@ -44,7 +44,9 @@ impl LetterOutcome {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct HandledLetter {
-    /// Its id among the dead letters.
+    /// The partition that held it.
+    pub partition: u16,
+    /// Its id among the dead letters of its partition.
     pub id: StreamId,
     /// The data stream, if it was readable.
     pub stream: Option<String>,

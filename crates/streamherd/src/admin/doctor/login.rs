@@ -1,6 +1,8 @@
 //! The login: what it may do.
 
+use super::words::shell;
 use super::{ASK_PROVIDER, Check, Judge, failure, ok, warning};
+use crate::config::ClusterMode;
 use crate::store::{Answer, Need, Right, ServiceFacts};
 
 impl Judge<'_> {
@@ -8,8 +10,9 @@ impl Judge<'_> {
         const NAME: &str = "rights";
         let lacking = lacking(service, Need::Required);
         let missing: Vec<&str> = missing(service, Need::Required);
-        let keys_denied = service.keys.iter().any(|key| !key.allowed)
-            || service.rights.iter().any(|(_, answer)| *answer == Answer::KeyDenied);
+        let mut keys = service.partitions.iter().flat_map(|partition| &partition.keys);
+        let keys_denied =
+            keys.any(|key| !key.allowed) || service.rights.iter().any(|(_, answer)| *answer == Answer::KeyDenied);
         let mut what: Vec<String> = lacking.iter().map(|right| right.command.to_owned()).collect();
         if keys_denied {
             what.insert(0, format!("the keys {}", self.place.key_rule));
@@ -35,8 +38,12 @@ impl Judge<'_> {
             NAME,
             found.join("; "),
             format!(
-                "it can't do the work of this role ({role}). The smallest user that can: {}",
-                self.place.redis_cli(&smallest)
+                "it can't do the work of this role ({role}). The smallest user that can{}",
+                match self.place.mode {
+                    // The same on all of them, replicas included, which may be masters one day.
+                    ClusterMode::Oss | ClusterMode::Sentinel => format!(", on every server: {}", shell(&smallest)),
+                    ClusterMode::Standalone => format!(": {}", self.place.redis_cli(&smallest)),
+                }
             ),
         );
         if what.is_empty() {

@@ -1,9 +1,8 @@
 //! The server: its version, its place, its settings, its state.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::words::{shell, span};
+use super::words::span;
 use super::{ASK_PROVIDER, Check, Judge, failure, ok, warning};
 use crate::broker::event;
 use crate::recovery::is_too_old;
@@ -40,76 +39,6 @@ impl Judge<'_> {
             .mend("install Redis 6.2 or Valkey 7.2, or newer");
         }
         ok(NAME, found, "new enough")
-    }
-
-    pub(super) fn topology(&self) -> Check {
-        const NAME: &str = "topology";
-        let cluster = |found: &str| {
-            failure(
-                NAME,
-                found,
-                "this version of streamherd works on a standalone Redis only, not on the nodes of a cluster",
-            )
-            .mend("use a Redis without cluster-enabled")
-        };
-        let refused = self
-            .facts
-            .service
-            .as_ref()
-            .and_then(|service| service.write.as_ref().ok());
-        let refused = refused.map_or("", |text| text);
-        if ["MOVED", "CLUSTERDOWN"].iter().any(|word| refused.starts_with(word)) {
-            return cluster(refused);
-        }
-        let info = match &self.facts.info {
-            Ok(info) => info,
-            Err(_) if refused.starts_with("READONLY") => return self.replica(&BTreeMap::new()),
-            Err(refusal) => return self.not_checked(NAME, refusal, "a standalone master is needed"),
-        };
-        let says = |name: &str| info.get(name).map_or("", |value| value);
-        // Valkey's name for it is the second.
-        if [says("redis_mode"), says("server_mode")].contains(&"sentinel") {
-            return failure(
-                NAME,
-                "a Sentinel",
-                "a Sentinel keeps no data; this version of streamherd connects to the master itself",
-            )
-            .mend(self.place.redis_cli(&["SENTINEL", "MASTERS"]));
-        }
-        if says("cluster_enabled") == "1" {
-            return cluster("cluster-enabled yes");
-        }
-        if says("role") == "slave" {
-            return self.replica(info);
-        }
-        let found = match says("connected_slaves") {
-            "" | "0" => "a standalone master".to_owned(),
-            "1" => "a standalone master with 1 replica".to_owned(),
-            replicas => format!("a standalone master with {replicas} replicas"),
-        };
-        ok(NAME, found, "takes reads and writes")
-    }
-
-    fn replica(&self, info: &BTreeMap<String, String>) -> Check {
-        let check = failure(
-            "topology",
-            "a replica",
-            "nothing can be submitted, leased or finished here: a replica takes no writes, and sends no expiry events",
-        );
-        match (info.get("master_host"), info.get("master_port")) {
-            (Some(host), Some(port)) => {
-                let url = format!("redis://{host}:{port}");
-                check.mend(shell(&[
-                    "streamherd",
-                    "--url",
-                    &url,
-                    "--service",
-                    &self.place.service,
-                    "doctor",
-                ]))
-            }
-            _ => check.mend("connect to its master"),
-        }
     }
 
     pub(super) fn writes(&self, service: &ServiceFacts) -> Check {

@@ -1,11 +1,11 @@
-//! The service: its keys and what they hold.
+//! The partitions: their keys and what they hold.
 
 use std::time::Duration;
 
 use super::words::{shell, span};
 use super::{Check, Judge, failure, ok, warning};
 use crate::id::StreamId;
-use crate::store::{KeyFact, LaneFact, ServiceFacts};
+use crate::store::{KeyFact, LaneFact, PartitionFacts};
 
 /// How far the ids of a stream may be ahead of the server's clock, as after a step of that clock.
 const MOST_AHEAD: Duration = Duration::from_secs(60);
@@ -13,7 +13,7 @@ const MOST_AHEAD: Duration = Duration::from_secs(60);
 const FEW_IDS: u64 = 1 << 32;
 
 impl Judge<'_> {
-    pub(super) fn keys(&self, service: &ServiceFacts) -> Check {
+    pub(super) fn keys(&self, service: &PartitionFacts) -> Check {
         const NAME: &str = "keys";
         let mut wrong: Vec<(&KeyFact, &str)> = Vec::new();
         for key in &service.keys {
@@ -42,7 +42,7 @@ impl Judge<'_> {
         .mend(mend.join(" && "))
     }
 
-    pub(super) fn stream_ids(&self, service: &ServiceFacts) -> Check {
+    pub(super) fn stream_ids(&self, service: &PartitionFacts) -> Check {
         const NAME: &str = "stream_ids";
         let server = self
             .facts
@@ -86,7 +86,7 @@ impl Judge<'_> {
         }
     }
 
-    pub(super) fn group(&self, service: &ServiceFacts) -> Check {
+    pub(super) fn group(&self, service: &PartitionFacts) -> Check {
         const NAME: &str = "group";
         let mut without: Vec<(&LaneFact, u64)> = Vec::new();
         for lane in &service.lanes {
@@ -117,24 +117,44 @@ impl Judge<'_> {
         } else if has_epoch {
             warning(
                 NAME,
-                format!("no group, {waiting} entries waiting, though workers were here"),
+                format!("no group, {}, though workers were here", self.waiting(waiting)),
                 "the group was deleted with all it knew of streams in work; the next worker that asks makes it again and \
                  reads all entries from the first",
             )
         } else if waiting > 0 {
             warning(
                 NAME,
-                format!("no group, {waiting} entries waiting"),
+                format!("no group, {}", self.waiting(waiting)),
                 "no worker has been here yet; the first one makes the group and reads all entries from the first",
             )
         } else {
             return ok(NAME, "none yet", "nothing was submitted, and no worker has been here");
         };
-        let service = &self.place.service;
-        check.mend(shell(&["streamherd", "--service", service, "worker", "--exec", "CMD"]))
+        check.mend(self.worker(&[]))
     }
 
-    pub(super) fn lock_ttl(&self, service: &ServiceFacts, min_idle: Duration) -> Check {
+    /// The command that starts a worker of this service.
+    fn worker(&self, more: &[&str]) -> String {
+        let partitions = self.partitions.to_string();
+        let mut words = vec!["streamherd", "--service", &self.place.service];
+        if self.partitions > 1 {
+            words.extend(["--partitions", &partitions]);
+        }
+        words.push("worker");
+        words.extend(more);
+        words.extend(["--exec", "CMD"]);
+        shell(&words)
+    }
+
+    /// Of several partitions each has its own number, which would be told of each alone.
+    fn waiting(&self, entries: u64) -> String {
+        match (entries, self.partitions) {
+            (0, _) | (_, 1) => format!("{entries} entries waiting"),
+            _ => "but entries waiting".to_owned(),
+        }
+    }
+
+    pub(super) fn lock_ttl(&self, service: &PartitionFacts, min_idle: Duration) -> Check {
         const NAME: &str = "lock_ttl";
         let stored = match &service.lock_ttl {
             Ok(stored) => stored,
@@ -162,16 +182,7 @@ impl Judge<'_> {
                         span(min_idle)
                     ),
                 )
-                .mend(shell(&[
-                    "streamherd",
-                    "--service",
-                    &self.place.service,
-                    "worker",
-                    "--min-idle",
-                    &needed,
-                    "--exec",
-                    "CMD",
-                ]))
+                .mend(self.worker(&["--min-idle", &needed]))
             }
             _ => ok(NAME, "no worker has told one lately", "any will do"),
         }

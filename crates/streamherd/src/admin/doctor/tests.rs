@@ -1,12 +1,16 @@
+mod cluster;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::words::{shell, shell_word};
-use super::{Verdict, judge};
+use super::{Diagnosis, Verdict};
+use crate::config::ClusterMode;
 use crate::id::StreamId;
 use crate::keys::{Keys, Service};
 use crate::store::{
-    Answer, Asker, Clock, Facts, KeyFact, LaneFact, Need, Refusal, Role, ServiceFacts, channel_rule, key_rule,
+    Answer, Asker, Clock, Facts, Found, FoundServer, KeyFact, LaneFact, Need, PartitionFacts, Refusal, Role,
+    ServiceFacts, channel_rule, key_rule,
 };
 
 const NOW: u64 = 1_795_000_000_000_000;
@@ -27,10 +31,9 @@ fn refusal(command: &str, text: &str, rule: Option<&str>) -> Refusal {
     }
 }
 
-/// A server on which everything is as it should be.
-fn healthy() -> Facts {
-    let keys = Keys::new(&Service::parse("orders").unwrap(), 0);
-    let role = Role::Worker;
+/// A partition in which everything is as it should be.
+fn partition(number: u16) -> PartitionFacts {
+    let keys = Keys::new(&Service::parse("orders").unwrap(), number);
     let key = |key: &String, expected, found: &str| KeyFact {
         key: key.clone(),
         expected,
@@ -41,15 +44,39 @@ fn healthy() -> Facts {
             seq: 0,
         })),
     };
+    PartitionFacts {
+        number,
+        keys: vec![
+            key(&keys.input, "stream", "stream"),
+            key(&keys.front, "stream", "stream"),
+            key(&keys.input.replace("input", "epoch"), "string", "string"),
+        ],
+        lanes: vec![
+            LaneFact {
+                length: Ok(3),
+                has_group: Ok(true),
+            };
+            2
+        ],
+        lock_ttl: Ok(Some((6_000, NOW / 1_000 + 1))),
+    }
+}
+
+/// A server on which everything is as it should be.
+fn healthy() -> Facts {
+    let keys = Keys::new(&Service::parse("orders").unwrap(), 0);
+    let (role, mode) = (Role::Worker, ClusterMode::Standalone);
     Facts {
         place: Asker {
+            mode,
             redis_cli: ["redis-cli", "-h", "redis", "-p", "6379"].map(str::to_owned).to_vec(),
+            address: "redis:6379".to_owned(),
             user: "app".to_owned(),
             service: "orders".to_owned(),
             role,
             key_rule: key_rule(&keys),
             channel_rule: channel_rule(&keys, 0),
-            smallest: role.rules(&keys, 0, |need| need == Need::Required),
+            smallest: role.rules(&keys, 0, mode, |need| need == Need::Required),
         },
         info: Ok(map(&[
             ("redis_version", "7.0.15"),
@@ -73,25 +100,30 @@ fn healthy() -> Facts {
             server: NOW,
             after: NOW,
         }),
+        cluster: None,
         service: Some(ServiceFacts {
             rights: role.rights().map(|right| (right, Answer::Allowed)).collect(),
             script: Ok(()),
             write: Ok("ERR The ID specified in XADD must be greater than 0-0".to_owned()),
-            keys: vec![
-                key(&keys.input, "stream", "stream"),
-                key(&keys.front, "stream", "stream"),
-                key(&keys.input.replace("input", "epoch"), "string", "string"),
-            ],
-            lanes: vec![
-                LaneFact {
-                    length: Ok(3),
-                    has_group: Ok(true),
-                };
-                2
-            ],
-            lock_ttl: Ok(Some((6_000, NOW / 1_000 + 1))),
+            partitions: vec![partition(0)],
         }),
     }
+}
+
+/// Of a service with one partition on one server.
+fn judge(facts: &Facts, min_idle: Duration) -> Diagnosis {
+    let server = FoundServer {
+        address: facts.place.address.clone(),
+        redis_cli: facts.place.redis_cli.clone(),
+        partitions: vec![0],
+        facts: Ok(facts.clone()),
+    };
+    let found = Found {
+        servers: vec![server],
+        unserved: Vec::new(),
+        partitions: 1,
+    };
+    super::judge(&found, None, min_idle)
 }
 
 #[test]
@@ -117,6 +149,11 @@ fn service(facts: &mut Facts) -> &mut ServiceFacts {
     facts.service.as_mut().unwrap()
 }
 
+/// Its first partition.
+fn of(facts: &mut Facts) -> &mut PartitionFacts {
+    &mut service(facts).partitions[0]
+}
+
 fn write(facts: &mut Facts, text: &str) {
     service(facts).write = Ok(text.to_owned());
 }
@@ -132,7 +169,7 @@ const WRONG: &[(&str, Verdict, &str, Change)] = &[
     ("topology", Verdict::Failure, "SENTINEL MASTERS", |f| {
         info(f, "redis_mode", "sentinel")
     }),
-    ("topology", Verdict::Failure, "without cluster-enabled", |f| {
+    ("topology", Verdict::Failure, "--url redis-cluster://redis:6379", |f| {
         info(f, "cluster_enabled", "1")
     }),
     ("topology", Verdict::Failure, "redis://m:1", |f| {
@@ -140,7 +177,7 @@ const WRONG: &[(&str, Verdict, &str, Change)] = &[
         info(f, "master_host", "m");
         info(f, "master_port", "1");
     }),
-    ("topology", Verdict::Failure, "without cluster-enabled", |f| {
+    ("topology", Verdict::Failure, "--url redis-cluster://redis:6379", |f| {
         write(f, "MOVED 1 10.0.0.1:6379")
     }),
     (
@@ -217,7 +254,7 @@ const WRONG: &[(&str, Verdict, &str, Change)] = &[
         "rights",
         Verdict::Failure,
         "ACL SETUSER app '~{orders:[0-9]*}:*'",
-        |f| service(f).keys[1].allowed = false,
+        |f| of(f).keys[1].allowed = false,
     ),
     ("rights", Verdict::Failure, "rename-command", |f| {
         let rights = &mut service(f).rights;
@@ -247,29 +284,29 @@ const WRONG: &[(&str, Verdict, &str, Change)] = &[
         Verdict::Failure,
         "RENAMENX '{orders:0}:front' '{orders:0}:front.aside-1795000000000'",
         |f| {
-            service(f).keys[1].found = Ok("hash".to_owned());
+            of(f).keys[1].found = Ok("hash".to_owned());
         },
     ),
     ("stream_ids", Verdict::Failure, "RENAMENX '{orders:0}:input'", |f| {
-        service(f).keys[0].last_id = Ok(Some(StreamId {
+        of(f).keys[0].last_id = Ok(Some(StreamId {
             ms: u64::MAX,
             seq: u64::MAX - 5,
         }));
     }),
     ("stream_ids", Verdict::Warning, "RENAMENX '{orders:0}:front'", |f| {
-        service(f).keys[1].last_id = Ok(Some(StreamId {
+        of(f).keys[1].last_id = Ok(Some(StreamId {
             ms: NOW / 1_000 + 60_001,
             seq: 0,
         }));
     }),
     ("group", Verdict::Warning, "streamherd --service orders worker", |f| {
-        service(f).lanes[0].has_group = Ok(false);
+        of(f).lanes[0].has_group = Ok(false);
     }),
     ("group", Verdict::Warning, "streamherd --service orders worker", |f| {
-        service(f).keys[2].found = Ok("none".to_owned());
+        of(f).keys[2].found = Ok("none".to_owned());
     }),
     ("lock_ttl", Verdict::Warning, "--min-idle 10500ms", |f| {
-        service(f).lock_ttl = Ok(Some((10_000, NOW / 1_000 + 1)));
+        of(f).lock_ttl = Ok(Some((10_000, NOW / 1_000 + 1)));
     }),
     ("optional_rights", Verdict::Warning, "provider's settings", |f| {
         let rights = &mut service(f).rights;
@@ -304,7 +341,7 @@ const WRONG: &[(&str, Verdict, &str, Change)] = &[
         f.clock = Err(refusal("TIME", "NOPERM …", Some("+time")));
     }),
     ("stream_ids", Verdict::Warning, "doctor --role operator", |f| {
-        service(f).keys[0].last_id = Err(refusal("XINFO|STREAM", "NOPERM …", Some("+xinfo|stream")));
+        of(f).keys[0].last_id = Err(refusal("XINFO|STREAM", "NOPERM …", Some("+xinfo|stream")));
     }),
     (
         "stream_ids",
@@ -312,7 +349,7 @@ const WRONG: &[(&str, Verdict, &str, Change)] = &[
         "ACL SETUSER app '~{orders:[0-9]*}:*'",
         |f| {
             let text = "NOPERM this user has no permissions to access one of the keys used as arguments";
-            service(f).keys[0].last_id = Err(refusal("XINFO|STREAM", text, Some("+xinfo|stream")));
+            of(f).keys[0].last_id = Err(refusal("XINFO|STREAM", text, Some("+xinfo|stream")));
         },
     ),
 ];
@@ -354,18 +391,18 @@ fn what_is_only_just_right_is_right() {
         // The way there and back is no skew.
         |f| f.clock.as_mut().unwrap().after += 5_000_000,
         |f| {
-            service(f).keys[0].last_id = Ok(Some(StreamId {
+            of(f).keys[0].last_id = Ok(Some(StreamId {
                 ms: NOW / 1_000 + 60_000,
                 seq: 0,
             }))
         },
-        |f| service(f).keys[0].last_id = Ok(None),
-        |f| service(f).lock_ttl = Ok(Some((6_500, NOW / 1_000 + 1))),
+        |f| of(f).keys[0].last_id = Ok(None),
+        |f| of(f).lock_ttl = Ok(Some((6_500, NOW / 1_000 + 1))),
         // Nobody has said so for a while.
-        |f| service(f).lock_ttl = Ok(Some((60_000, NOW / 1_000 - 1))),
-        |f| service(f).lock_ttl = Ok(None),
+        |f| of(f).lock_ttl = Ok(Some((60_000, NOW / 1_000 - 1))),
+        |f| of(f).lock_ttl = Ok(None),
         |f| {
-            let service = service(f);
+            let service = of(f);
             for key in &mut service.keys {
                 key.found = Ok("none".to_owned());
             }
@@ -402,5 +439,22 @@ fn words_are_quoted_where_a_shell_would_read_more() {
         "a b", "$(x)", "`x`", "a;b", "a&b", "#a", "a\\b", "\"", "(", "<", "!", "~",
     ] {
         assert!(shell_word(word).starts_with('\''), "{word}");
+    }
+}
+
+#[test]
+fn a_master_without_a_replica_is_a_warning_where_one_could_take_over() {
+    for (mode, verdict) in [
+        (ClusterMode::Standalone, Verdict::Ok),
+        (ClusterMode::Sentinel, Verdict::Warning),
+        (ClusterMode::Oss, Verdict::Warning),
+    ] {
+        let mut facts = healthy();
+        facts.place.mode = mode;
+        assert_eq!(
+            judge(&facts, MIN_IDLE).check("topology").unwrap().verdict,
+            verdict,
+            "{mode:?}"
+        );
     }
 }

@@ -47,7 +47,7 @@ impl Lookout {
         if !suspicious && let Some((node, connection)) = self.open.iter().next() {
             let (node, connection) = (node.clone(), connection.clone());
             if let Ok(view) = self.ask_over(&node, &connection).await {
-                self.known.extend(view.others.iter().cloned());
+                self.learn(&view);
                 if view::merge(&[view], &self.slots) == *before {
                     self.close_all_but(&node);
                     return Ok(before.clone());
@@ -86,7 +86,7 @@ impl Lookout {
         {
             match answer {
                 Ok(Ok((node, connection, view))) => {
-                    self.known.extend(view.others.iter().cloned());
+                    self.learn(&view);
                     open.insert(node, connection);
                     views.push(view);
                 }
@@ -104,6 +104,11 @@ impl Lookout {
             return Err(problem);
         }
         Ok(view::merge(&views, &self.slots))
+    }
+
+    fn learn(&mut self, view: &View) {
+        self.known.extend(view.others.iter().cloned());
+        self.endpoint.learn(&view.names);
     }
 
     fn one(&self, node: &Node) -> Endpoint {

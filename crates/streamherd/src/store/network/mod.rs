@@ -40,8 +40,10 @@ pub(crate) enum Node {
 
 impl Node {
     pub(super) fn at(host: &str, port: u16) -> Self {
+        // In a URL an IPv6 address stands in brackets.
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         Self::At {
-            host: host.to_owned(),
+            host: bare.unwrap_or(host).to_owned(),
             port,
         }
     }

@@ -10,6 +10,8 @@ pub(super) struct View {
     pub(super) claims: Vec<Option<Claim>>,
     /// Other servers that may be asked.
     pub(super) others: Vec<Node>,
+    /// The host names that servers announce.
+    pub(super) names: Vec<(Node, String)>,
 }
 
 /// That a server holds a partition. Of two that contradict each other the later configuration is right.
@@ -24,6 +26,7 @@ pub(super) fn of_cluster(text: &str, asked: &Node, slots: &[u16]) -> View {
     let mut view = View {
         claims: vec![None; slots.len()],
         others: Vec::new(),
+        names: Vec::new(),
     };
     for line in text.lines() {
         let mut words = line.split_ascii_whitespace();
@@ -36,6 +39,9 @@ pub(super) fn of_cluster(text: &str, asked: &Node, slots: &[u16]) -> View {
         let flags: Vec<&str> = flags.split(',').collect();
         if flags.contains(&"noaddr") || flags.contains(&"handshake") {
             continue;
+        }
+        if let Some(name) = address.split(',').nth(1).filter(|name| !name.is_empty()) {
+            view.names.push((node.clone(), name.to_owned()));
         }
         if !flags.contains(&"fail") {
             view.others.push(node.clone());
@@ -65,6 +71,7 @@ pub(super) fn of_sentinel(pairs: &HashMap<String, String>, partitions: usize) ->
     Some(View {
         claims: vec![Some(claim); partitions],
         others: Vec::new(),
+        names: Vec::new(),
     })
 }
 
@@ -103,7 +110,7 @@ mod tests {
 
     const NODES: &str = "\
 a 127.0.0.1:7001@17001,host-1 myself,master - 0 0 3 connected 0-5460 9000
-b 127.0.0.1:7002@17002 master - 0 1 2 connected 5461-8999 9001-10922 [5461->-c]
+b 127.0.0.1:7002@17002,,tls-port=0,shard-id=abc master - 0 1 2 connected 5461-8999 9001-10922 [5461->-c]
 c :7003@17003 slave,fail a 0 1 3 disconnected
 d 127.0.0.1:7004@17004 master,fail - 0 1 1 disconnected 10923-16383
 e ::1:7005@17005 slave b 0 1 2 connected
@@ -124,6 +131,7 @@ nonsense";
         let holders: Vec<_> = merge(std::slice::from_ref(&view), &[9000, 5461, 16383, 0]).0;
         assert_eq!(holders, [7001, 7002, 7004, 7001].map(|port| Some(local(port))));
         assert_eq!(view.others, [local(7001), local(7002), Node::at("::1", 7005)]);
+        assert_eq!(view.names, [(local(7001), "host-1".to_owned())]);
     }
 
     #[test]
@@ -156,6 +164,7 @@ nonsense";
                 .map(|(epoch, port)| View {
                     claims: vec![Some(Claim { epoch: *epoch, node: local(*port) })],
                     others: Vec::new(),
+                    names: Vec::new(),
                 })
                 .collect();
             let placed = merge(&views, &[0]).0.remove(0).unwrap();

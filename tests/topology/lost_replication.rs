@@ -10,8 +10,14 @@ use super::broken::{LONG, SHORT, Scene};
 use super::ledger::{Answer, At, Record};
 use super::load::{Plan, turn};
 
-/// What is to be at the master alone when it dies, of leases and of submits.
-const ENOUGH: usize = 20;
+/// What is to be at the master alone when it dies: leases of entries that the replica has too, other leases, and submits.
+const KNOWN: usize = 5;
+const LEASES: usize = 15;
+const SUBMITS: usize = 20;
+/// Entries that wait and that the replica has, so that among them are some that are held for long.
+const BACKLOG: usize = 120;
+/// As it is unless somebody sets it.
+const SLOTS: usize = 64;
 
 /// Has the replica copy nothing any more, and its cluster not notice. Returns from when on.
 async fn cut_off(scene: &Scene<Cluster>, master: usize) -> At {
@@ -26,28 +32,18 @@ async fn cut_off(scene: &Scene<Cluster>, master: usize) -> At {
         .await
 }
 
-/// Waits until the load has made enough of something.
-async fn enough(scene: &Scene<Cluster>, what: &str, count: impl Fn(&Record) -> usize) {
+/// Waits until the ledger has so many of something.
+async fn ledger_has(scene: &Scene<Cluster>, least: usize, what: &str, count: impl Fn(&Record) -> usize) {
     eventually(SOON, what, || {
         let counted = scene.load.ledger.read(&count);
-        async move { (counted >= ENOUGH).then_some(()) }
+        async move { (counted >= least).then_some(()) }
     })
     .await;
 }
 
-/// Waits until leases have been handed out of which only the master of these partitions knows.
-async fn leases(scene: &Scene<Cluster>, hit: &[u16], cut: At) {
-    enough(scene, "leases are held that only the master knows of", |record| {
-        let held = record.leases.iter().filter(|held| held.ended.is_none());
-        held.filter(|held| hit.contains(&held.partition) && held.handed_out > cut)
-            .count()
-    })
-    .await;
-}
-
-/// Waits until submits of these partitions were answered so, of which only the master knows.
-async fn submits(scene: &Scene<Cluster>, hit: &[u16], since: At, answer: impl Fn(Answer) -> bool) {
-    enough(scene, "submits are answered that only the master knows of", |record| {
+/// Waits until submits of these partitions that were asked for since were answered so.
+async fn submits(scene: &Scene<Cluster>, least: usize, hit: &[u16], since: At, answer: impl Fn(Answer) -> bool) {
+    ledger_has(scene, least, "submits are answered", |record| {
         let new = record.submits.iter().filter(|submit| submit.asked > since);
         new.filter(|submit| hit.contains(&submit.partition) && answer(submit.answer))
             .count()
@@ -55,15 +51,39 @@ async fn submits(scene: &Scene<Cluster>, hit: &[u16], since: At, answer: impl Fn
     .await;
 }
 
+/// Cuts a master's replica off, and waits until leases are held of which it knows nothing: of entries that it has, so
+/// that it would hand them out, and of others. Returns the partitions, and since when it is cut off.
+async fn hold_what_only_the_master_knows(scene: &Scene<Cluster>) -> (Vec<u16>, At) {
+    let hit = scene.held_by(0).await;
+    scene.load.slots(1);
+    let since = scene.load.ledger.now();
+    submits(scene, BACKLOG, &hit, since, |answer| matches!(answer, Answer::New(_))).await;
+    let cut = cut_off(scene, 0).await;
+    scene.load.slots(SLOTS);
+    let held = |record: &Record, of_known: bool| {
+        let held = record.leases.iter().filter(|held| held.ended.is_none());
+        let held = held.filter(|held| hit.contains(&held.partition) && held.handed_out > cut);
+        let known = |stream: &str| {
+            let mut submits = record.submits.iter().rev();
+            submits.any(|submit| submit.stream == stream && submit.answered < cut)
+        };
+        held.filter(|held| !of_known || known(&held.stream)).count()
+    };
+    ledger_has(scene, KNOWN, "held are entries that the replica has", |record| {
+        held(record, true)
+    })
+    .await;
+    ledger_has(scene, LEASES, "more are held", |record| held(record, false)).await;
+    (hit, cut)
+}
+
 /// Kills a master of whose last writes the replica knows nothing: leases that were given since, and submits that nobody
 /// was given yet.
 async fn lose_the_last_writes(scene: &mut Scene<Cluster>) {
-    let hit = scene.held_by(0).await;
-    let cut = cut_off(scene, 0).await;
-    leases(scene, &hit, cut).await;
+    let (hit, _) = hold_what_only_the_master_knows(scene).await;
     scene.load.pause(true).await;
     let paused = scene.load.ledger.now();
-    submits(scene, &hit, paused, |answer| matches!(answer, Answer::New(_))).await;
+    submits(scene, SUBMITS, &hit, paused, |answer| matches!(answer, Answer::New(_))).await;
     scene.failover(0, |cluster| cluster.kill(0)).await;
     scene.load.pause(false).await;
     scene.recovers().await;
@@ -114,11 +134,9 @@ async fn no_submit_that_waited_for_a_replica_is_lost() {
     .await;
     let hit = scene.held_by(0).await;
     let cut = cut_off(&scene, 0).await;
-    leases(&scene, &hit, cut).await;
     scene.load.pause(true).await;
-    let paused = scene.load.ledger.now();
     // Accepted by the master, but by nobody else, which the producer is told.
-    submits(&scene, &hit, paused, |answer| answer == Answer::Maybe).await;
+    submits(&scene, SUBMITS, &hit, cut, |answer| answer == Answer::Maybe).await;
     scene.failover(0, |cluster| cluster.kill(0)).await;
     // As a replica now, without which nothing would be acknowledged any more.
     scene.stage(|cluster, _| cluster.restart(0)).await;

@@ -158,6 +158,13 @@ impl Load {
         .await;
     }
 
+    /// How many streams each worker may hold, of which Redis is not told.
+    pub(crate) fn slots(&self, slots: usize) {
+        for client in &self.clients {
+            client.set_max_in_flight(slots).expect("within bounds");
+        }
+    }
+
     /// Has the workers take no new streams, or take them again.
     pub(crate) async fn pause(&self, pause: bool) {
         let client = &self.clients[0];

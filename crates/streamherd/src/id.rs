@@ -188,7 +188,7 @@ impl fmt::Display for ConsumerId {
 }
 
 /// Proves that the store is the one that was set up: a random id, new whenever the group was missing; and behind a dot its
-/// generation, which grows whenever the last writes may be missing.
+/// generation, another one whenever the last writes may be missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Epoch(pub(crate) String);
 

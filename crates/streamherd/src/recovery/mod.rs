@@ -17,7 +17,10 @@ const OLDEST: (u64, u64) = (6, 2);
 /// [`ConnectError::TooOld`], or [`ConnectError::OtherMode`]. A server that does not tell is trusted.
 pub(crate) async fn check_server(store: &Store, endpoint: &Endpoint) -> Result<(), ConnectError> {
     let Some(found) = store.server_kind().await? else {
-        tracing::warn!("Redis does not tell its version to this user; 6.2 or newer is needed");
+        tracing::warn!(
+            "Redis does not tell its version and which process it is to this user (INFO server); 6.2 or newer is needed, and \
+             after a failover that lost writes two workers may hold one stream for up to a lock_ttl"
+        );
         return Ok(());
     };
     if is_too_old(&found.version) {

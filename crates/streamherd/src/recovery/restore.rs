@@ -12,7 +12,7 @@ use crate::store::{Judged, Restorable, Restored, Store, StoreError};
 
 /// Leases per script call: about 2 ms of Redis.
 const LEASES_PER_CALL: usize = 100;
-/// And so many bytes of what is written anew.
+/// And so many bytes of bodies.
 const BYTES_PER_CALL: usize = 256 * 1024;
 
 /// Restores everything that this worker has to do with in the partition: first what the store still has, by ids alone; then
@@ -21,32 +21,44 @@ const BYTES_PER_CALL: usize = 256 * 1024;
 /// # Errors
 /// Redis did not answer, or another loss came meanwhile. Some of it may be restored.
 pub(crate) async fn restore(partition: &Partition, store: &Store, epoch: &Epoch) -> Result<(), StoreError> {
+    let all = partition.leases.all();
+    let known = all.into_iter().map(|held| {
+        let fields = held.entry.fields.clone();
+        (held, fields)
+    });
+    let gone = tell_all(partition, store, epoch, known, false).await?;
+    let gone = gone.into_iter().map(|held| {
+        let fields = held.entry.fields_of_old();
+        (held, fields)
+    });
+    tell_all(partition, store, epoch, gone, true).await.map(drop)
+}
+
+/// Returns those whose entries are gone.
+async fn tell_all(
+    partition: &Partition,
+    store: &Store,
+    epoch: &Epoch,
+    all: impl Iterator<Item = (Arc<Held>, Fields)>,
+    with_fields: bool,
+) -> Result<Vec<Arc<Held>>, StoreError> {
     let mut gone = Vec::new();
-    for some in partition.leases.all().chunks(LEASES_PER_CALL) {
-        let some: Vec<_> = some
-            .iter()
-            .map(|held| (Arc::clone(held), held.entry.fields.clone()))
-            .collect();
-        gone.extend(tell(partition, store, epoch, some, false).await?);
-    }
     let mut some = Vec::new();
     let mut bytes = 0;
-    for held in gone {
-        let fields = held.entry.fields_of_old();
-        bytes += fields
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum::<usize>();
-        some.push((held, fields));
-        if bytes >= BYTES_PER_CALL || some.len() >= LEASES_PER_CALL {
-            tell(partition, store, epoch, std::mem::take(&mut some), true).await?;
+    // Where the server has to look at a body, that is as large as the fields here.
+    for (held, fields) in all {
+        let more: usize = fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if !some.is_empty() && (bytes + more > BYTES_PER_CALL || some.len() == LEASES_PER_CALL) {
+            gone.extend(tell(partition, store, epoch, std::mem::take(&mut some), with_fields).await?);
             bytes = 0;
         }
+        bytes += more;
+        some.push((held, fields));
     }
     if !some.is_empty() {
-        tell(partition, store, epoch, some, true).await?;
+        gone.extend(tell(partition, store, epoch, some, with_fields).await?);
     }
-    Ok(())
+    Ok(gone)
 }
 
 /// Returns those whose entries are gone.

@@ -83,12 +83,6 @@ impl Session {
         };
         match store.hello(greeting).await? {
             Ok(hello) => {
-                if !hello.identified && partition == 0 {
-                    tracing::warn!(
-                        "Redis does not tell this user which process it is (INFO server): after a failover that lost writes, two \
-                         workers may hold one stream for up to a lock_ttl"
-                    );
-                }
                 let came = Moment::now();
                 Ok(Self(Mutex::new(State {
                     epoch: hello.epoch,
@@ -237,7 +231,6 @@ mod tests {
                 epoch: Epoch(epoch.to_owned()),
                 quiet: Duration::ZERO,
                 now_us: 0,
-                identified: true,
             };
             heard(&known, hello, at(0)).news
         };

@@ -13,8 +13,6 @@ pub(crate) struct Hello {
     pub(crate) quiet: Duration,
     /// The server's clock, in microseconds.
     pub(crate) now_us: u64,
-    /// Whether the server tells which process it is. Else nobody notices that it is another one.
-    pub(crate) identified: bool,
 }
 
 /// What a worker says to the store.
@@ -67,7 +65,6 @@ impl Store {
                 epoch: Epoch(reply.at(1)?.text()?.to_owned()),
                 quiet: Duration::from_millis(reply.at(2)?.number()?),
                 now_us: reply.at(3)?.number()?,
-                identified: reply.at(4)?.number()? == 1,
             })),
             "wrong_type" => Ok(Err(HelloRefusal::WrongType {
                 key: reply.at(1)?.text()?.to_owned(),

@@ -5,7 +5,8 @@
 -- Makes the group and the epoch where either is missing. Whoever creates the group writes a fresh epoch in the same
 -- step: a group without one would let workers go on with leases that the new group knows nothing of.
 -- The epoch is an id and a generation. Under another generation of the same id the data is still there, but its last writes
--- may not be: everybody restores what they hold during the quiet time, in which nobody is handed anything.
+-- may not be: everybody restores what they hold during the quiet time, in which nobody is handed anything. A generation is a
+-- number and a random text: two servers that came back from one snapshot would count to the same number.
 local expected = {'string', 'hash', 'stream', 'stream', 'stream', 'zset', 'hash', 'hash', 'hash', 'string'}
 for i, wanted in ipairs(expected) do
   local key = KEYS[i]
@@ -70,13 +71,13 @@ local epoch = redis.call('GET', EPOCH)
 local this, before = run_id(), redis.call('HGET', CONTROL, 'run_id')
 local unsettled = false
 if created or not epoch then
-  epoch = ARGV[1] .. '.0'
+  epoch = ARGV[1] .. '.0.' .. ARGV[1]
   -- A service that begins has nobody to wait for.
   unsettled = known ~= ''
   redis.call('SET', EPOCH, epoch)
 elseif this and before and this ~= before or jumped and known == epoch then
-  local id, generation = string.match(epoch, '^(.*)%.(%d+)$')
-  epoch = (id or epoch) .. '.' .. whole((tonumber(generation) or 0) + 1)
+  local id, generation = string.match(epoch, '^([^.]*)%.?(%d*)')
+  epoch = id .. '.' .. whole((tonumber(generation) or 0) + 1) .. '.' .. ARGV[1]
   unsettled = true
   redis.call('SET', EPOCH, epoch)
 end
@@ -88,4 +89,4 @@ end
 if unsettled and (known ~= '' or redis.call('HLEN', CONSUMERS) > 0) then
   redis.call('HSET', CONTROL, 'quiet_until', whole(now + math.max(largest, ttl)))
 end
-return {'ok', epoch, quiet(), whole(now_us()), this and 1 or 0}
+return {'ok', epoch, quiet(), whole(now_us())}

@@ -140,6 +140,11 @@ local function standing(name, gives_way)
   return 'new', live
 end
 
+-- Whether what is said to wait may be held: its delivery can be among the writes that this server lacks.
+local function is_unsettled()
+  return quiet() > 0 or not is_known_server()
+end
+
 -- Queues a stream that is not queued, delayed or held yet, or notes that it is wanted again: {'new' or 'coalesced',
 -- reference} or {'superseded'}.
 local function want(name, fields, due, stream, gives_way)
@@ -152,7 +157,7 @@ local function want(name, fields, due, stream, gives_way)
     return {stands, ref}
   end
   local ref = live[1]
-  if state == 'held' then
+  if state == 'held' or is_unsettled() then
     set_live(name, ref, fields, math.min(due, older_due))
     return {stands, ref}
   end

@@ -29,51 +29,64 @@ local function hold(stream, id, lock, value, still)
   end
 end
 
--- What the name stands for, if that is another life of the same entry or another submit of the same stream: 'free' with
--- what is wanted after this run, or 'taken'.
-local function make_way(name, ref, origin, valid)
+-- What the name stands for now may be an earlier life of the same entry, another run of the stream, or a submit that came
+-- meanwhile. Says 'free', and what is wanted after this run; 'beside' where another run is held, which the name then goes on
+-- standing for; 'written' where an earlier call did it; 'taken' where somebody else has the same entry.
+local function make_way(name, ref, value, origin, valid)
   local live = live_of(name)
   if not live or live[1] == ref then return 'free', live and live[2], live and live[3] end
   local fields, state, due = referent(name, live[1])
   if not fields then return 'free', live[2], live[3] end
+  if lock_value(locks .. live[1]) == value then return 'written', live[1] end
   local delayed = string.match(live[1], '^delayed:(.+)$')
   local stream, id = place(live[1])
   local same = (field(fields, '_sh_origin') or delayed or id) == origin
-  if state == 'held' and alive(locks .. live[1]) or not valid and same then return 'taken' end
+  if same and not valid then return 'taken' end
+  if state == 'held' and alive(locks .. live[1]) then return same and 'taken' or 'beside' end
   if delayed then forget_delayed(delayed) else finish(stream, id, locks .. live[1]) end
   if same then return 'free', live[2], live[3] end
   return 'free', live[2] or fields, live[2] and live[3] or due
 end
 
+-- The lock of an entry that was written anew says where it is, for a call that is repeated as its answer was lost.
+local MOVED = 'moved:'
+
 local function restore(lock, ref, value, valid, batch, sum, fields)
   local stream, id = place(ref)
   -- Carried out before the answer was lost.
   if batch > 0 and settled >= batch then return {'settled'} end
+  local said = lock_value(lock)
+  local written = said and string.match(said, '^' .. MOVED .. '(.+)$')
+  if written and lock_value(locks .. written) == value then return {'written', written} end
+  local p = pending(stream, id)
+  local still = p and p[2] == consumer
+  if said == value and still then
+    if valid then redis.call('PEXPIRE', lock, ttl) end
+    return {'kept'}
+  end
   local found = body(stream, id)
   if found and digest(found) == sum then
-    local mine = lock_value(lock) == value
-    if not mine and alive(lock) then return {'lost'} end
-    local p = pending(stream, id)
-    local still = p and p[2] == consumer
-    if not valid then return {(mine or still) and 'kept' or 'lost'} end
+    if said ~= value and alive(lock) then return {'lost'} end
+    if not valid then return {(said == value or still) and 'kept' or 'lost'} end
     hold(stream, id, lock, value, still)
     return {'kept'}
   end
-  if not found and lock_value(lock) == value then
+  if not found and said == value then
     -- Another program has deleted the body alone.
-    redis.call('PEXPIRE', lock, ttl)
+    if valid then redis.call('PEXPIRE', lock, ttl) end
     return {'kept'}
   end
   if not fields then return {'missing'} end
   local name = field(fields, '_sh_live')
-  local origin = field(fields, '_sh_origin')
   local way, wanted, due = 'free'
-  if name then way, wanted, due = make_way(name, ref, origin, valid) end
+  if name then way, wanted, due = make_way(name, ref, value, field(fields, '_sh_origin'), valid) end
   if way == 'taken' then return {'lost'} end
+  if way == 'written' then return {'written', wanted} end
   local new = redis.call('XADD', stream, '*', unpack(fields))
   local new_ref = ref_in(stream, new)
   hold(stream, new, locks .. new_ref, value)
-  if name then set_live(name, new_ref, wanted, due) end
+  if name and way == 'free' then set_live(name, new_ref, wanted, due) end
+  if not alive(lock) then redis.call('SET', lock, MOVED .. new_ref, 'PX', ttl) end
   return {'written', new_ref}
 end
 

@@ -34,10 +34,16 @@ pub(crate) fn holds(record: &Record, snapshots: &[Snapshot]) -> (usize, Vec<Stri
         "settlements whose outcome was not waited for",
         &record.unknown,
     );
+    let wrongly: Vec<_> = record.wrongly_refused();
+    let whys = |number: usize| record.refusals.iter().filter(move |(refused, _)| *refused == number);
+    let wrongly: Vec<_> = wrongly
+        .into_iter()
+        .map(|submit| (submit, whys(submit.number).collect::<Vec<_>>()))
+        .collect();
     problem(
         &mut problems,
         "submits that were queued, though certainly refused",
-        &record.wrongly_refused(),
+        &wrongly,
     );
     (excused.len(), problems)
 }

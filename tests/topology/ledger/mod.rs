@@ -93,6 +93,8 @@ pub(crate) struct Record {
     /// Why leases were lost, as the workers were told.
     pub(crate) disowned: Vec<(At, u16, &'static str)>,
     pub(crate) data_losses: usize,
+    /// Why submits were refused, by their numbers.
+    pub(crate) refusals: Vec<(usize, String)>,
     /// Why nobody knows whether settlements counted.
     pub(crate) unknown: Vec<String>,
 }

@@ -51,7 +51,11 @@ async fn submit(producer: Producer, name: String, task: Task, ledger: Arc<Ledger
         let answer = match producer.submit(&name, &task).await {
             Ok(submitted) => Answer::from(submitted),
             Err(SubmitError::MaybeSubmitted(_) | SubmitError::NotDurable { .. }) => Answer::Maybe,
-            Err(_) => Answer::Refused,
+            Err(e) => {
+                let now = ledger.now();
+                ledger.write(|record| record.refusals.push((task.submit, format!("{now:?}: {e:?}"))));
+                Answer::Refused
+            }
         };
         ledger.submitted(task.submit, &name, asked, answer);
         if !matches!(answer, Answer::Maybe | Answer::Refused) {

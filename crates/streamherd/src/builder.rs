@@ -223,7 +223,9 @@ impl Builder {
             At::Config(config) => Endpoint::from_config(*config, self.access)?,
         };
         let metrics = Metrics::new(&settings.service);
-        let endpoint = endpoint.with(settings.command_timeout, settings.reconnect, metrics);
+        let endpoint = endpoint
+            .with(settings.command_timeout, settings.reconnect, metrics)
+            .looked_at_within(settings.lock_ttl);
         Ok((settings, endpoint))
     }
 }

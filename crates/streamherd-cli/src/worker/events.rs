@@ -163,8 +163,8 @@ fn write(mut stdout: File, mut lines: mpsc::Receiver<Vec<u8>>, closed: &Cancella
     }
 }
 
-/// What tells leases apart.
-type Key = (u16, EntryId, Option<Token>);
+/// What tells leases apart: the token, as an entry that is written anew has another id; without one, the entry.
+type Key = (u16, Option<EntryId>, Option<Token>);
 
 /// The stream that an event is about. Outlives the lease, which is gone once it is settled.
 pub(super) struct Subject {
@@ -176,8 +176,8 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    const fn key(&self) -> Key {
-        (self.partition, self.id, self.token)
+    fn key(&self) -> Key {
+        (self.partition, self.token.is_none().then_some(self.id), self.token)
     }
 }
 

@@ -136,6 +136,9 @@ async fn keep(partition: &Arc<Partition>, store: Store, mut hellos: mpsc::Unboun
     let mut unfinished: Option<Moment> = None;
     loop {
         tokio::select! {
+            biased;
+            // A hello that is not answered must not keep a renewal waiting that is due.
+            () = sleep_until(next) => {}
             Some(first) = hellos.recv() => {
                 let mut asked = vec![first];
                 while let Ok(one) = hellos.try_recv() {
@@ -158,7 +161,6 @@ async fn keep(partition: &Arc<Partition>, store: Store, mut hellos: mpsc::Unboun
                     tracing::debug!(error = %e, partition = partition.number, "the new server does not answer yet");
                 }
             }
-            () = sleep_until(next) => {}
         }
         // One lease that can't be renewed must not keep the others from their next beat.
         let begun = unfinished.filter(|begun| begun.elapsed() < settings.heartbeat);

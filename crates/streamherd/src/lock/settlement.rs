@@ -156,8 +156,9 @@ impl Settler {
             tracing::debug!(error = %problem, "a settlement was not answered; asking again");
             tokio::time::sleep(backoff.draw()).await;
         };
-        let mut left = Vec::new();
+        let mut left: Vec<Settlement> = Vec::new();
         let mut trouble = false;
+        let mut unknown = false;
         for (settlement, outcome) in batch.into_iter().zip(outcomes) {
             core.metrics.settled(settlement.step.operation.name(), &outcome);
             let id = settlement.step.id;
@@ -189,7 +190,7 @@ impl Settler {
                 }
                 SettleOutcome::Later => left.push(settlement),
                 SettleOutcome::Again => {
-                    trouble |= partition.hello().await.is_err();
+                    unknown = true;
                     left.push(settlement);
                 }
                 SettleOutcome::Failed(e) if e.is_transient() => {
@@ -201,6 +202,13 @@ impl Settler {
                     self.resolve(settlement, Err(SettleError::Store(e)));
                 }
             }
+        }
+        // The receipt of this batch says nothing of them: a restore must not take them for settled.
+        for held in left.iter().filter_map(|settlement| settlement.held.as_ref()) {
+            held.sent_in(0);
+        }
+        if unknown {
+            trouble |= partition.hello().await.is_err();
         }
         (left, trouble)
     }
@@ -215,10 +223,12 @@ impl Settler {
             }
         }
         // First out of the table and out of the slot, so that whoever sees the answer sees the room too.
-        if matches!(outcome, Err(SettleError::Store(_))) {
-            self.partition.leases.refuse(settlement.step.id);
-        } else {
-            self.partition.leases.remove(&settlement.step.id);
+        let leases = &self.partition.leases;
+        match (&settlement.held, matches!(outcome, Err(SettleError::Store(_)))) {
+            (Some(held), false) => leases.remove_held(held),
+            (Some(held), true) => leases.refuse_held(held),
+            (None, false) => leases.remove(&settlement.step.id),
+            (None, true) => leases.refuse(settlement.step.id),
         }
         drop(settlement.slot);
         if let Some(reply) = settlement.reply {

@@ -251,6 +251,19 @@ impl Leases {
         self.refused().retain(|id| pending.contains(id));
     }
 
+    /// Forgets a lease under whatever id it has by now: a restore may give it another one while its settlement is answered.
+    pub(crate) fn remove_held(&self, held: &Held) {
+        let mut known = self.known();
+        known.remove(&held.id());
+        drop(known);
+        self.shrunk.notify_waiters();
+    }
+
+    pub(crate) fn refuse_held(&self, held: &Held) {
+        self.refused().insert(held.id());
+        self.remove_held(held);
+    }
+
     pub(crate) fn remove(&self, id: &EntryId) {
         self.known().remove(id);
         self.shrunk.notify_waiters();

@@ -15,13 +15,16 @@ const LEASES_PER_CALL: usize = 100;
 /// And so many bytes of bodies.
 const BYTES_PER_CALL: usize = 256 * 1024;
 
-/// Restores everything that this worker has to do with in the partition: first what the store still has, by ids alone; then
+/// Restores every valid lease of this worker in the partition: first what the store still has, by ids alone; then
 /// what is gone, with all its fields. May be repeated: what is done is found done.
 ///
 /// # Errors
 /// Redis did not answer, or another loss came meanwhile. Some of it may be restored.
 pub(crate) async fn restore(partition: &Partition, store: &Store, epoch: &Epoch) -> Result<(), StoreError> {
-    let all = partition.leases.all();
+    // Past its deadline a lease may be a peer's, under another id: what is left of it is handed back as far as it is there.
+    let now = Moment::now();
+    let mut all = partition.leases.all();
+    all.retain(|held| held.deadline() > now);
     let known = all.into_iter().map(|held| {
         let fields = held.entry.fields.clone();
         (held, fields)

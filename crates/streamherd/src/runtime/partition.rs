@@ -135,7 +135,7 @@ impl Partition {
             .send(Notification::StreamDisowned(Disowned::new(self.number, held, reason)));
         match reason {
             // Somebody else's already; there is nothing to give back.
-            DisownedReason::TakenOver | DisownedReason::DataLoss => self.leases.remove(&held.id()),
+            DisownedReason::TakenOver | DisownedReason::DataLoss => self.leases.remove_held(held),
             // Still mine in Redis, perhaps: given back there, so that it need not wait for its lock to expire. The id
             // stays known until that is answered, or the audit would lease it again while its handler still runs.
             DisownedReason::DeadlinePassed | DisownedReason::Shutdown => {
@@ -231,7 +231,7 @@ impl Partition {
             lock_ttl_ms: u64::try_from(core.settings.lock_ttl.as_millis()).unwrap_or(u64::MAX),
         };
         let row = serde_json::to_string(&row).unwrap_or_default();
-        let paused = store.register(&row).await?;
+        let paused = store.register(&row, core.settings.lock_ttl).await?;
         self.paused(paused);
         Ok(())
     }

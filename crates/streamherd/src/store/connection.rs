@@ -42,6 +42,7 @@ pub(crate) struct Connection {
     metrics: Option<Metrics>,
     /// Which connection of this process it is, and how often it was made again.
     number: u64,
+    born: Instant,
     again: Arc<Mutex<(broadcast::Receiver<Server>, u64)>>,
 }
 
@@ -98,9 +99,14 @@ impl Connection {
             client,
             router: Arc::new(Router(router)),
             metrics: manner.metrics.clone(),
+            born: Instant::now(),
             number: OPENED.fetch_add(1, Ordering::Relaxed),
             again: Arc::new(Mutex::new((again, 0))),
         })
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        self.born.elapsed()
     }
 
     /// Which connection this is and how often it was made again: whatever the server forgets with a connection is
@@ -122,12 +128,41 @@ impl Connection {
         args: Vec<Value>,
         timeout: Duration,
     ) -> Result<Value, StoreError> {
-        let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
-        self.timed(
+        self.send(
             operation,
-            self.client.with_options(&options(timeout)).custom(command, args),
+            CustomCommand::new_static(name, ClusterHash::FirstKey, false),
+            args,
+            timeout,
         )
         .await
+    }
+
+    /// [`command`](Self::command), for one that the server may answer much later without being unwell.
+    pub(super) async fn command_that_blocks(
+        &self,
+        operation: &'static str,
+        name: &'static str,
+        args: Vec<Value>,
+        timeout: Duration,
+    ) -> Result<Value, StoreError> {
+        self.send(
+            operation,
+            CustomCommand::new_static(name, ClusterHash::FirstKey, true),
+            args,
+            timeout,
+        )
+        .await
+    }
+
+    async fn send(
+        &self,
+        operation: &'static str,
+        command: CustomCommand,
+        args: Vec<Value>,
+        timeout: Duration,
+    ) -> Result<Value, StoreError> {
+        let client = self.client.with_options(&options(timeout));
+        self.timed(operation, client.custom(command, args)).await
     }
 
     /// Sends ASKING and a command, with nothing in between.

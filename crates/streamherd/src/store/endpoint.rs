@@ -25,12 +25,16 @@ pub(crate) struct Access {
     pub(crate) sentinel_login: Credentials,
 }
 
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
 /// Where Redis is and how to log in. Its debug form never shows the password.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     config: Config,
     mode: ClusterMode,
     manner: Manner,
+    /// How often the topology is looked at without a reason to suspect a change.
+    look_every: Duration,
     tls: Option<tls::Session>,
 }
 
@@ -114,6 +118,7 @@ impl Endpoint {
                 reconnect: (Duration::from_millis(50), Duration::from_secs(1)),
                 metrics: None,
             },
+            look_every: LOOK_EVERY,
         })
     }
 
@@ -124,6 +129,16 @@ impl Endpoint {
             metrics: Some(metrics),
         };
         self
+    }
+
+    /// For locks that live that long: a server that is no master any more must be left before they would expire there.
+    pub(crate) fn looked_at_within(mut self, lock_ttl: Duration) -> Self {
+        self.look_every = LOOK_EVERY.min(lock_ttl / 3);
+        self
+    }
+
+    pub(super) const fn look_every(&self) -> Duration {
+        self.look_every
     }
 
     /// The same place, with another timeout.

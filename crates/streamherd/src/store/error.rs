@@ -180,7 +180,10 @@ impl StoreError {
     /// The command certainly changed nothing: it was not sent, or the server refused it.
     #[must_use]
     pub fn is_certain(&self) -> bool {
-        self.operation == CONNECT || !matches!(self.kind, Kind::Timeout | Kind::ConnectionLost | Kind::Reply(_))
+        // The client library ends a connection over which that came, and tells it to all that wait there, whoever asked.
+        let told_to_all = self.says("CLUSTERDOWN");
+        let unknown = matches!(self.kind, Kind::Timeout | Kind::ConnectionLost | Kind::Reply(_));
+        self.operation == CONNECT || !(unknown || told_to_all)
     }
 
     /// The server's memory limit is reached.
@@ -348,6 +351,8 @@ mod tests {
         let given_up = FredError::new(ErrorKind::Unknown, "channel closed");
         let error = StoreError::new("submit", given_up);
         assert!(error.is_disconnected() && !error.is_certain());
+        let told_to_all = FredError::new(ErrorKind::Cluster, "CLUSTERDOWN The cluster is down");
+        assert!(!StoreError::new("submit", told_to_all).is_certain());
         let not_sent = FredError::new(ErrorKind::Canceled, "Connection closed unexpectedly.");
         assert!(StoreError::new("submit", not_sent).is_certain());
     }

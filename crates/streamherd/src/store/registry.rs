@@ -32,11 +32,12 @@ pub(crate) enum Reaped {
 
 impl Store {
     /// Writes this consumer's row, and says whether it is paused.
-    pub(crate) async fn register(&self, row: &str) -> Result<bool, StoreError> {
+    pub(crate) async fn register(&self, row: &str, lock_ttl: Duration) -> Result<bool, StoreError> {
         let call = Call::on(&self.keys)
             .arg(self.consumer.as_str())
             .arg(self.consumer.name())
-            .arg(row);
+            .arg(row)
+            .number(millis(lock_ttl));
         let value = self.line.run(&REGISTER, call, self.timeout).await?;
         Ok(Reply::new(REGISTER.name, &value).at(1)?.number()? == 1)
     }

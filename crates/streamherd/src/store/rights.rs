@@ -328,7 +328,10 @@ mod tests {
             if file == "rights.rs" {
                 continue;
             }
-            for call in text.split(".command(").skip(1).chain(text.split(".ask(").skip(1)) {
+            for call in [".command(", ".command_that_blocks(", ".ask("]
+                .into_iter()
+                .flat_map(|sent| text.split(sent).skip(1))
+            {
                 let arguments = call.split(".await").next().unwrap();
                 let command = command(arguments, '"');
                 // The sentinels have logins of their own.

@@ -40,12 +40,9 @@ redis.call('ZRANGEBYSCORE', nothing, 0, 0)
 redis.call('HGET', nothing, 'f')
 redis.call('HDEL', nothing, 'f')
 
--- The fleet's largest lock_ttl, forgotten when no worker that uses it has said hello for a while.
 local now = now_ms()
 local ttl, min_idle = tonumber(ARGV[2]), tonumber(ARGV[3])
-local stored = redis.call('HMGET', CONTROL, 'lock_ttl', 'lock_ttl_until')
-local largest = tonumber(stored[1]) or 0
-if (tonumber(stored[2]) or 0) < now then largest = 0 end
+local largest = largest_ttl(now)
 if min_idle > 0 and largest > min_idle then
   return {'fleet_ttl', largest}
 end
@@ -66,6 +63,13 @@ for _, stream in ipairs({INPUT, FRONT}) do
     return r
   end
 end
+-- Whether a worker has seen a later generation of the same id: the server went back to an earlier state unnoticed.
+local function is_behind(epoch, known)
+  local id, generation = string.match(epoch, '^([^.]*)%.(%d+)')
+  local known_id, known_generation = string.match(known, '^([^.]*)%.(%d+)')
+  return id ~= nil and id == known_id and epoch ~= known and tonumber(known_generation) >= tonumber(generation)
+end
+
 local known, jumped = ARGV[5], ARGV[6] == '1'
 local epoch = redis.call('GET', EPOCH)
 local this, before = run_id(), redis.call('HGET', CONTROL, 'run_id')
@@ -75,16 +79,15 @@ if created or not epoch then
   -- A service that begins has nobody to wait for.
   unsettled = known ~= ''
   redis.call('SET', EPOCH, epoch)
-elseif this and before and this ~= before or jumped and known == epoch then
+elseif this and before and this ~= before or jumped and known == epoch or is_behind(epoch, known) then
   local id, generation = string.match(epoch, '^([^.]*)%.?(%d*)')
-  epoch = id .. '.' .. whole((tonumber(generation) or 0) + 1) .. '.' .. ARGV[1]
+  local seen = tonumber(string.match(known, '%.(%d+)')) or 0
+  epoch = id .. '.' .. whole(math.max(tonumber(generation) or 0, seen) + 1) .. '.' .. ARGV[1]
   unsettled = true
   redis.call('SET', EPOCH, epoch)
 end
 if this and this ~= before then redis.call('HSET', CONTROL, 'run_id', this) end
-if ttl >= largest then
-  redis.call('HSET', CONTROL, 'lock_ttl', ttl, 'lock_ttl_until', whole(now + math.max(600000, 10 * ttl)))
-end
+note_ttl(ttl, now)
 -- Whoever has left took the name along; of others it can't be told whether they live.
 if unsettled and (known ~= '' or redis.call('HLEN', CONSUMERS) > 0) then
   redis.call('HSET', CONTROL, 'quiet_until', whole(now + math.max(largest, ttl)))

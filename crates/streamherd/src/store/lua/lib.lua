@@ -78,6 +78,19 @@ local function not_now(epoch)
   if left > 0 then return {'quiet', left} end
 end
 
+-- The fleet's largest lock_ttl, in ms, forgotten when no worker that uses it has given a sign of life for a while.
+local function largest_ttl(now)
+  local stored = redis.call('HMGET', CONTROL, 'lock_ttl', 'lock_ttl_until')
+  if (tonumber(stored[2]) or 0) < now then return 0 end
+  return tonumber(stored[1]) or 0
+end
+
+local function note_ttl(ttl, now)
+  if ttl >= largest_ttl(now) then
+    redis.call('HSET', CONTROL, 'lock_ttl', ttl, 'lock_ttl_until', whole(now + math.max(600000, 10 * ttl)))
+  end
+end
+
 -- The one rule of ownership: the lock holds my value, or it is absent and the entry is pending under my name.
 -- Without a value (an entry of which this process made no lease) any lock of this consumer is mine: an acquisition whose
 -- reply was lost has set it.

@@ -2,7 +2,8 @@
 -- ARGV  epoch, ms without a sign of life, ms of idleness of one that never registered, then consumers
 -- Whoever listed them did so earlier, so each is judged again here. One that comes back after this has lost nothing: its
 -- next read makes it a consumer again, and its next heartbeat its row.
-if redis.call('GET', EPOCH) ~= ARGV[1] then return {'epoch'} end
+local against = not_now(ARGV[1])
+if against then return against end
 local dead_after, idle_after = tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = now_ms()
 local idle = {}

@@ -9,6 +9,7 @@ use fred::types::Value;
 use tokio::sync::OnceCell;
 
 use super::{Network, Node, Placement, lock};
+use crate::config::ClusterMode;
 use crate::id::ConsumerId;
 use crate::keys::Keys;
 use crate::store::connection::{Connection, Incarnation};
@@ -200,10 +201,28 @@ impl Line {
             .await
     }
 
+    /// [`command`](Self::command), for one that the server may answer much later without being unwell.
+    pub(in crate::store) async fn command_that_blocks(
+        &self,
+        operation: &'static str,
+        name: &'static str,
+        args: Vec<Value>,
+        timeout: Duration,
+    ) -> Result<Value, StoreError> {
+        let connection = self.connection().await?;
+        let result = connection.command_that_blocks(operation, name, args, timeout).await;
+        result.inspect_err(|e| self.note(e))
+    }
+
     /// Draws the conclusion from an error that another topology would explain.
     pub(in crate::store) fn note(&self, error: &StoreError) {
         if error.is_disconnected() || error.is_timeout() || error.is_misplaced() {
             self.network().suspect();
+        }
+        // One address may lead to another server by now, and a connection that stays open keeps to the old one.
+        if error.is_misplaced() && self.network().endpoint().mode() == ClusterMode::Standalone {
+            let line = self.clone();
+            tokio::spawn(async move { line.replace().await });
         }
     }
 
@@ -211,6 +230,11 @@ impl Line {
     /// the old one is kept.
     pub(crate) async fn replace(&self) -> bool {
         let Some(node) = self.node() else { return false };
+        // Another partition on the same server may have been first.
+        let timeout = self.lines.0.endpoint.timeout();
+        if self.open_connection().is_some_and(|open| open.age() < timeout) {
+            return true;
+        }
         let Ok(fresh) = self.lines.0.endpoint.at(&node).open().await else {
             return false;
         };

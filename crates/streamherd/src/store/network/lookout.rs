@@ -44,7 +44,9 @@ impl Lookout {
     /// Asks whoever was asked last; and where that gives another picture than `before`, or the old one is suspicious,
     /// the others too: a server that was cut off or stood still does not know yet what it missed.
     pub(super) async fn look(&mut self, before: &Placement, suspicious: bool) -> Result<Placement, StoreError> {
-        if !suspicious && let Some((node, connection)) = self.open.iter().next() {
+        // One sentinel alone may be cut off from the others, and name a primary that is none any more.
+        let one_will_do = !suspicious && self.endpoint.mode() == ClusterMode::Oss;
+        if one_will_do && let Some((node, connection)) = self.open.iter().next() {
             let (node, connection) = (node.clone(), connection.clone());
             if let Ok(view) = self.ask_over(&node, &connection).await {
                 self.learn(&view);
@@ -103,6 +105,10 @@ impl Lookout {
         if views.is_empty() {
             return Err(problem);
         }
+        // Servers that are gone must not count for the majority for ever.
+        self.known = self.endpoint.named().into_iter().collect();
+        self.known
+            .extend(views.iter().flat_map(|view| view.others.iter().cloned()));
         Ok(view::merge(&views, &self.slots))
     }
 

@@ -26,8 +26,6 @@ use crate::config::ClusterMode;
 use crate::error::ConnectError;
 use crate::keys::Keys;
 
-/// Between two looks at a topology that gives no reason to suspect a change.
-const POLL: Duration = Duration::from_secs(2);
 /// Between two looks while something is suspicious: commands fail, or went to the wrong server.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(400));
 
@@ -203,7 +201,7 @@ async fn watch_over(shared: Weak<Shared>, mut lookout: Lookout, stop: Cancellati
         let suspicion = async {
             network.suspicion.notified().await;
         };
-        let wait = jittered(POLL, 0.2, &mut rand::rng());
+        let wait = jittered(network.endpoint.look_every(), 0.2, &mut rand::rng());
         let suspicious = tokio::select! {
             () = stop.cancelled() => break,
             () = suspicion => true,

@@ -90,7 +90,13 @@ impl Servers {
     pub(super) fn connections(&mut self) -> Connections {
         let mut all = BTreeSet::new();
         for (number, (_, client)) in self.0.iter_mut().enumerate() {
-            for line in client.cmd("CLIENT LIST").text().lines() {
+            let list = client.cmd("CLIENT LIST").text();
+            // Not those of the servers among each other, which come and go.
+            let others = ["name=sentinel-", "flags=S", "flags=M"];
+            let clients = list
+                .lines()
+                .filter(|line| !others.iter().any(|other| line.contains(other)));
+            for line in clients {
                 let id = line.split(' ').next().unwrap_or_default();
                 all.insert((number, id.to_owned()));
             }

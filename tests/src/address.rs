@@ -23,7 +23,12 @@ impl Address {
 
     /// A client of a service there, with the library's own settings.
     pub fn service(&self, service: &str) -> Builder {
-        Client::builder(service).url(&self.url).partitions(self.partitions)
+        let builder = Client::builder(service).url(&self.url);
+        // One is the default, and who only looks finds the number out.
+        if self.partitions == 1 {
+            return builder;
+        }
+        builder.partitions(self.partitions)
     }
 
     /// The same place, another database.

@@ -128,39 +128,9 @@ impl Connection {
         args: Vec<Value>,
         timeout: Duration,
     ) -> Result<Value, StoreError> {
-        self.send(
-            operation,
-            CustomCommand::new_static(name, ClusterHash::FirstKey, false),
-            args,
-            timeout,
-        )
-        .await
-    }
-
-    /// [`command`](Self::command), for one that the server may answer much later without being unwell.
-    pub(super) async fn command_that_blocks(
-        &self,
-        operation: &'static str,
-        name: &'static str,
-        args: Vec<Value>,
-        timeout: Duration,
-    ) -> Result<Value, StoreError> {
-        self.send(
-            operation,
-            CustomCommand::new_static(name, ClusterHash::FirstKey, true),
-            args,
-            timeout,
-        )
-        .await
-    }
-
-    async fn send(
-        &self,
-        operation: &'static str,
-        command: CustomCommand,
-        args: Vec<Value>,
-        timeout: Duration,
-    ) -> Result<Value, StoreError> {
+        // Which the server may answer much later without being unwell.
+        let blocks = name == "WAIT";
+        let command = CustomCommand::new_static(name, ClusterHash::FirstKey, blocks);
         let client = self.client.with_options(&options(timeout));
         self.timed(operation, client.custom(command, args)).await
     }

@@ -328,7 +328,7 @@ mod tests {
             if file == "rights.rs" {
                 continue;
             }
-            for call in [".command(", ".command_that_blocks(", ".ask("]
+            for call in [".command(", ".ask("]
                 .into_iter()
                 .flat_map(|sent| text.split(sent).skip(1))
             {

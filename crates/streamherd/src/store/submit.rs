@@ -136,10 +136,7 @@ impl Store {
         let before = self.line.incarnation();
         let submitted = self.submit(input, when, coalesce).await?;
         let args = vec![count.to_string().into(), millis(within).max(1).to_string().into()];
-        let waited = self
-            .line
-            .command_that_blocks("wait", "WAIT", args, within + self.timeout)
-            .await;
+        let waited = self.line.command("wait", "WAIT", args, within + self.timeout).await;
         // Another connection has written nothing, and is told so at once.
         if self.line.incarnation() != before {
             return Ok((submitted, Ok(false)));

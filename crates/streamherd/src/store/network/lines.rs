@@ -201,19 +201,6 @@ impl Line {
             .await
     }
 
-    /// [`command`](Self::command), for one that the server may answer much later without being unwell.
-    pub(in crate::store) async fn command_that_blocks(
-        &self,
-        operation: &'static str,
-        name: &'static str,
-        args: Vec<Value>,
-        timeout: Duration,
-    ) -> Result<Value, StoreError> {
-        let connection = self.connection().await?;
-        let result = connection.command_that_blocks(operation, name, args, timeout).await;
-        result.inspect_err(|e| self.note(e))
-    }
-
     /// Draws the conclusion from an error that another topology would explain.
     pub(in crate::store) fn note(&self, error: &StoreError) {
         if error.is_disconnected() || error.is_timeout() || error.is_misplaced() {

@@ -18,10 +18,12 @@ enum Sent {
 }
 
 impl Sent {
-    fn matcher(self) -> Matcher {
+    /// What is about a partition counts where the streams are.
+    fn matcher(self, server: &Redis, stream: &str) -> Matcher {
         match self {
+            Self::Command(words) if words.starts_with('X') => server.at_home(stream, Matcher::command(words)),
             Self::Command(words) => Matcher::command(words),
-            Self::Script(name) => Matcher::script(name),
+            Self::Script(name) => server.at_home(stream, Matcher::script(name)),
         }
     }
 }
@@ -163,8 +165,8 @@ async fn a_life_with_a_loss(row: Row, before: Option<Sent>) {
     submit(&server, &names).await;
 
     let proxy = server.proxy().await;
-    let earlier = before.map(|sent| proxy.on(sent.matcher(), 1, Fault::SwallowReply));
-    let loss = proxy.on(row.sent.matcher(), row.nth, row.lost.fault());
+    let earlier = before.map(|sent| proxy.on(sent.matcher(&server, "orphan"), 1, Fault::SwallowReply));
+    let loss = proxy.on(row.sent.matcher(&server, "orphan"), row.nth, row.lost.fault());
     let mut worker = match Worker::try_with(worker(&proxy)).await {
         Ok(worker) => worker,
         Err(ConnectError::Unreachable { .. } | ConnectError::Store(_)) => {

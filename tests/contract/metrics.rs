@@ -121,7 +121,8 @@ async fn every_step_is_counted_by_service_and_outcome_and_never_by_stream() {
             .join(" ");
         match (kind, value) {
             (MetricKind::Counter, DebugValue::Counter(n)) => {
-                counters.insert(name, n);
+                // The sum over the partitions.
+                *counters.entry(name).or_default() += n;
             }
             _ => {
                 others.insert(name);

@@ -196,9 +196,10 @@ async fn dead_letters_are_trimmed_to_about_the_limit_and_zero_keeps_all() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_never_has_more_pending_than_max_in_flight() {
+    const STREAMS: usize = 60;
     for slots in [1_i64, 2, 5] {
         let server = Redis::start(crate::TOPOLOGY);
-        let all = server.together("s", 200);
+        let all = server.together("s", STREAMS);
         queue(&server, &all);
         let over = Arc::new(AtomicBool::new(false));
         let sampler = std::thread::spawn({
@@ -219,7 +220,7 @@ async fn a_worker_never_has_more_pending_than_max_in_flight() {
         let (client, mut notifications) = settings.connect().await.unwrap();
         let mut done = 0;
         let mut turn = 0;
-        while done < 200 {
+        while done < STREAMS {
             let Some(Notification::StreamAdded(lease)) = notifications.recv().await else {
                 panic!("a stream is added");
             };

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use streamherd::{DeadLetterFilter, DeadLetterReason, HandledLetter, LetterId, LetterOutcome, Recovery, RetryAfter, StreamId};
+use streamherd::{
+    DeadLetterFilter, DeadLetterReason, HandledLetter, LetterId, LetterOutcome, Recovery, RetryAfter, StreamId,
+};
 use streamherd_tests::letters::{admin, bury, input, list, outcomes, redrive};
 use streamherd_tests::{Redis, Truth, Worker, builder, field, recovery, submit};
 

@@ -67,7 +67,7 @@ fn a_crash_before_any_stream_is_read_costs_nothing() {
         ("PSUBSCRIBE", 1),
     ];
     let rows = start.into_iter().flat_map(|(sent, nth)| Row::both("hold", sent, nth));
-    side_by_side(WIDTH, rows.collect(), |row| async move {
+    side_by_side(crate::TOPOLOGY.at_a_time(WIDTH), rows.collect(), |row| async move {
         let left = a_crash(row).await;
         assert!(left.values().all(|found| !found.pending), "nothing had been handed out");
     });
@@ -109,7 +109,7 @@ fn a_crash_at_any_command_of_any_ending_loses_nothing_and_leaves_no_half_state()
             .into_iter()
             .flat_map(|mode| Row::both(mode, "settle", 3)),
     );
-    side_by_side(WIDTH, rows, |row| async move {
+    side_by_side(crate::TOPOLOGY.at_a_time(WIDTH), rows, |row| async move {
         a_crash(row).await;
     });
 }
@@ -120,7 +120,7 @@ fn a_crash_of_the_one_who_recovers_loses_nothing_either() {
     let rows = commands
         .into_iter()
         .flat_map(|(sent, nth)| Row::both("hold", sent, nth));
-    side_by_side(WIDTH, rows.collect(), a_crash_of_the_rescuer);
+    side_by_side(crate::TOPOLOGY.at_a_time(WIDTH), rows.collect(), a_crash_of_the_rescuer);
 }
 
 /// Queues streams, has a worker die at the row's command, checks what is left and has another worker finish it.

@@ -119,7 +119,7 @@ fn a_loss_at_any_command_leaves_nothing_stuck_and_doubles_nothing() {
         .into_iter()
         .flat_map(|(sent, nth)| Lost::BOTH.map(|lost| Row::new(sent, nth, lost).named()))
         .collect();
-    side_by_side(14, rows, |row| a_life_with_a_loss(row, None));
+    side_by_side(crate::TOPOLOGY.at_a_time(14), rows, |row| a_life_with_a_loss(row, None));
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_settlement_counts_once_and_its_caller_learns_so_though_the_answer_was_lost(
             })
         })
         .collect();
-    side_by_side(14, rows, |row| a_life_with_a_loss(row, None));
+    side_by_side(crate::TOPOLOGY.at_a_time(14), rows, |row| a_life_with_a_loss(row, None));
 }
 
 #[test]
@@ -149,7 +149,9 @@ fn a_second_loss_while_a_lost_read_is_taken_up_changes_nothing() {
         .into_iter()
         .flat_map(|(sent, nth)| Lost::BOTH.map(|lost| Row::new(sent, nth, lost).named()))
         .collect();
-    side_by_side(14, rows, |row| a_life_with_a_loss(row, Some(Sent::Script("read"))));
+    side_by_side(crate::TOPOLOGY.at_a_time(14), rows, |row| {
+        a_life_with_a_loss(row, Some(Sent::Script("read")))
+    });
 }
 
 /// A worker is given four new streams, one per way to settle, and an orphan, works on all of it to the end, and leaves.

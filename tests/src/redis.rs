@@ -21,6 +21,18 @@ pub enum Topology {
     },
 }
 
+impl Topology {
+    /// How many cases of a table to run at a time, given how many where each has one server: in a cluster each has three
+    /// to start, on the same processors.
+    #[must_use]
+    pub const fn at_a_time(self, on_one_server: usize) -> usize {
+        match self {
+            Self::Standalone | Self::Sentinel => on_one_server,
+            Self::Cluster { .. } => on_one_server.div_ceil(3),
+        }
+    }
+}
+
 /// A private Redis of some topology, and the faults to put through the servers that hold the service's work. Nothing fails
 /// over by itself: those who notice are given a minute to do so.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use streamherd::{Lease, Notification, RetryAfter};
-use streamherd_tests::{Address, Redis, Truth, WorkerProcess, builder, names, patiently, queue};
+use streamherd_tests::{Address, Redis, Truth, WorkerProcess, builder, patiently, queue};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
 
@@ -15,14 +15,17 @@ const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
 async fn guarantee_1_a_stream_is_in_exactly_one_state_at_every_instant_of_a_churn() {
     let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let submitted = names("s", 300);
-    queue(&server, &submitted);
     let ledger = Arc::new(Ledger::default());
+    let mut supply = Supply {
+        server: &server,
+        ledger: &ledger,
+        next: 0,
+    };
+    supply.queue(200);
     let over = Arc::new(AtomicBool::new(false));
     let observer = std::thread::spawn({
         let (mut truth, ledger, over) = (Truth::of(&server), Arc::clone(&ledger), Arc::clone(&over));
-        let submitted: BTreeSet<String> = submitted.iter().cloned().collect();
-        move || observe(&mut truth, &submitted, &ledger, &over)
+        move || observe(&mut truth, &ledger, &over)
     });
 
     for number in 0..3 {
@@ -33,8 +36,9 @@ async fn guarantee_1_a_stream_is_in_exactly_one_state_at_every_instant_of_a_chur
     for _ in 0..3 {
         let mut holding = WorkerProcess::start(WORKER, &server, &["then=hold", "slots=10"]);
         let mut finishing = WorkerProcess::start(WORKER, &server, &["then=done", "slots=2"]);
-        holding.says("added").await;
-        finishing.says("added").await;
+        // However long they take to start, there is something left for them.
+        supply.while_waiting_for(holding.says("added")).await;
+        supply.while_waiting_for(finishing.says("added")).await;
         finishing.process.kill();
         holding.process.kill();
         for line in finishing.rest().await {
@@ -59,13 +63,44 @@ async fn guarantee_1_a_stream_is_in_exactly_one_state_at_every_instant_of_a_chur
         "gone, and nobody finished them: {unexplained:?}"
     );
     let dead = truth.dead_letters().len();
-    assert_eq!(seen.gone.len() + dead, submitted.len(), "each is done or a dead letter");
+    assert_eq!(seen.gone.len() + dead, supply.next, "each is done or a dead letter");
     assert!(dead > 0 && seen.gone.len() > 100);
 }
 
-/// What the workers in this process have finished.
+/// Queues one stream after the other.
+struct Supply<'a> {
+    server: &'a Redis,
+    ledger: &'a Ledger,
+    /// The number of the next one.
+    next: usize,
+}
+
+impl Supply<'_> {
+    fn queue(&mut self, count: usize) {
+        let names: Vec<String> = (self.next..self.next + count).map(|n| format!("s-{n}")).collect();
+        self.next += count;
+        queue(self.server, &names);
+        self.ledger.submitted.lock().unwrap().extend(names);
+    }
+
+    async fn while_waiting_for<T>(&mut self, said: impl Future<Output = T>) -> T {
+        tokio::pin!(said);
+        let mut turn = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            tokio::select! {
+                biased;
+                said = &mut said => return said,
+                _ = turn.tick() => self.queue(12),
+            }
+        }
+    }
+}
+
+/// What was submitted, and what the workers in this process have finished.
 #[derive(Default)]
 struct Ledger {
+    /// On the queue, or further.
+    submitted: Mutex<BTreeSet<String>>,
     /// About to be done.
     finishing: Mutex<BTreeSet<String>>,
     /// Confirmed.
@@ -81,7 +116,7 @@ struct Seen {
 }
 
 /// Looks at all places at one moment, again and again.
-fn observe(truth: &mut Truth, submitted: &BTreeSet<String>, ledger: &Ledger, over: &AtomicBool) -> Seen {
+fn observe(truth: &mut Truth, ledger: &Ledger, over: &AtomicBool) -> Seen {
     let script =
         "local all = {} for _, key in ipairs(KEYS) do for _, e in ipairs(redis.call('XRANGE', key, '-', '+')) do
         for i = 1, #e[2], 2 do if e[2][i] == 'lbs-input' then all[#all + 1] = e[2][i + 1] end end end end return all";
@@ -90,6 +125,7 @@ fn observe(truth: &mut Truth, submitted: &BTreeSet<String>, ledger: &Ledger, ove
     loop {
         let last = over.load(Ordering::Relaxed);
         let done = ledger.done.lock().unwrap().clone();
+        let submitted = ledger.submitted.lock().unwrap().clone();
         let mut copies: BTreeMap<String, usize> = BTreeMap::new();
         for input in truth.call(&words).strings() {
             let input: Value = serde_json::from_str(&input).unwrap();
@@ -98,7 +134,7 @@ fn observe(truth: &mut Truth, submitted: &BTreeSet<String>, ledger: &Ledger, ove
                 .or_default() += 1;
         }
         let finishing = ledger.finishing.lock().unwrap();
-        for name in submitted {
+        for name in &submitted {
             match copies.get(name) {
                 None => {
                     seen.gone.insert(name.clone());

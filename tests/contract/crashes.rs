@@ -42,9 +42,12 @@ impl Row {
         })
     }
 
-    fn matcher(&self) -> Matcher {
+    /// What is about a partition counts where the streams are.
+    fn matcher(&self, server: &Redis, stream: &str) -> Matcher {
         if self.sent.chars().any(char::is_lowercase) {
-            Matcher::script(self.sent)
+            server.at_home(stream, Matcher::script(self.sent))
+        } else if self.sent.starts_with('X') {
+            server.at_home(stream, Matcher::command(self.sent))
         } else {
             Matcher::command(self.sent)
         }
@@ -64,7 +67,7 @@ fn a_crash_before_any_stream_is_read_costs_nothing() {
         ("PSUBSCRIBE", 1),
     ];
     let rows = start.into_iter().flat_map(|(sent, nth)| Row::both("hold", sent, nth));
-    side_by_side(WIDTH, rows.collect(), |row| async move {
+    side_by_side(crate::TOPOLOGY.at_a_time(WIDTH), rows.collect(), |row| async move {
         let left = a_crash(row).await;
         assert!(left.values().all(|found| !found.pending), "nothing had been handed out");
     });
@@ -106,7 +109,7 @@ fn a_crash_at_any_command_of_any_ending_loses_nothing_and_leaves_no_half_state()
             .into_iter()
             .flat_map(|mode| Row::both(mode, "settle", 3)),
     );
-    side_by_side(WIDTH, rows, |row| async move {
+    side_by_side(crate::TOPOLOGY.at_a_time(WIDTH), rows, |row| async move {
         a_crash(row).await;
     });
 }
@@ -117,7 +120,7 @@ fn a_crash_of_the_one_who_recovers_loses_nothing_either() {
     let rows = commands
         .into_iter()
         .flat_map(|(sent, nth)| Row::both("hold", sent, nth));
-    side_by_side(WIDTH, rows.collect(), a_crash_of_the_rescuer);
+    side_by_side(crate::TOPOLOGY.at_a_time(WIDTH), rows.collect(), a_crash_of_the_rescuer);
 }
 
 /// Queues streams, has a worker die at the row's command, checks what is left and has another worker finish it.
@@ -127,7 +130,8 @@ async fn a_crash(row: Row) -> Found {
     let mut truth = Truth::at(&server, all.first().unwrap());
     submit(&server, &all).await;
     let proxy = server.proxy().await;
-    let (said, left) = Dying::start(&proxy, row).end(&mut truth).await;
+    let command = row.matcher(&server, all.first().unwrap());
+    let (said, left) = Dying::start(&proxy, row, command).end(&mut truth).await;
     let healthy = Worker::start(&server).await;
     accounted_for(&mut truth, row.mode, &all, &said, &left);
     finish(healthy, &mut truth, &left).await;
@@ -143,9 +147,10 @@ async fn a_crash_of_the_rescuer(row: Row) {
     let mut first = WorkerProcess::start(BINARY, &server, &["then=hold"]);
     first.says_times("added", STREAMS).await;
     let proxy = server.proxy().await;
+    let command = row.matcher(&server, all.first().unwrap());
     let dying = if row.sent == "look" {
         // It has to be there to hear the locks expire.
-        let mut dying = Dying::start(&proxy, row);
+        let mut dying = Dying::start(&proxy, row, command);
         dying.is_ready().await;
         first.process.kill();
         dying
@@ -159,7 +164,7 @@ async fn a_crash_of_the_rescuer(row: Row) {
             async move { ripe.then_some(()) }
         })
         .await;
-        Dying::start(&proxy, row)
+        Dying::start(&proxy, row, command)
     };
     let (said, left) = dying.end(&mut truth).await;
     assert_eq!(left.queued.keys().collect::<Vec<_>>(), all.iter().collect::<Vec<_>>());
@@ -179,7 +184,7 @@ struct Dying {
 }
 
 impl Dying {
-    fn start(proxy: &Proxied, row: Row) -> Self {
+    fn start(proxy: &Proxied, row: Row, command: Matcher) -> Self {
         let process: Arc<Mutex<Option<WorkerProcess>>> = Arc::default();
         // Held until it is started, as its first command may come before that is noted.
         let mut started = process.lock().unwrap();
@@ -189,7 +194,7 @@ impl Dying {
             Moment::Before => Fault::Before(kill),
             Moment::After => Fault::After(kill),
         };
-        let death = proxy.on(row.matcher(), row.nth, fault);
+        let death = proxy.on(command, row.nth, fault);
         let mode = format!("then={}", row.mode);
         *started = Some(WorkerProcess::start(BINARY, proxy, &[&mode]));
         drop(started);

@@ -44,7 +44,8 @@ async fn killed(row: Row) {
     let mut truth = Truth::at(&server, &all[0]);
     bury(&server, &all, "rejected");
     let proxy = server.proxy().await;
-    let (process, death) = start(&proxy, row);
+    let command = server.at_home(&all[0], Matcher::script(row.script));
+    let (process, death) = start(&proxy, command, row);
     death.wait_fired(SOON).await;
     eventually(SOON, "the dead process's connections are closed", || {
         let alone = truth.clients().is_empty();
@@ -84,7 +85,7 @@ async fn killed(row: Row) {
 }
 
 /// A process behind a proxy that kills it at the row's command.
-fn start(proxy: &Proxied, row: Row) -> (Arc<Mutex<Option<WorkerProcess>>>, Armed) {
+fn start(proxy: &Proxied, command: Matcher, row: Row) -> (Arc<Mutex<Option<WorkerProcess>>>, Armed) {
     let process: Arc<Mutex<Option<WorkerProcess>>> = Arc::default();
     // Held until it is started, as its first command may come before that is noted.
     let mut started = process.lock().unwrap();
@@ -95,7 +96,7 @@ fn start(proxy: &Proxied, row: Row) -> (Arc<Mutex<Option<WorkerProcess>>>, Armed
     } else {
         Fault::Before(kill)
     };
-    let death = proxy.on(Matcher::script(row.script), row.nth, fault);
+    let death = proxy.on(command, row.nth, fault);
     *started = Some(WorkerProcess::start(BINARY, proxy, &[row.action]));
     drop(started);
     (process, death)

@@ -198,7 +198,8 @@ async fn a_lost_answer_is_an_error_and_nothing_is_lost_or_doubled_by_going_on() 
             bury(&server, &letters, "rejected");
             let proxy = server.proxy().await;
             let admin = admin(&proxy).await;
-            let loss = proxy.on(Matcher::script(script), 2, lost.fault());
+            let second = server.at_home(&letters[0], Matcher::script(script));
+            let loss = proxy.on(second, 2, lost.fault());
             let mut run = if purge {
                 admin.purge(all())
             } else {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use streamherd::{DeadLetterFilter, DeadLetterReason, LetterOutcome, Recovery, RetryAfter, StreamId};
+use streamherd::{
+    DeadLetterFilter, DeadLetterReason, HandledLetter, LetterId, LetterOutcome, Recovery, RetryAfter, StreamId,
+};
 use streamherd_tests::letters::{admin, bury, input, list, outcomes, redrive};
 use streamherd_tests::{Redis, Truth, Worker, builder, field, recovery, submit};
 
@@ -33,9 +35,10 @@ async fn a_dead_letter_says_what_it_was_and_why_it_died() {
     assert_eq!(letter.first_seen_ms, letter.origin.ms);
     assert!(letter.last_id.unwrap() > letter.origin);
     assert!(letter.at_ms >= letter.first_seen_ms && !letter.packed && letter.bytes > 50);
-    let same = admin.dead_letter(letter.id).await.unwrap().unwrap();
+    let same = admin.dead_letter(LetterId::from(letter)).await.unwrap().unwrap();
     assert_eq!((same.id, &same.fields), (letter.id, &letter.fields));
-    assert_eq!(admin.dead_letter(StreamId { ms: 1, seq: 1 }).await.unwrap(), None);
+    let gone = server.letter_of("a", StreamId { ms: 1, seq: 1 });
+    assert_eq!(admin.dead_letter(gone).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -68,11 +71,11 @@ async fn each_filter_finds_its_letters_in_their_order() {
             .ok();
     }
     let hours = |hours: u64| Duration::from_secs(hours * 3_600 + 60);
-    let id = |ago: u64| StreamId {
-        ms: hours_ago(ago),
-        seq: 0,
+    let id = |ago: u64| {
+        let ms = hours_ago(ago);
+        server.letter_of("a", StreamId { ms, seq: 0 })
     };
-    let gone = StreamId { ms: 5, seq: 5 };
+    let gone = server.letter_of("a", StreamId { ms: 5, seq: 5 });
     let cases: [(DeadLetterFilter, &[u64]); 11] = [
         (all(), &[9, 7, 3, 1]),
         (all().reason(DeadLetterReason::MaxFailures), &[7]),
@@ -88,10 +91,10 @@ async fn each_filter_finds_its_letters_in_their_order() {
     ];
     let admin = admin(&server).await;
     for (filter, wanted) in cases {
-        let wanted: Vec<StreamId> = wanted.iter().map(|hours| id(*hours)).collect();
+        let wanted: Vec<LetterId> = wanted.iter().map(|hours| id(*hours)).collect();
         let found = list(&admin, filter.clone()).await;
         assert_eq!(
-            found.iter().map(|letter| letter.id).collect::<Vec<_>>(),
+            found.iter().map(LetterId::from).collect::<Vec<_>>(),
             wanted,
             "{filter:?}"
         );
@@ -99,7 +102,8 @@ async fn each_filter_finds_its_letters_in_their_order() {
         for run in [admin.redrive(filter.clone()), admin.purge(filter.clone())] {
             let told = outcomes(run.dry_run()).await;
             let there = told.iter().filter(|one| !matches!(one.outcome, LetterOutcome::Gone));
-            assert_eq!(there.map(|one| one.id).collect::<Vec<_>>(), wanted, "{filter:?}");
+            let there = there.map(|&HandledLetter { partition, id, .. }| LetterId { partition, id });
+            assert_eq!(there.collect::<Vec<_>>(), wanted, "{filter:?}");
         }
     }
     assert_eq!((truth.cmd("XLEN T:dlq").int(), truth.length()), (4, 0));

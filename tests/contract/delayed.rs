@@ -223,12 +223,13 @@ async fn a_promotion_whose_answer_or_request_is_lost_happens_once() {
         let server = Redis::start(crate::TOPOLOGY);
         let mut truth = Truth::of(&server);
         let producer = builder(&server).connect_producer().await.unwrap();
-        for name in ["a", "b"] {
+        for name in server.neighbours(["a", "b"]) {
             let delay = Duration::from_millis(1);
-            producer.schedule_after(name, &1, delay).await.unwrap();
+            producer.schedule_after(&name, &1, delay).await.unwrap();
         }
         let proxy = server.proxy().await;
-        let loss = proxy.on(Matcher::script("promote"), 1, lost.fault());
+        let promotion = server.at_home("a", Matcher::script("promote"));
+        let loss = proxy.on(promotion, 1, lost.fault());
         let mut worker = Worker::start(&proxy).await;
         for lease in worker.added_many(2).await {
             assert_eq!(lease.attempt(), 0);

@@ -18,10 +18,12 @@ enum Sent {
 }
 
 impl Sent {
-    fn matcher(self) -> Matcher {
+    /// What is about a partition counts where the streams are.
+    fn matcher(self, server: &Redis, stream: &str) -> Matcher {
         match self {
+            Self::Command(words) if words.starts_with('X') => server.at_home(stream, Matcher::command(words)),
             Self::Command(words) => Matcher::command(words),
-            Self::Script(name) => Matcher::script(name),
+            Self::Script(name) => server.at_home(stream, Matcher::script(name)),
         }
     }
 }
@@ -117,7 +119,7 @@ fn a_loss_at_any_command_leaves_nothing_stuck_and_doubles_nothing() {
         .into_iter()
         .flat_map(|(sent, nth)| Lost::BOTH.map(|lost| Row::new(sent, nth, lost).named()))
         .collect();
-    side_by_side(14, rows, |row| a_life_with_a_loss(row, None));
+    side_by_side(crate::TOPOLOGY.at_a_time(14), rows, |row| a_life_with_a_loss(row, None));
 }
 
 #[test]
@@ -131,7 +133,7 @@ fn a_settlement_counts_once_and_its_caller_learns_so_though_the_answer_was_lost(
             })
         })
         .collect();
-    side_by_side(14, rows, |row| a_life_with_a_loss(row, None));
+    side_by_side(crate::TOPOLOGY.at_a_time(14), rows, |row| a_life_with_a_loss(row, None));
 }
 
 #[test]
@@ -147,7 +149,9 @@ fn a_second_loss_while_a_lost_read_is_taken_up_changes_nothing() {
         .into_iter()
         .flat_map(|(sent, nth)| Lost::BOTH.map(|lost| Row::new(sent, nth, lost).named()))
         .collect();
-    side_by_side(14, rows, |row| a_life_with_a_loss(row, Some(Sent::Script("read"))));
+    side_by_side(crate::TOPOLOGY.at_a_time(14), rows, |row| {
+        a_life_with_a_loss(row, Some(Sent::Script("read")))
+    });
 }
 
 /// A worker is given four new streams, one per way to settle, and an orphan, works on all of it to the end, and leaves.
@@ -163,8 +167,8 @@ async fn a_life_with_a_loss(row: Row, before: Option<Sent>) {
     submit(&server, &names).await;
 
     let proxy = server.proxy().await;
-    let earlier = before.map(|sent| proxy.on(sent.matcher(), 1, Fault::SwallowReply));
-    let loss = proxy.on(row.sent.matcher(), row.nth, row.lost.fault());
+    let earlier = before.map(|sent| proxy.on(sent.matcher(&server, "orphan"), 1, Fault::SwallowReply));
+    let loss = proxy.on(row.sent.matcher(&server, "orphan"), row.nth, row.lost.fault());
     let mut worker = match Worker::try_with(worker(&proxy)).await {
         Ok(worker) => worker,
         Err(ConnectError::Unreachable { .. } | ConnectError::Store(_)) => {

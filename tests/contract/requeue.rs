@@ -270,7 +270,8 @@ async fn a_requeue_without_an_answer_can_be_repeated() {
             let proxy = server.proxy().await;
             let admin = admin(&proxy).await;
             // The first one of a name without a coalesced run finds nothing.
-            let loss = proxy.on(Matcher::script("kick"), if parallel { 2 } else { 1 }, lost.fault());
+            let kick = server.at_home("a", Matcher::script("kick"));
+            let loss = proxy.on(kick, if parallel { 2 } else { 1 }, lost.fault());
             assert!(admin.requeue("a", false).await.is_err());
             assert!(loss.fired());
             let again = admin.requeue("a", false).await.unwrap();

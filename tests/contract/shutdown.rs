@@ -139,11 +139,13 @@ async fn reader_has_ended(truth: &mut Truth) {
 async fn guarantee_6_a_read_that_returns_during_the_shutdown_is_handed_back() {
     let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
+    let names = server.together("s", 3);
     let proxy = server.proxy().await;
     let mut leaving = Worker::start(&proxy).await;
-    let fault = proxy.on(Matcher::command("XREADGROUP"), 1, Fault::Delay(Duration::from_secs(1)));
+    let read = server.at_home(&names[0], Matcher::command("XREADGROUP"));
+    let fault = proxy.on(read, 1, Fault::Delay(Duration::from_secs(1)));
     fault.wait_fired(SOON).await;
-    queue(&server, &names("s", 3));
+    queue(&server, &names);
 
     let report = leaving.client.shutdown(Duration::ZERO).await;
     assert_eq!(leaving.terminated().await, "shut down");

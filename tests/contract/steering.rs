@@ -227,13 +227,15 @@ async fn a_stream_held_for_long_is_forgiven_its_abandonments_and_its_failures_ar
 async fn a_sweep_whose_answer_or_request_is_lost_brings_each_back_once() {
     for lost in Lost::BOTH {
         let server = Redis::start(crate::TOPOLOGY);
-        let mut truth = Truth::of(&server);
+        let names = server.together("s", 3);
+        let mut truth = Truth::at(&server, &names[0]);
         truth.make_groups();
-        submit(&server, names("s", 3)).await;
+        submit(&server, &names).await;
         truth.cmd("XGROUP SETID T:input workers $").ok();
         let proxy = server.proxy().await;
         // The first looks at the front.
-        let loss = proxy.on(Matcher::script("sweep"), 2, lost.fault());
+        let sweep = server.at_home(&names[0], Matcher::script("sweep"));
+        let loss = proxy.on(sweep, 2, lost.fault());
         let mut worker = Worker::with(builder(&proxy).recovery(sweeping())).await;
         for lease in worker.added_many(3).await {
             assert_eq!(lease.attempt(), 0);

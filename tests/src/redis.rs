@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use streamherd::Builder;
-use streamherd_testkit::{Cluster, Proxy, RawClient, Sentinels, Server};
+use streamherd::{Builder, LetterId, StreamId};
+use streamherd_testkit::{Cluster, Matcher, Proxy, RawClient, Sentinels, Server};
 
 use crate::{Address, Reachable, SERVICE, partition};
 
@@ -19,6 +19,18 @@ pub enum Topology {
         /// How many partitions the service has.
         partitions: u16,
     },
+}
+
+impl Topology {
+    /// How many cases of a table to run at a time, given how many where each has one server: in a cluster each has three
+    /// to start, on the same processors.
+    #[must_use]
+    pub const fn at_a_time(self, on_one_server: usize) -> usize {
+        match self {
+            Self::Standalone | Self::Sentinel => on_one_server,
+            Self::Cluster { .. } => on_one_server.div_ceil(3),
+        }
+    }
 }
 
 /// A private Redis of some topology, and the faults to put through the servers that hold the service's work. Nothing fails
@@ -123,6 +135,19 @@ impl Redis {
     #[must_use]
     pub fn partition_of(&self, stream: &str) -> u16 {
         partition::of(stream, self.address.partitions)
+    }
+
+    /// Of the requests that match, those for the partition of a stream: the first one of these need not be the first of all.
+    #[must_use]
+    pub fn at_home(&self, stream: &str, matcher: Matcher) -> Matcher {
+        matcher.about(&key(SERVICE, self.partition_of(stream), ""))
+    }
+
+    /// A dead letter in the partition of a stream.
+    #[must_use]
+    pub fn letter_of(&self, stream: &str, id: StreamId) -> LetterId {
+        let partition = self.partition_of(stream);
+        LetterId { partition, id }
     }
 
     /// Names that begin as these do and share the partition of the first, which stays as it is.

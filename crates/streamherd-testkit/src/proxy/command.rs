@@ -84,6 +84,17 @@ impl Matcher {
         Self::new("a custom match", test)
     }
 
+    /// Of these requests, those that say something which begins so: `Matcher::script("read").about("{orders:2}:")` counts
+    /// the reads of one hash slot only.
+    #[must_use]
+    pub fn about(self, beginning: &str) -> Self {
+        let description = format!("{} about {beginning}", self.description);
+        let beginning = beginning.as_bytes().to_vec();
+        Self::new(&description, move |command| {
+            (self.test)(command) && command.args().iter().any(|arg| arg.starts_with(&beginning))
+        })
+    }
+
     pub(super) fn matches(&self, command: &Command) -> bool {
         (self.test)(command)
     }

@@ -183,6 +183,20 @@ async fn a_reply_is_swallowed_even_if_the_client_gave_up_waiting() {
 }
 
 #[tokio::test]
+async fn only_requests_about_something_are_counted() {
+    let server = Server::start();
+    let proxy = Proxy::start(&server).await;
+    let fault = proxy.on(Matcher::command("SET").about("{b}:"), 2, Fault::DropRequest);
+    let mut client = through(&proxy);
+    for line in ["SET {a}:x 1", "SET {b}:x 1", "GET {b}:x", "SET {a}:y 1", "SET {bb}:x 1"] {
+        client.cmd(line).ok();
+    }
+    assert!(!fault.fired());
+    assert!(client.try_call(&["SET", "{b}:y", "1"]).is_err());
+    assert!(fault.fired());
+}
+
+#[tokio::test]
 async fn a_custom_matcher_sees_the_arguments() {
     let server = Server::start();
     let proxy = Proxy::start(&server).await;

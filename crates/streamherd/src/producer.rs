@@ -12,6 +12,7 @@ use crate::error::{ConnectError, SubmitError};
 use crate::id::ConsumerId;
 use crate::metrics::{self, Metrics};
 use crate::partition::partition_of;
+use crate::recovery;
 use crate::runtime::Handle;
 use crate::store::{Durability, Endpoint, Lines, Network, Store, StoreError, Submitted, When};
 
@@ -101,14 +102,19 @@ impl Producer {
 
     /// Makes sure that all agree on the number of partitions: a stream that is placed by another number is one more stream.
     async fn join(&self, settings: &Settings) -> Result<(), ConnectError> {
-        for store in self.stores.iter() {
-            store.load_submit().await?;
-        }
         let wanted = settings.partitions();
         let Some(first) = self.stores.first() else {
             return Ok(());
         };
-        match first.join(Some(wanted)).await? {
+        let endpoint = first.line.network().endpoint();
+        if let Some(found) = first.server_kind().await? {
+            recovery::check_mode(&found, endpoint)?;
+        }
+        for store in self.stores.iter() {
+            store.load_submit().await?;
+        }
+        let joined = first.join(Some(wanted)).await;
+        match joined.map_err(|e| endpoint.first_error(e))? {
             Some(stored) if stored != wanted => Err(settings.other_partitions(stored)),
             _ => Ok(()),
         }

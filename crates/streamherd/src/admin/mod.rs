@@ -54,12 +54,17 @@ impl Admin {
                 Some(endpoint) => (Self::reach(settings, endpoint.clone()).await?, endpoint),
                 None => return Err(e.into()),
             },
+            // The number is told, and the other partitions are to be seen also while the first one's server is away.
+            Err(ConnectError::Unreachable { .. }) if settings.partitions() > 1 => {
+                metrics::describe();
+                return Self::reach_as_needed(settings, &endpoint, settings.partitions()).await;
+            }
             other => (other?, endpoint),
         };
         metrics::describe();
         let stored = match service.first().join(None).await {
             Ok(stored) => stored,
-            Err(e) if e.is_disconnected() || e.is_timeout() => return Err(e.into()),
+            Err(e) if settings.partitions.is_none() && (e.is_disconnected() || e.is_timeout()) => return Err(e.into()),
             // What can't be asked is what `doctor` is there to tell.
             Err(e) => {
                 service.unsure = settings.partitions.is_none().then(|| Arc::new(e));
@@ -77,10 +82,14 @@ impl Admin {
             return Ok(service);
         }
         service.close().await;
+        Self::reach_as_needed(settings, &endpoint, partitions).await
+    }
+
+    /// All partitions, connected to as they are needed: one server that is away is no reason not to look at the others.
+    async fn reach_as_needed(settings: &Settings, endpoint: &Endpoint, partitions: u16) -> Result<Self, ConnectError> {
         let keys = settings.keys(partitions);
         let found = Network::find(endpoint.clone(), &keys).await;
         let network = found.map_err(|e| endpoint.first_error(e))?;
-        // Connected to as they are needed: one server that is away is no reason not to look at the others.
         let lines = Lines::new(&network, settings.command_timeout);
         Ok(Self::of(settings, network, lines, &keys))
     }

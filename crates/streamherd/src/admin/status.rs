@@ -151,7 +151,7 @@ impl Admin {
             let server = store.line.node().map(|node| node.to_string());
             let status = match picture {
                 Ok(picture) => Status::of(&self.service, number, server, picture),
-                Err(e) if server.is_none() || e.is_disconnected() || e.is_timeout() => {
+                Err(e) if server.is_none() || e.is_disconnected() || e.is_timeout() || e.is_misplaced() => {
                     away = Some(e);
                     Status::unknown(&self.service, number, server)
                 }

@@ -102,7 +102,7 @@ async fn beat(
     let timeout = partitions.core.settings.lease_timeout;
     // What leases wait for must fit into their time, whatever other commands may take.
     let lines = Lines::new(network, timeout);
-    let first = lines.open_all().await.map_err(ConnectError::from);
+    let first = lines.open_all().await;
     let failed = first.is_err();
     if opened.send(first).is_err() || failed {
         lines.close(Duration::ZERO).await;

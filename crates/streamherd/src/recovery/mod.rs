@@ -8,7 +8,7 @@ pub(crate) use session::{News, Session};
 
 use crate::config::ClusterMode;
 use crate::error::ConnectError;
-use crate::store::{Endpoint, Store};
+use crate::store::{Endpoint, ServerKind, Store};
 
 /// XAUTOCLAIM-era features (`XPENDING IDLE`, exclusive ranges) came with 6.2; Valkey reports 7.2.4 or later here.
 const OLDEST: (u64, u64) = (6, 2);
@@ -26,6 +26,15 @@ pub(crate) async fn check_server(store: &Store, endpoint: &Endpoint) -> Result<(
     if is_too_old(&found.version) {
         return Err(ConnectError::TooOld { found: found.version });
     }
+    check_mode(&found, endpoint)
+}
+
+/// Makes sure that a server which is part of something larger is not used as one of its own: that works for as long as what
+/// is asked for happens to be there.
+///
+/// # Errors
+/// [`ConnectError::OtherMode`].
+pub(crate) fn check_mode(found: &ServerKind, endpoint: &Endpoint) -> Result<(), ConnectError> {
     let (found, scheme) = match (endpoint.mode(), found.mode.as_str()) {
         (ClusterMode::Standalone, "cluster") => ("a node of a cluster", "redis-cluster"),
         (ClusterMode::Standalone, "sentinel") => ("a sentinel", "redis-sentinel"),

@@ -109,8 +109,10 @@ impl Sweeper {
         let core = &partition.core;
         for _ in 0..CALLS_FOR_NAMES {
             let (epoch, _) = partition.session.current();
-            let Judged::Ok(page) = partition.store.sweep_live(&epoch, NAMES_PER_CALL).await? else {
-                return partition.hello().await;
+            let page = match partition.store.sweep_live(&epoch, NAMES_PER_CALL).await? {
+                Judged::Ok(page) => page,
+                Judged::Quiet(_) => return Ok(()),
+                Judged::EpochChanged => return partition.hello().await,
             };
             core.metrics.stranded(page.requeued);
             if page.requeued + page.forgotten > 0 {
@@ -138,8 +140,10 @@ impl Sweeper {
                 .store
                 .reap(&epoch, dead_after, UNREGISTERED_IDLE, some)
                 .await?;
-            let Judged::Ok(outcomes) = reaped else {
-                return partition.hello().await;
+            let outcomes = match reaped {
+                Judged::Ok(outcomes) => outcomes,
+                Judged::Quiet(_) => return Ok(()),
+                Judged::EpochChanged => return partition.hello().await,
             };
             let reaped = outcomes.iter().filter(|outcome| **outcome == Reaped::Ok).count();
             core.metrics.reaped(reaped);

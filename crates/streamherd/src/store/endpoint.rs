@@ -243,7 +243,9 @@ impl Endpoint {
     /// server that is away.
     pub(crate) fn first_error(&self, source: StoreError) -> ConnectError {
         let address = self.address();
-        if source.is_login() {
+        if let Some((found, scheme)) = source.other_mode(self.mode) {
+            ConnectError::OtherMode { address, found, scheme }
+        } else if source.is_login() {
             ConnectError::Login { address, source }
         } else if let Some(advice) = source.tls_advice() {
             ConnectError::Tls {

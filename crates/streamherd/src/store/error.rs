@@ -4,6 +4,7 @@ use fred::error::{Error as FredError, ErrorKind};
 
 use super::network::Node;
 use super::tls;
+use crate::config::ClusterMode;
 
 /// Redis did not answer, or refused.
 ///
@@ -211,6 +212,18 @@ impl StoreError {
     /// The server can't write its snapshot, and therefore refuses nearly everything.
     pub(crate) fn is_unwell(&self) -> bool {
         self.says("MISCONF")
+    }
+
+    /// What the server is instead of what a client of that mode looks for, and what URLs to such begin with.
+    pub(super) fn other_mode(&self, mode: ClusterMode) -> Option<(&'static str, &'static str)> {
+        match mode {
+            ClusterMode::Standalone if self.is_moved() => Some(("a node of a cluster", "redis-cluster")),
+            ClusterMode::Standalone if self.says("unknown command 'EVALSHA'") => Some(("a sentinel", "redis-sentinel")),
+            ClusterMode::Oss if self.says("cluster support disabled") => Some(("no node of a cluster", "redis")),
+            ClusterMode::Oss if self.says("unknown command 'CLUSTER'") => Some(("a sentinel", "redis-sentinel")),
+            ClusterMode::Sentinel if self.says("unknown command 'SENTINEL'") => Some(("no sentinel", "redis")),
+            _ => None,
+        }
     }
 
     /// Where to ask for a key that has left with its migrating slot.

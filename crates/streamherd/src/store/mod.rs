@@ -42,7 +42,7 @@ pub(crate) use events::{Heard, LockExpired, Subscription};
 pub(crate) use hello::{Greeting, Hello, HelloRefusal};
 #[cfg(test)]
 pub(crate) use inspect::ConsumerInfo;
-pub(crate) use inspect::{Kicked, Name, Picture, Place, SeenLease};
+pub(crate) use inspect::{Kicked, Name, Picture, Place, SeenLease, ServerKind};
 pub(crate) use lease::{Acquired, Renewed, Restorable, Restored};
 pub use login::Credentials;
 pub(crate) use network::{Line, Lines, Network, Node, Placement};

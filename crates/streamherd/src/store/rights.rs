@@ -178,7 +178,7 @@ static TABLE: &[Right] = &[
     required(W,         "PEXPIRE", "$nothing 1"),
     required(W | O,     "PTTL", "$nothing"),
     required(W | P | O, "HGET", "$nothing f"),
-    required(W,         "HMGET", "$nothing f"),
+    required(W | P | O, "HMGET", "$nothing f"),
     required(W | P | O, "HSET", "$nothing f v f"),
     required(W | P | O, "HDEL", "$nothing f"),
     required(W | O,     "HKEYS", "$nothing"),
@@ -204,7 +204,6 @@ static TABLE: &[Right] = &[
     useful(W,           "ZCARD", "$nothing", "how much waits is not in the metrics"),
     useful(O,           "CONFIG|GET", "notify-keyspace-events", "doctor can't check the server's settings"),
     useful(O,           "XINFO|STREAM", "$nothing", "doctor can't check the ids of the queue"),
-    useful(O,           "HMGET", "$nothing f", "doctor can't check the fleet's lock_ttl"),
     spare(W,            "CONFIG|SET", "streamherd-no-such-parameter 0", "an operator sets notify-keyspace-events"),
 ];
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::hello::millis;
-use super::lease::failure;
+use super::lease::{failure, quiet};
 use super::reply::Reply;
 use super::script::{Call, SWEEP, SWEEP_LIVE};
 use super::{Judged, Store, StoreError};
@@ -70,6 +70,7 @@ impl Store {
         let reply = Reply::new(SWEEP.name, &value);
         match reply.outcome()? {
             "epoch" => return Ok(Judged::EpochChanged),
+            "quiet" => return Ok(Judged::Quiet(quiet(reply)?)),
             "early" => return Ok(Judged::Ok(Swept::TooEarly)),
             "ok" => {}
             _ => return Err(reply.unexpected("an outcome of sweep")),
@@ -102,6 +103,7 @@ impl Store {
         let reply = Reply::new(SWEEP_LIVE.name, &value);
         match reply.outcome()? {
             "epoch" => return Ok(Judged::EpochChanged),
+            "quiet" => return Ok(Judged::Quiet(quiet(reply)?)),
             "ok" => {}
             _ => return Err(reply.unexpected("an outcome of sweep_live")),
         }

@@ -1,6 +1,7 @@
 //! Which servers are looked at, and what each is asked.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fred::util::redis_keyslot;
 use futures_util::future::join_all;
@@ -11,6 +12,9 @@ use crate::config::ClusterMode;
 use crate::store::hello::NO_ENTRY;
 use crate::store::rights::{Need, Role, channel_rule, key_rule};
 use crate::store::{Endpoint, Network, Node, Store, StoreError};
+
+/// A connection that broke is made again by then.
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
 /// Looks at every server that holds a partition, and at what it holds; changes nothing but the servers' own counters.
 ///
@@ -44,9 +48,15 @@ pub(crate) async fn examine(
             mode: network.endpoint().mode(),
             held,
         };
+        let mut facts = server.facts(redis_cli.clone(), service, role).await;
+        // A cluster that goes down under the questions takes the connection along; the next look sees that it is down.
+        if matches!(&facts, Err(e) if e.is_disconnected()) {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            facts = server.facts(redis_cli.clone(), service, role).await;
+        }
         FoundServer {
             address: node.to_string(),
-            facts: server.facts(redis_cli.clone(), service, role).await,
+            facts,
             redis_cli,
             partitions: held.iter().map(|(number, _)| *number).collect(),
         }

@@ -10,6 +10,7 @@ use tokio::sync::OnceCell;
 
 use super::{Network, Node, Placement, lock};
 use crate::config::ClusterMode;
+use crate::error::ConnectError;
 use crate::id::ConsumerId;
 use crate::keys::Keys;
 use crate::store::connection::{Connection, Incarnation};
@@ -68,12 +69,15 @@ impl Lines {
     /// Opens the connections to all servers that hold a partition.
     ///
     /// # Errors
-    /// One of them did not let itself be opened.
-    pub(crate) async fn open_all(&self) -> Result<(), StoreError> {
+    /// One of them did not let itself be opened, and is named.
+    pub(crate) async fn open_all(&self) -> Result<(), ConnectError> {
         let mut nodes: Vec<Node> = self.0.network.placement().0.iter().flatten().cloned().collect();
         nodes.sort_unstable();
         nodes.dedup();
-        let opened = nodes.iter().map(|node| self.connection(node));
+        let opened = nodes.iter().map(|node| async move {
+            let opened = self.connection(node).await;
+            opened.map_err(|e| self.0.endpoint.at(node).first_error(e))
+        });
         futures_util::future::try_join_all(opened).await.map(drop)
     }
 

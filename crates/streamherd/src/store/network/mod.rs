@@ -151,7 +151,7 @@ impl Network {
             Err(e) => {
                 lines.close(Duration::ZERO).await;
                 network.close();
-                Err(endpoint.first_error(e))
+                Err(e)
             }
         }
     }

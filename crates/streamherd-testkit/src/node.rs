@@ -101,15 +101,18 @@ impl Node {
 }
 
 /// Polls `probe`, which tells what is still missing.
-pub(crate) fn wait_for(deadline: Duration, probe: impl Fn() -> Result<(), String>) -> Result<(), StartError> {
+pub(crate) fn wait_for<T>(deadline: Duration, probe: impl Fn() -> Result<T, String>) -> Result<T, StartError> {
     let mut pace = Pace::new(deadline);
-    while let Err(missing) = probe() {
+    loop {
+        let missing = match probe() {
+            Ok(seen) => return Ok(seen),
+            Err(missing) => missing,
+        };
         let Some(pause) = pace.next() else {
             return Err(StartError::NotWhole { deadline, missing });
         };
         thread::sleep(pause);
     }
-    Ok(())
 }
 
 /// # Panics

@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, TestRunner};
 use streamherd::error::SettleError;
 use streamherd::{Duplicates, KeyspaceEvents, Lease, Producer, Recovery, RetryAfter, Submitted};
 use streamherd_testkit::RawClient;
-use streamherd_tests::{Address, Redis, SOON, Worker, recovery};
+use streamherd_tests::{Address, Redis, SOON, Worker, patiently, recovery};
 
 use super::model::{End, Model, Ms, Picture, Place, Run, Wish};
 use super::{key, look, wire};
@@ -68,7 +68,7 @@ impl Driver {
             ..recovery()
         });
         let mut worker = Worker::with(worker).await;
-        let producer = builder().connect_producer().await.expect("a producer connects");
+        let producer = patiently(|| builder().connect_producer()).await;
         producer
             .clone()
             .duplicates(Duplicates::Parallel)

@@ -219,7 +219,7 @@ impl Cluster {
     }
 
     /// Polls `probe`, which tells what is still missing, with the cluster's deadline.
-    pub(crate) fn wait(&self, probe: impl Fn(&Self) -> Result<(), String>) -> Result<(), StartError> {
+    pub(crate) fn wait<T>(&self, probe: impl Fn(&Self) -> Result<T, String>) -> Result<T, StartError> {
         node::wait_for(DEADLINE, || probe(self))
     }
 }

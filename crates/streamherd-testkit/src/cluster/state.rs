@@ -27,11 +27,7 @@ impl Cluster {
     #[must_use]
     #[track_caller]
     pub fn agreed(&self) -> View {
-        must(self.wait(|cluster| cluster.views().map(drop)));
-        match self.views() {
-            Ok(view) => view,
-            Err(missing) => panic!("{missing}"),
-        }
+        must(self.wait(Self::views))
     }
 
     /// The nodes that own slots, once all that run [agree](Self::agreed).

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use streamherd::DeadLetterFilter;
 use streamherd_testkit::{Armed, Fault, Matcher, eventually};
-use streamherd_tests::letters::{admin, bury, name_of};
+use streamherd_tests::letters::{admin, bury, make_known, name_of};
 use streamherd_tests::{Proxied, Redis, SOON, Truth, WorkerProcess, side_by_side};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_contract-admin");
@@ -44,6 +44,7 @@ async fn killed(row: Row) {
     let mut truth = Truth::at(&server, &all[0]);
     bury(&server, &all, "rejected");
     let proxy = server.proxy().await;
+    make_known(&proxy).await;
     let command = server.at_home(&all[0], Matcher::script(row.script));
     let (process, death) = start(&proxy, command, row);
     death.wait_fired(SOON).await;

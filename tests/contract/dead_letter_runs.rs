@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use streamherd::{DeadLetterFilter, DeadLetterReason, LetterOutcome, Recovery, RetryAfter};
 use streamherd_testkit::Matcher;
-use streamherd_tests::letters::{admin, bury, input, list, name_of, outcomes, redrive, streams};
+use streamherd_tests::letters::{admin, bury, input, list, make_known, name_of, outcomes, redrive, streams};
 use streamherd_tests::{Lost, Redis, SOON, Truth, Worker, builder, names, recovery, submit};
 
 fn all() -> DeadLetterFilter {
@@ -198,6 +198,7 @@ async fn a_lost_answer_is_an_error_and_nothing_is_lost_or_doubled_by_going_on() 
             bury(&server, &letters, "rejected");
             let proxy = server.proxy().await;
             let admin = admin(&proxy).await;
+            make_known(&proxy).await;
             let second = server.at_home(&letters[0], Matcher::script(script));
             let loss = proxy.on(second, 2, lost.fault());
             let mut run = if purge {

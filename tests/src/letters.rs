@@ -2,7 +2,7 @@
 
 use streamherd::{Admin, DeadLetter, DeadLetterFilter, DeadLetterRun, HandledLetter};
 
-use crate::{Reachable, Redis, Truth, builder, by_partition, patiently};
+use crate::{Proxied, Reachable, Redis, Truth, builder, by_partition, patiently};
 
 /// Writes dead letters as a worker leaves them, over a raw connection and in one step: one per name, with counters and
 /// provenance. Their names are not coalesced.
@@ -38,6 +38,12 @@ pub fn name_of(fields: &[(String, String)]) -> String {
 /// An admin with the tests' settings.
 pub async fn admin(at: &(impl Reachable + ?Sized)) -> Admin {
     patiently(|| builder(at).connect_admin()).await
+}
+
+/// Has every server and the proxy before them know the script that lists. Otherwise a server's first call of it is counted
+/// twice where another server's call has told the proxy its name already: as what is not known, and with its text.
+pub async fn make_known(proxy: &Proxied) {
+    list(&admin(proxy).await, DeadLetterFilter::default()).await;
 }
 
 /// All outcomes of a run.

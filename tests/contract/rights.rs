@@ -28,6 +28,8 @@ async fn main_path(server: &Redis, worker: &Address, producer: &Address, operato
         claim_on_a_notification(server, worker, producer).await;
     }
     submit(producer, ["a", "b", "c", "d", "e"]).await;
+    // Coalesced while they still wait.
+    submit(producer, ["a", "b"]).await;
     let mut work = Worker::with(builder(worker).recovery(Recovery {
         sweep_interval: SCAN,
         ..recovery()

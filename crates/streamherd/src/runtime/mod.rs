@@ -9,6 +9,7 @@ mod supervisor;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,8 @@ pub(crate) struct Core {
     pub(crate) outbox: Outbox,
     pub(crate) metrics: Metrics,
     pub(crate) slots: Arc<Slots>,
+    /// Reads of any partition in a row that found nothing waiting.
+    pub(crate) empty_takes: AtomicUsize,
     /// No more reading: set first at a shutdown.
     pub(crate) closing: CancellationToken,
     /// Asks for new subscriptions everywhere.

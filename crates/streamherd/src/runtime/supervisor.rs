@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -86,6 +87,7 @@ async fn open(
     let (outbox, inbox) = Outbox::new(metrics.clone());
     let core = Arc::new(Core {
         slots: Slots::new(settings.max_in_flight),
+        empty_takes: AtomicUsize::new(0),
         settings,
         consumer,
         outbox,

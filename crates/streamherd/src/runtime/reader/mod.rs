@@ -4,6 +4,7 @@ mod audit;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -27,8 +28,6 @@ const TIMEOUTS_BEFORE_A_NEW_CONNECTION: u32 = 2;
 
 /// How long work handed out before waits at most for a worker whose only free slot waits for new work.
 const ONE_SLOT_WAIT: Duration = Duration::from_millis(200);
-/// Zero would be for ever.
-const LEAST_WAIT: Duration = Duration::from_millis(5);
 /// How long a paused worker waits before it asks again.
 const PAUSED_LOOK: Duration = Duration::from_millis(500);
 const KNOCK: Duration = Duration::from_millis(20);
@@ -42,7 +41,7 @@ pub(crate) struct Reader {
     lines: Lines,
     store: Store,
     /// How many there are, one per partition, that share the slots.
-    readers: u32,
+    readers: usize,
     incarnation: Option<Incarnation>,
     alive: WeakHandle,
     /// Set when a reply may have been lost: then entries may be pending here that this process never saw.
@@ -61,7 +60,7 @@ impl Reader {
             partition,
             incarnation: store.line.incarnation(),
             lines,
-            readers: u32::try_from(readers).unwrap_or(u32::MAX),
+            readers,
             store,
             alive,
             audit_due: false,
@@ -161,8 +160,8 @@ impl Reader {
 
     /// What waits is taken into all free slots at once, the front first. Only then is it worth waiting, for one entry per
     /// lane; with one free slot therefore in one lane, and briefly, as the other is only looked at in between. Briefly
-    /// also where the readers of other partitions would have no slot meanwhile: as they take turns, each looks again
-    /// within that time.
+    /// also where the readers of other partitions would have no slot meanwhile, and only when all of them have looked in
+    /// vain: until then the slots go to the next, who may have a backlog.
     async fn read(&mut self, slots: &mut Reserved) -> Result<Vec<RawEntry>, StoreError> {
         let (epoch, _) = self.partition.session.current();
         match self.store.take(&epoch, slots.len()).await? {
@@ -173,6 +172,7 @@ impl Reader {
             Judged::Ok(Taken::Entries(entries)) => {
                 self.partition.paused(false);
                 if !entries.is_empty() {
+                    self.partition.core.empty_takes.store(0, Ordering::Relaxed);
                     return Ok(entries);
                 }
             }
@@ -188,13 +188,17 @@ impl Reader {
         }
         let block = self.partition.core.settings.read_block;
         slots.truncate(Lane::ALL.len());
-        let left = u32::try_from(self.partition.core.slots.free() + slots.len()).unwrap_or(u32::MAX);
-        let brief = (ONE_SLOT_WAIT * left.min(self.readers) / self.readers)
-            .max(LEAST_WAIT)
-            .min(block);
+        let core = &self.partition.core;
+        let scarce = self.readers > 1 && core.slots.free() + slots.len() <= self.readers;
+        // One more than there are readers, so that it is not always the same one's turn to wait.
+        if scarce && core.empty_takes.fetch_add(1, Ordering::Relaxed) < self.readers {
+            return Ok(Vec::new());
+        }
+        core.empty_takes.store(0, Ordering::Relaxed);
+        let brief = ONE_SLOT_WAIT.min(block);
         match slots.len() {
             0 | 1 => self.wait_for_one(&[Lane::Input], brief).await,
-            _ if self.readers > 1 && left <= self.readers => self.wait_for_one(&Lane::ALL, brief).await,
+            _ if scarce => self.wait_for_one(&Lane::ALL, brief).await,
             _ => self.wait_for_one(&Lane::ALL, block).await,
         }
     }

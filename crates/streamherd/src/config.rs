@@ -57,6 +57,11 @@ pub struct Recovery {
     /// A consumer that has given no sign of life for this long and has nothing pending is removed. Default: 1 minute;
     /// from 100 ms to a week, and never before its `lock_ttl` is over.
     pub reap_after: Duration,
+    /// Whether this worker writes what it holds, and what it had to give up while Redis was away, back to a Redis that
+    /// has lost it. Default: true. If not, such leases are lost
+    /// ([`DataLoss`](crate::error::DisownedReason::DataLoss)), and their streams with them, unless their producers submit
+    /// them again.
+    pub write_back: bool,
 }
 
 impl Default for Recovery {
@@ -72,6 +77,7 @@ impl Default for Recovery {
             dlq_max_len: 10_000,
             sweep_interval: Duration::from_secs(60),
             reap_after: Duration::from_secs(60),
+            write_back: true,
         }
     }
 }

@@ -103,7 +103,7 @@ impl Entry {
     /// # Errors
     /// Everything a foreign producer can do wrong; the text says what, for the dead letter.
     pub(crate) fn parse(id: EntryId, fields: Fields) -> Result<Self, Poison> {
-        let bytes: usize = fields.iter().map(|(k, v)| k.len() + v.len()).sum();
+        let bytes = size(&fields);
         // What a re-queue adds does not count against an entry that was within the limits when it was submitted.
         let (more_fields, more_bytes) = field(&fields, ORIGIN_FIELD).map_or((0, 0), |_| (16, 4096));
         if fields.len() > MAX_FIELDS + more_fields || bytes > MAX_ENTRY_BYTES + more_bytes {
@@ -202,6 +202,11 @@ pub(crate) fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
         .iter()
         .find(|(k, _)| k == name.as_bytes())
         .map(|(_, v)| v.as_slice())
+}
+
+/// Bytes of all names and values.
+pub(crate) fn size(fields: &Fields) -> usize {
+    fields.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 /// A counter that is absent or unreadable counts as zero, as it does in the scripts.

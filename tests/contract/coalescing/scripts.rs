@@ -298,6 +298,7 @@ impl Driver {
             "rejected",
             "",
             &delay,
+            "0",
         ];
         let answer = self.run("settle", &[Self::lock(&lease.id)], &args);
         answer[1].array()[0].text()
@@ -516,7 +517,7 @@ fn large_wishes_are_moved_a_few_at_a_time() {
     for lease in &driver.leases {
         locks.push(Driver::lock(&lease.id));
         let name = lease.name.map(String::from).unwrap_or_default();
-        let step = ["done", &lease.id, &lease.value, &name, "", "", "0"];
+        let step = ["done", &lease.id, &lease.value, &name, "", "", "0", "0"];
         args.extend(step.map(str::to_owned));
     }
     for batch in 1..=names.len() {

@@ -256,13 +256,17 @@ async fn renew_chunk(partition: &Arc<Partition>, store: &Store, chunk: &[Arc<Hel
     for (held, outcome) in chunk.into_iter().zip(outcomes) {
         core.metrics.renewed(&outcome);
         match outcome {
-            Renewed::Kept => held.extend(start, deadline),
+            Renewed::Kept => {
+                held.known_in(era);
+                held.extend(start, deadline);
+            }
             Renewed::Reacquired => {
                 tracing::warn!(stream = %held.entry.name, token = %held.token, "a lock had expired and was set again");
+                held.known_in(era);
                 held.extend(start, deadline);
             }
             Renewed::Lost => {
-                let reason = if held.era == era {
+                let reason = if held.era() == era {
                     DisownedReason::TakenOver
                 } else {
                     DisownedReason::DataLoss

@@ -18,6 +18,8 @@ use crate::store::{Judged, Operation, SettleLimits, SettleOutcome, SettleStep, S
 
 /// Settlements per script call: below 2 ms of Redis.
 const STEPS_PER_CALL: usize = 100;
+/// And so many bytes of what is told from memory.
+const BYTES_PER_CALL: usize = 256 * 1024;
 /// Of which so many are kept for what has to be tried again.
 const AGAIN_PER_CALL: usize = 20;
 
@@ -41,6 +43,7 @@ impl Settlement {
                 token: Some(held.token),
                 coalesced: held.entry.coalesced_name(),
                 operation,
+                memory: None,
             },
             held: Some(Arc::clone(held)),
             reply: None,
@@ -56,6 +59,7 @@ impl Settlement {
                 token,
                 coalesced: None,
                 operation,
+                memory: None,
             },
             held: None,
             reply: None,
@@ -63,13 +67,21 @@ impl Settlement {
         }
     }
 
-    /// What is to be sent in a batch: of an entry as it is called now.
-    fn step_in(&mut self, batch: u64) -> SettleStep {
+    /// Whether the store has changed since it last knew the lease.
+    fn may_be_lost(&self, era: u64) -> bool {
+        self.held.as_ref().is_some_and(|held| held.era() < era)
+    }
+
+    /// What is to be sent under the epoch with that number: of an entry as it is called now.
+    fn step_in(&mut self, era: u64, write_back: bool) -> &SettleStep {
+        let lost = self.may_be_lost(era);
         if let Some(held) = &self.held {
             self.step.id = held.id();
-            held.sent_in(batch);
+            // Finished is finished, also for those who write nothing back.
+            let tells = lost && (write_back || self.step.operation == Operation::Done);
+            self.step.memory = tells.then(|| held.entry.fields_of_old());
         }
-        self.step.clone()
+        &self.step
     }
 }
 
@@ -134,21 +146,43 @@ impl Settler {
             max_failures: core.settings.recovery.max_failures,
             dlq_max_len: core.settings.recovery.dlq_max_len,
         };
+        // Read first: whoever restores leases meanwhile, and so gives them other ids, makes it another epoch.
+        let (epoch, era) = partition.session.current();
+        let mut steps: Vec<SettleStep> = Vec::with_capacity(batch.len());
+        let mut bytes = 0;
+        for one in &mut batch {
+            let step = one.step_in(era, core.settings.recovery.write_back);
+            bytes += step.remembered();
+            if bytes > BYTES_PER_CALL && !steps.is_empty() {
+                break;
+            }
+            steps.push(step.clone());
+        }
+        let mut left = batch.split_off(steps.len());
+        for held in batch.iter().filter_map(|one| one.held.as_ref()) {
+            held.sent_in(self.number);
+        }
         let outcomes = loop {
-            // Anew each time: whoever restored them meanwhile may have given them other ids, after this epoch was read.
-            let (epoch, _) = partition.session.current();
-            let steps: Vec<SettleStep> = batch.iter_mut().map(|one| one.step_in(self.number)).collect();
             let problem = match partition.leasing.settle(&epoch, self.number, limits, &steps).await {
                 Ok(Judged::Ok(outcomes)) => break outcomes,
-                Ok(Judged::EpochChanged | Judged::Quiet(_)) => match partition.hello().await {
-                    Ok(()) => continue,
-                    Err(e) => e,
-                },
+                // Without a receipt: nothing of it was carried out, and all may be different now. So it is put together
+                // anew, under another number.
+                Ok(Judged::EpochChanged | Judged::Quiet(_)) => {
+                    let known = partition.session.current().0 != epoch;
+                    match if known { Ok(()) } else { partition.hello().await } {
+                        Ok(()) => {
+                            not_sent(&batch);
+                            batch.extend(left);
+                            return (batch, false);
+                        }
+                        Err(e) => e,
+                    }
+                }
                 Err(e) => e,
             };
             if !problem.is_transient() {
                 tracing::error!(error = %problem, "Redis refuses settlements; the entries will be recovered by the scan");
-                for settlement in batch {
+                for settlement in batch.into_iter().chain(left) {
                     self.resolve(settlement, Err(SettleError::Store(problem.again())));
                 }
                 return (Vec::new(), true);
@@ -156,7 +190,6 @@ impl Settler {
             tracing::debug!(error = %problem, "a settlement was not answered; asking again");
             tokio::time::sleep(backoff.draw()).await;
         };
-        let mut left: Vec<Settlement> = Vec::new();
         let mut trouble = false;
         let mut unknown = false;
         for (settlement, outcome) in batch.into_iter().zip(outcomes) {
@@ -181,7 +214,12 @@ impl Settler {
                     self.resolve(settlement, Ok(Settled::DeadLettered { reason }));
                 }
                 SettleOutcome::Disowned => {
-                    let reason = DisownedReason::TakenOver;
+                    let withheld = settlement.step.memory.is_none() && settlement.may_be_lost(era);
+                    let reason = if withheld {
+                        DisownedReason::DataLoss
+                    } else {
+                        DisownedReason::TakenOver
+                    };
                     self.resolve(settlement, Err(LeaseLost { id, reason }.into()));
                 }
                 SettleOutcome::Vanished => {
@@ -203,10 +241,7 @@ impl Settler {
                 }
             }
         }
-        // The receipt of this batch says nothing of them: a restore must not take them for settled.
-        for held in left.iter().filter_map(|settlement| settlement.held.as_ref()) {
-            held.sent_in(0);
-        }
+        not_sent(&left);
         if unknown {
             trouble |= partition.hello().await.is_err();
         }
@@ -234,6 +269,13 @@ impl Settler {
         if let Some(reply) = settlement.reply {
             let _ = reply.send(outcome);
         }
+    }
+}
+
+/// The receipt of a batch says nothing of them: a restore must not take them for settled.
+fn not_sent(settlements: &[Settlement]) {
+    for held in settlements.iter().filter_map(|one| one.held.as_ref()) {
+        held.sent_in(0);
     }
 }
 

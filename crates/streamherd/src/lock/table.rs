@@ -15,8 +15,6 @@ use crate::id::{EntryId, Token};
 pub(crate) struct Held {
     pub(crate) entry: Entry,
     pub(crate) token: Token,
-    /// Which of the epochs this process has seen the lease was acquired in.
-    pub(crate) era: u64,
     pub(crate) since: Moment,
     /// Fires when the lease is lost.
     pub(crate) lost: CancellationToken,
@@ -25,6 +23,8 @@ pub(crate) struct Held {
 
 #[derive(Debug, Clone, Copy)]
 struct State {
+    /// The last of the epochs this process has seen under which the store is known to have the lease.
+    era: u64,
     /// It changes where Redis lost the entry and it was written anew.
     id: EntryId,
     phase: Phase,
@@ -62,10 +62,10 @@ impl Held {
         Self {
             entry,
             token,
-            era,
             since: renewed,
             lost: CancellationToken::new(),
             state: Mutex::new(State {
+                era,
                 id,
                 phase: Phase::Held,
                 batch: 0,
@@ -79,6 +79,16 @@ impl Held {
 
     pub(crate) fn id(&self) -> EntryId {
         self.state().id
+    }
+
+    pub(crate) fn era(&self) -> u64 {
+        self.state().era
+    }
+
+    /// The store has the lease under this epoch.
+    pub(crate) fn known_in(&self, era: u64) {
+        let mut state = self.state();
+        state.era = state.era.max(era);
     }
 
     pub(crate) fn batch(&self) -> u64 {
@@ -279,12 +289,17 @@ impl Leases {
 
     /// Waits until nothing is held, settling or being handed back.
     pub(crate) async fn emptied(&self) {
+        self.at_most(0).await;
+    }
+
+    /// Waits until no more than so many are.
+    pub(crate) async fn at_most(&self, most: usize) {
         loop {
             let shrunk = self.shrunk.notified();
             tokio::pin!(shrunk);
             // Registered before the look, so that a removal between the two is not missed.
             shrunk.as_mut().enable();
-            if self.len() == 0 {
+            if self.len() <= most {
                 return;
             }
             shrunk.await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Moment;
-use crate::entry::Fields;
+use crate::entry::{Fields, size};
 use crate::error::DisownedReason;
 use crate::id::Epoch;
 use crate::lock::{Held, Phase};
@@ -20,8 +20,8 @@ const BYTES_PER_CALL: usize = 256 * 1024;
 ///
 /// # Errors
 /// Redis did not answer, or another loss came meanwhile. Some of it may be restored.
-pub(crate) async fn restore(partition: &Partition, store: &Store, epoch: &Epoch) -> Result<(), StoreError> {
-    // Past its deadline a lease may be a peer's, under another id: what is left of it is handed back as far as it is there.
+pub(crate) async fn restore(partition: &Partition, store: &Store, epoch: &Epoch, era: u64) -> Result<(), StoreError> {
+    // Past its deadline a lease may be a peer's, under another id: the settler hands back what is left of it.
     let now = Moment::now();
     let mut all = partition.leases.all();
     all.retain(|held| held.deadline() > now);
@@ -29,19 +29,31 @@ pub(crate) async fn restore(partition: &Partition, store: &Store, epoch: &Epoch)
         let fields = held.entry.fields.clone();
         (held, fields)
     });
-    let gone = tell_all(partition, store, epoch, known, false).await?;
+    let target = Target { partition, store, epoch, era };
+    let gone = tell_all(target, known, false).await?;
+    if !partition.core.settings.recovery.write_back {
+        return Ok(());
+    }
     let gone = gone.into_iter().map(|held| {
         let fields = held.entry.fields_of_old();
         (held, fields)
     });
-    tell_all(partition, store, epoch, gone, true).await.map(drop)
+    tell_all(target, gone, true).await.map(drop)
+}
+
+/// Who is told.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    partition: &'a Partition,
+    store: &'a Store,
+    epoch: &'a Epoch,
+    /// The number of that epoch.
+    era: u64,
 }
 
 /// Returns those whose entries are gone.
 async fn tell_all(
-    partition: &Partition,
-    store: &Store,
-    epoch: &Epoch,
+    target: Target<'_>,
     all: impl Iterator<Item = (Arc<Held>, Fields)>,
     with_fields: bool,
 ) -> Result<Vec<Arc<Held>>, StoreError> {
@@ -50,28 +62,32 @@ async fn tell_all(
     let mut bytes = 0;
     // Where the server has to look at a body, that is as large as the fields here.
     for (held, fields) in all {
-        let more: usize = fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let more = size(&fields);
         if !some.is_empty() && (bytes + more > BYTES_PER_CALL || some.len() == LEASES_PER_CALL) {
-            gone.extend(tell(partition, store, epoch, std::mem::take(&mut some), with_fields).await?);
+            gone.extend(tell(target, std::mem::take(&mut some), with_fields).await?);
             bytes = 0;
         }
         bytes += more;
         some.push((held, fields));
     }
     if !some.is_empty() {
-        gone.extend(tell(partition, store, epoch, some, with_fields).await?);
+        gone.extend(tell(target, some, with_fields).await?);
     }
     Ok(gone)
 }
 
 /// Returns those whose entries are gone.
 async fn tell(
-    partition: &Partition,
-    store: &Store,
-    epoch: &Epoch,
+    target: Target<'_>,
     some: Vec<(Arc<Held>, Fields)>,
     with_fields: bool,
 ) -> Result<Vec<Arc<Held>>, StoreError> {
+    let Target {
+        partition,
+        store,
+        epoch,
+        era,
+    } = target;
     let core = &partition.core;
     let start = Moment::now();
     let leases: Vec<_> = some
@@ -100,17 +116,21 @@ async fn tell(
     for ((valid, held), outcome) in all {
         core.metrics.restored(&outcome);
         match outcome {
-            Restored::Kept if valid => held.extend(start, deadline),
-            Restored::Kept | Restored::Settled => {}
+            Restored::Kept => {
+                held.known_in(era);
+                if valid {
+                    held.extend(start, deadline);
+                }
+            }
+            Restored::Settled => held.known_in(era),
             Restored::Written(new) => {
                 tracing::warn!(
                     stream = %held.entry.name, entry = %held.id(), %new, token = %held.token,
                     "Redis had lost an entry that is held here; it was written anew"
                 );
                 partition.leases.rename(held, new);
-                if valid {
-                    held.extend(start, deadline);
-                }
+                held.known_in(era);
+                held.extend(start, deadline);
             }
             Restored::Missing => gone.push(Arc::clone(held)),
             Restored::Lost if held.phase() == Phase::Held => {

@@ -16,8 +16,10 @@ pub(crate) struct Session(Mutex<State>);
 #[derive(Debug, Clone)]
 struct State {
     epoch: Epoch,
-    /// How many ids of epochs this process has seen.
+    /// How many epochs this process has seen.
     era: u64,
+    /// And how often the data was gone under a new one.
+    losses: u64,
     clock: ServerClock,
     quiet_until: Moment,
 }
@@ -89,6 +91,7 @@ impl Session {
             Ok(hello) => Ok(Self(Mutex::new(State {
                 epoch: hello.epoch,
                 era: 0,
+                losses: 0,
                 clock: ServerClock {
                     us: hello.now_us,
                     asked,
@@ -107,7 +110,7 @@ impl Session {
         }
     }
 
-    /// The epoch, and the number of its id among those that this process has seen.
+    /// The epoch, and its number among those that this process has seen.
     pub(crate) fn current(&self) -> (Epoch, u64) {
         let state = self.state();
         (state.epoch.clone(), state.era)
@@ -161,16 +164,15 @@ impl Session {
         }
     }
 
-    /// Works under what was heard from now on.
+    /// Works under what was heard from now on. Returns how often the data was lost so far.
     pub(crate) fn adopt(&self, heard: Heard) -> u64 {
         let mut state = self.state();
-        if heard.news == News::Loss {
-            state.era += 1;
-        }
+        state.era += u64::from(heard.news != News::Nothing);
+        state.losses += u64::from(heard.news == News::Loss);
         state.epoch = heard.epoch;
         state.clock = heard.clock;
         state.quiet_until = heard.quiet_until;
-        state.era
+        state.losses
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

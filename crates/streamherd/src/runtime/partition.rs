@@ -135,10 +135,11 @@ impl Partition {
             .send(Notification::StreamDisowned(Disowned::new(self.number, held, reason)));
         match reason {
             // Somebody else's already; there is nothing to give back.
-            DisownedReason::TakenOver | DisownedReason::DataLoss => self.leases.remove_held(held),
-            // Still mine in Redis, perhaps: given back there, so that it need not wait for its lock to expire. The id
-            // stays known until that is answered, or the audit would lease it again while its handler still runs.
-            DisownedReason::DeadlinePassed | DisownedReason::Shutdown => {
+            DisownedReason::TakenOver => self.leases.remove_held(held),
+            // Still mine in Redis, perhaps: given back there, so that it need not wait for its lock to expire; or written back,
+            // where Redis has lost it. The id stays known until that is answered, or the audit would lease it again while its
+            // handler still runs.
+            DisownedReason::DeadlinePassed | DisownedReason::DataLoss | DisownedReason::Shutdown => {
                 self.settle(Settlement::of(held, Operation::Release));
             }
             // The handler's failure, and counted as one, or a stream that hangs every handler would go round for ever.
@@ -190,9 +191,10 @@ impl Partition {
         let heard = self.session.hello(store, self.number, &core.settings).await?;
         let news = heard.news;
         if news != News::Nothing {
-            restore(self, store, &heard.epoch).await?;
+            let era = self.session.current().1 + 1;
+            restore(self, store, &heard.epoch, era).await?;
         }
-        let era = self.session.adopt(heard);
+        let losses = self.session.adopt(heard);
         match news {
             News::Nothing => return Ok(()),
             News::Generation => {
@@ -211,7 +213,10 @@ impl Partition {
                 core.metrics.data_loss();
                 let partition = self.number;
                 core.outbox
-                    .send(Notification::DataLoss(DataLoss { partition, times: era }));
+                    .send(Notification::DataLoss(DataLoss {
+                        partition,
+                        times: losses,
+                    }));
             }
         }
         self.scan_now.notify_one();

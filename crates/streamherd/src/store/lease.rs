@@ -69,8 +69,7 @@ impl Store {
         let mut call = Call::on(keys)
             .arg(epoch.arg())
             .arg(self.consumer.as_str())
-            .number(millis(ttl))
-            .arg(keys.lock_prefix());
+            .number(millis(ttl));
         for lease in leases {
             let input = entry::field(lease.fields, INPUT_FIELD).unwrap_or_default();
             call = call
@@ -80,11 +79,7 @@ impl Store {
                 .arg(if lease.valid { "1" } else { "0" })
                 .number(lease.batch)
                 .arg(digest(input));
-            let fields: &[_] = if with_fields { lease.fields } else { &[] };
-            call = call.number(fields.len() as u64 * 2);
-            for (name, value) in fields {
-                call = call.arg(name.as_slice()).arg(value.as_slice());
-            }
+            call = call.fields(if with_fields { lease.fields } else { &[] });
         }
         let value = self.line.run(&RESTORE, call, self.timeout).await?;
         outcomes(Reply::new(RESTORE.name, &value), leases.len(), |one| {

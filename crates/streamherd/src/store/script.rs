@@ -116,6 +116,14 @@ impl Call {
         self.arg(n.to_string())
     }
 
+    /// How many names and values follow, and those.
+    pub(super) fn fields(self, fields: &[(Vec<u8>, Vec<u8>)]) -> Self {
+        let counted = self.number(fields.len() as u64 * 2);
+        fields.iter().fold(counted, |call, (name, value)| {
+            call.arg(name.as_slice()).arg(value.as_slice())
+        })
+    }
+
     pub(super) fn after(&self, script: &str) -> Vec<Value> {
         let mut all = Vec::with_capacity(2 + self.keys.len() + self.args.len());
         all.push(script.into());

@@ -4,7 +4,7 @@ use super::reply::Reply;
 use super::script::{Call, DEREGISTER, SETTLE};
 use super::{Judged, Store, StoreError};
 use crate::dead_letter::DeadLetterReason;
-use crate::entry::{MAX_ENTRY_BYTES, MAX_FIELDS};
+use crate::entry::{self, Fields, MAX_ENTRY_BYTES, MAX_FIELDS};
 use crate::id::{EntryId, Epoch, Reference, Token};
 
 /// How a lease ends.
@@ -43,6 +43,15 @@ pub(crate) struct SettleStep {
     /// The data stream's name, if it is known and the entry takes part in coalescing.
     pub(crate) coalesced: Option<String>,
     pub(crate) operation: Operation,
+    /// All fields of the entry, where the store may have lost it since it was leased: then this decides.
+    pub(crate) memory: Option<Fields>,
+}
+
+impl SettleStep {
+    /// Bytes that are sent along.
+    pub(crate) fn remembered(&self) -> usize {
+        self.memory.as_ref().map_or(0, entry::size)
+    }
 }
 
 /// What became of one settlement.
@@ -111,7 +120,8 @@ impl Store {
                 .arg(step.coalesced.as_deref().unwrap_or_default())
                 .arg(reason)
                 .arg(cut(error, MAX_ERROR_BYTES))
-                .number(u64::try_from(delay).unwrap_or(u64::MAX).min(LONGEST_DELAY_MS));
+                .number(u64::try_from(delay).unwrap_or(u64::MAX).min(LONGEST_DELAY_MS))
+                .fields(step.memory.as_deref().unwrap_or_default());
         }
         let value = self.line.run(&SETTLE, call, self.timeout).await?;
         super::lease::outcomes(Reply::new(SETTLE.name, &value), steps.len(), |one| {

@@ -81,6 +81,7 @@ impl Reader {
                 () = self.leaving() => break,
                 slots = async {
                     self.unless_paused().await;
+                    self.unless_full().await;
                     // What was read then would have to wait, and may be somebody's who is about to say so.
                     tokio::time::sleep(self.partition.session.quiet_left()).await;
                     self.reserve().await
@@ -121,6 +122,21 @@ impl Reader {
         if self.partition.pause.is_set() {
             let _ = tokio::time::timeout(PAUSED_LOOK, self.partition.pause.over()).await;
         }
+    }
+
+    /// A lease that was given up has no slot any more, but is remembered until Redis has said what became of it. A partition
+    /// whose Redis answers reads and no settlements must not add to them without end.
+    async fn unless_full(&self) {
+        let leases = &self.partition.leases;
+        let most = self.partition.core.slots.count().saturating_mul(2);
+        if leases.len() <= most {
+            return;
+        }
+        tracing::warn!(
+            service = %self.partition.core.settings.service, partition = self.partition.number, most,
+            "more streams than max_in_flight wait for Redis to take them back; no more are read until it has"
+        );
+        leases.at_most(most).await;
     }
 
     /// At least one free slot, and as many more as are free, up to a batch.

@@ -70,6 +70,10 @@ local function is_behind(epoch, known)
   return id ~= nil and id == known_id and epoch ~= known and tonumber(known_generation) >= tonumber(generation)
 end
 
+local function id_of(epoch)
+  return string.match(epoch, '^[^.]*')
+end
+
 local known, jumped = ARGV[5], ARGV[6] == '1'
 local epoch = redis.call('GET', EPOCH)
 local this, before = run_id(), redis.call('HGET', CONTROL, 'run_id')
@@ -79,6 +83,9 @@ if created or not epoch then
   -- A service that begins has nobody to wait for.
   unsettled = known ~= ''
   redis.call('SET', EPOCH, epoch)
+elseif known ~= '' and id_of(known) ~= id_of(epoch) and id_of(known) ~= redis.call('HGET', CONTROL, 'lost') then
+  -- A newcomer, who can't know of a loss, made the epoch: this is the first of the old ones, and the others are on their way.
+  unsettled = true
 elseif this and before and this ~= before or jumped and known == epoch or is_behind(epoch, known) then
   local id, generation = string.match(epoch, '^([^.]*)%.?(%d*)')
   local seen = tonumber(string.match(known, '%.(%d+)')) or 0
@@ -86,6 +93,7 @@ elseif this and before and this ~= before or jumped and known == epoch or is_beh
   unsettled = true
   redis.call('SET', EPOCH, epoch)
 end
+if known ~= '' and id_of(known) ~= id_of(epoch) then redis.call('HSET', CONTROL, 'lost', id_of(known)) end
 if this and this ~= before then redis.call('HSET', CONTROL, 'run_id', this) end
 note_ttl(ttl, now)
 -- Whoever has left took the name along; of others it can't be told whether they live.

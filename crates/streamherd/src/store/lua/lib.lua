@@ -5,6 +5,9 @@
 local EPOCH, CONTROL, INPUT, FRONT, DLQ, DELAYED, BODIES, LIVE, CONSUMERS, SCAN = unpack(KEYS, 1, 10)
 local LOCKS = 10
 local GROUP = 'workers'
+-- Keys of the same slot whose names only a script knows.
+local PREFIX = string.sub(EPOCH, 1, -1 - #'epoch')
+local LOCK, WRITTEN = PREFIX .. 'lock:', PREFIX .. 'written:'
 
 -- The stream and the stream id behind an entry's text form.
 local function place(ref)

@@ -168,6 +168,39 @@ local function want(name, fields, due, stream, gives_way)
   return {stands, ref}
 end
 
+-- T:written:<original id> = token and reference, for ten minutes: a run that this store had lost and that somebody has
+-- written anew from memory. Others may have kept the same run, an earlier owner or its producer: the word of the newest owner
+-- counts, which has the highest token; a producer has none, 0. Without a reference it is finished.
+local KEPT_MS = 600000
+
+local function note_written(origin, token, ref)
+  redis.call('SET', WRITTEN .. origin, token .. ' ' .. ref, 'PX', KEPT_MS)
+end
+
+-- Whether a run may be written anew by an owner with this token: 'free', and what an earlier owner or a producer had queued is
+-- taken away; 'finished'; or 'taken', with where it is.
+local function may_write(origin, token)
+  local said = lock_value(WRITTEN .. origin)
+  local other, ref = string.match(said or '', '^(%d+) (.*)$')
+  if not other then return 'free' end
+  if ref == '' then return 'finished' end
+  if tonumber(other) >= token then return 'taken', ref end
+  local delayed = string.match(ref, '^delayed:(.+)$')
+  if delayed then
+    forget_delayed(delayed)
+    return 'free'
+  end
+  local stream, id = place(ref)
+  if alive(LOCK .. ref) or pending(stream, id) then return 'taken', ref end
+  redis.call('XDEL', stream, id)
+  return 'free'
+end
+
+-- The token in what a lock holds.
+local function token_in(value)
+  return string.match(value, ':(%d+)$')
+end
+
 -- The entry is at its end, and the run that was wanted after it is queued, with counters of its own.
 local function ended(name, ref)
   if not name or name == '' then return end

@@ -1,5 +1,5 @@
 -- KEYS  those of the partition, then a lock per lease
--- ARGV  epoch, consumer, ttl ms, prefix of the locks, then per lease: entry, lock value, '1' while it is valid, the number of
+-- ARGV  epoch, consumer, ttl ms, then per lease: entry, lock value, '1' while it is valid, the number of
 --       the settlement batch it was sent in (0: none), digest of its lbs-input, how many fields follow (0: not sent), fields
 -- A worker that holds a lease tells a server that may lack the last writes. What the server knows otherwise is older than
 -- the lease as long as that is valid: within the quiet time nobody else can have been given the entry.
@@ -7,7 +7,7 @@
 -- taken back. An entry whose XADD was lost is written anew, and may be read by others as new, who find its lock held and
 -- leave it alone. Its id may have been given to another entry meanwhile, so bodies are compared.
 if redis.call('GET', EPOCH) ~= ARGV[1] then return {'epoch'} end
-local consumer, ttl, locks = ARGV[2], ARGV[3], ARGV[4]
+local consumer, ttl = ARGV[2], ARGV[3]
 
 local function receipt()
   local stored = redis.call('HGET', CONSUMERS, consumer .. ':last')
@@ -23,7 +23,7 @@ end
 local function hold(stream, id, lock, value, still)
   if not still then redis.call('XCLAIM', stream, GROUP, consumer, 0, id, 'FORCE', 'JUSTID') end
   redis.call('SET', lock, value, 'PX', ttl)
-  local token = tonumber(string.match(value, ':(%d+)$'))
+  local token = tonumber(token_in(value))
   if token > (tonumber(redis.call('HGET', CONTROL, 'token')) or 0) then
     redis.call('HSET', CONTROL, 'token', whole(token))
   end
@@ -31,33 +31,26 @@ end
 
 -- What the name stands for now may be an earlier life of the same entry, another run of the stream, or a submit that came
 -- meanwhile. Says 'free', and what is wanted after this run; 'beside' where another run is held, which the name then goes on
--- standing for; 'written' where an earlier call did it; 'taken' where somebody else has the same entry.
-local function make_way(name, ref, value, origin, valid)
+-- standing for; 'taken' where somebody else has the same entry.
+local function make_way(name, ref, origin)
   local live = live_of(name)
   if not live or live[1] == ref then return 'free', live and live[2], live and live[3] end
   local fields, state, due = referent(name, live[1])
   if not fields then return 'free', live[2], live[3] end
-  if lock_value(locks .. live[1]) == value then return 'written', live[1] end
   local delayed = string.match(live[1], '^delayed:(.+)$')
   local stream, id = place(live[1])
   local same = (field(fields, '_sh_origin') or delayed or id) == origin
-  if same and not valid then return 'taken' end
-  if state == 'held' and alive(locks .. live[1]) then return same and 'taken' or 'beside' end
-  if delayed then forget_delayed(delayed) else finish(stream, id, locks .. live[1]) end
+  if state == 'held' and alive(LOCK .. live[1]) then return same and 'taken' or 'beside' end
+  if delayed then forget_delayed(delayed) else finish(stream, id, LOCK .. live[1]) end
   if same then return 'free', live[2], live[3] end
   return 'free', live[2] or fields, live[2] and live[3] or due
 end
-
--- The lock of an entry that was written anew says where it is, for a call that is repeated as its answer was lost.
-local MOVED = 'moved:'
 
 local function restore(lock, ref, value, valid, batch, sum, fields)
   local stream, id = place(ref)
   -- Carried out before the answer was lost.
   if batch > 0 and settled >= batch then return {'settled'} end
   local said = lock_value(lock)
-  local written = said and string.match(said, '^' .. MOVED .. '(.+)$')
-  if written and lock_value(locks .. written) == value then return {'written', written} end
   local p = pending(stream, id)
   local still = p and p[2] == consumer
   if said == value and still then
@@ -76,21 +69,27 @@ local function restore(lock, ref, value, valid, batch, sum, fields)
     if valid then redis.call('PEXPIRE', lock, ttl) end
     return {'kept'}
   end
-  if not fields then return {'missing'} end
-  local name = field(fields, '_sh_live')
-  local way, wanted, due = 'free'
-  if name then way, wanted, due = make_way(name, ref, value, field(fields, '_sh_origin'), valid) end
+  if not fields or not valid then return {'missing'} end
+  local name, origin = field(fields, '_sh_live'), field(fields, '_sh_origin')
+  local way, wanted = may_write(origin, tonumber(token_in(value)))
+  if way == 'taken' then
+    -- By this very lease, where the answer was lost, or by a newer owner.
+    if lock_value(LOCK .. wanted) == value then return {'written', wanted} end
+    return {'lost'}
+  end
+  local due
+  way, wanted = 'free', nil
+  if name then way, wanted, due = make_way(name, ref, origin) end
   if way == 'taken' then return {'lost'} end
-  if way == 'written' then return {'written', wanted} end
   local new = redis.call('XADD', stream, '*', unpack(fields))
   local new_ref = ref_in(stream, new)
-  hold(stream, new, locks .. new_ref, value)
+  hold(stream, new, LOCK .. new_ref, value)
   if name and way == 'free' then set_live(name, new_ref, wanted, due) end
-  if not alive(lock) then redis.call('SET', lock, MOVED .. new_ref, 'PX', ttl) end
+  note_written(origin, token_in(value), new_ref)
   return {'written', new_ref}
 end
 
-local result, at = {'ok'}, 5
+local result, at = {'ok'}, 4
 for i = LOCKS + 1, #KEYS do
   local count = tonumber(ARGV[at + 5])
   local fields = count > 0 and {} or nil

@@ -1,7 +1,7 @@
 -- KEYS  those of the partition, then a lock per entry
 -- ARGV  epoch, consumer, batch number, max_failures, dlq_max_len, max fields, max bytes,
---       then operation, entry, lock value ('' if never locked), coalesced name ('' if unknown), reason, text, delay ms per
---       entry
+--       then per entry: operation, entry, lock value ('' if never locked), coalesced name ('' if unknown), reason, text,
+--       delay ms, how many fields follow (0 but where the store has changed since the lease was acquired), fields
 -- The receipt comes first: a batch whose reply was lost is sent again under its number and must learn what it did, not
 -- that its entries are gone. One that arrives after its successor is a ghost on a dead connection: it does nothing,
 -- and above all it doesn't overwrite its successor's receipt.
@@ -18,29 +18,82 @@ local consumer = ARGV[2]
 local max_failures, dlq_max_len = tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_fields, max_bytes = tonumber(ARGV[6]), tonumber(ARGV[7])
 
+local steps, at = {}, 8
+for i = LOCKS + 1, #KEYS do
+  local step = {KEYS[i], unpack(ARGV, at, at + 6)}
+  local count = tonumber(ARGV[at + 7])
+  if count > 0 then
+    step[9] = {}
+    for f = 1, count do step[9][f] = ARGV[at + 7 + f] end
+  end
+  steps[#steps + 1] = step
+  at = at + 8 + count
+end
+
 -- A server that may lack the last writes would call a lease lost. That is found out before anything is done, as a receipt
 -- stands for the whole batch. Where all locks are as they should be, nobody has to ask.
-for i = LOCKS + 1, #KEYS do
-  if lock_value(KEYS[i]) ~= ARGV[8 + (i - LOCKS - 1) * 7 + 2] then
+for _, step in ipairs(steps) do
+  if lock_value(step[1]) ~= step[4] then
     if not is_known_server() then return {'epoch'} end
     break
   end
 end
 
-local function settle(lock, operation, ref, value, name, reason, text, delay)
+-- How an entry stands that the store may have lost since it was leased, and whose lease has passed its deadline, so that nobody
+-- restored it: 'mine' where it is still there and nobody's, as after XGROUP DESTROY; 'anew' where it is gone, and what its
+-- worker kept in memory counts; 'finished'; else 'lost'.
+-- Interleavings: a peer took it over before the loss and has restored its own lease, or written it back: the newer token wins,
+-- whichever of the two comes first. Its producer has queued it again: that is taken away, and what became of the run is said
+-- for ten minutes, or it would be run again after its done. A peer finished it before the loss, or its taking over is among
+-- the writes that are lost: then it is run again, as from here that looks like the loss of work that nobody has finished.
+local function stand_after_loss(lock, done, ref, value, memory)
   local stream, id = place(ref)
-  if not is_mine(lock, value, stream, id, consumer) then
-    if pending(stream, id) or alive(lock) then return {'lost'} end
-    return {'gone'}
+  local found = body(stream, id)
+  if found and field(found, 'lbs-input') == field(memory, 'lbs-input') then
+    return not alive(lock) and not pending(stream, id) and 'mine' or 'lost'
   end
-  if operation == 'done' then
+  local origin = field(memory, '_sh_origin')
+  local way = may_write(origin, tonumber(token_in(value)))
+  if way ~= 'free' then return way == 'finished' and done and 'finished' or 'lost' end
+  local name = field(memory, '_sh_live')
+  local live = name and live_of(name)
+  local fields = live and referent(name, live[1])
+  if not fields then return 'anew' end
+  local delayed = string.match(live[1], '^delayed:(.+)$')
+  local there, there_id = place(live[1])
+  if (field(fields, '_sh_origin') or delayed or there_id) ~= origin then return 'anew' end
+  -- An earlier or a later life of it, which will be run if nobody has finished it.
+  if not done or alive(LOCK .. live[1]) then return 'lost' end
+  if delayed then forget_delayed(delayed) else finish(there, there_id, LOCK .. live[1]) end
+  ended(name, live[1])
+  return 'finished'
+end
+
+local function settle(lock, operation, ref, value, name, reason, text, delay, memory)
+  local stream, id = place(ref)
+  local done = operation == 'done'
+  local stands = 'mine'
+  if not is_mine(lock, value, stream, id, consumer) then
+    stands = memory and stand_after_loss(lock, done, ref, value, memory)
+      or (pending(stream, id) or alive(lock)) and 'lost' or 'gone'
+  end
+  if stands == 'lost' or stands == 'gone' then return {stands} end
+  local anew = stands ~= 'mine'
+  if done then
+    if anew then
+      note_written(field(memory, '_sh_origin'), token_in(value), '')
+      return {'ok'}
+    end
     if budget <= 0 then return {'later'} end
     ended(name, ref)
     finish(stream, id, lock)
     return {'ok'}
   end
-  local fields, instead = body_to_move(stream, id, lock, name)
-  if not fields then return instead end
+  local fields, instead = memory, nil
+  if not anew then
+    fields, instead = body_to_move(stream, id, lock, name)
+    if not fields then return instead end
+  end
   local failed = operation == 'retry' and 1 or 0
   local names, values, failures = counted(fields, id, failed, 0)
   local fit = fits(fields, max_fields, max_bytes)
@@ -49,24 +102,37 @@ local function settle(lock, operation, ref, value, name, reason, text, delay)
   elseif not fit then
     operation, reason = 'dead_letter', 'too_large'
   end
-  local answer
+  local answer, new
   if operation == 'dead_letter' then
     answer = bury(dlq_max_len, fields, names, values, fit,
       {_sh_reason = reason, _sh_error = text, _sh_consumer = consumer, _sh_last_id = id})
-    ended(field(fields, '_sh_live'), ref)
+    if not anew then ended(field(fields, '_sh_live'), ref) end
   else
     -- Rounded up, so that it is never early.
     local due = tonumber(delay) > 0 and math.ceil(now_us() / 1000) + tonumber(delay) or 0
-    answer = {'ok', put_back(with(fields, names, values), ref, due)}
+    fields = with(fields, names, values)
+    if not anew then
+      new = put_back(fields, ref, due)
+    elseif field(fields, '_sh_live') then
+      -- The stream may have been submitted since, and what is newer goes before.
+      local wish = want(field(fields, '_sh_live'), fields, due, FRONT, true)
+      new = wish[2] or live_of(field(fields, '_sh_live'))[1]
+    else
+      new = put(fields, FRONT, due)
+    end
+    answer = {'ok', new}
   end
-  finish(stream, id, lock)
+  if anew then
+    note_written(field(memory, '_sh_origin'), token_in(value), new or '')
+  else
+    finish(stream, id, lock)
+  end
   return answer
 end
 
 local result = {'ok'}
-for i = LOCKS + 1, #KEYS do
-  local at = 8 + (i - LOCKS - 1) * 7
-  result[#result + 1] = outcome(settle, KEYS[i], unpack(ARGV, at, at + 6))
+for _, step in ipairs(steps) do
+  result[#result + 1] = outcome(settle, unpack(step, 1, 9))
 end
 -- Out of memory before the first write: every entry says so and none was settled, so a receipt isn't missed.
 redis.pcall('HSET', CONSUMERS, receipt, cmsgpack.pack({number, result}))

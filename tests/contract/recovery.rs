@@ -1,10 +1,12 @@
 //! Workers die, hang and stall; their streams go to the others, once and soon.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use streamherd::error::ClaimError;
 use streamherd::{Claimed, KeyspaceEvents, Lane, Lease, Recovery};
-use streamherd_testkit::{Fault, Matcher, eventually};
+use streamherd_testkit::{Command, Fault, Matcher, eventually};
 use streamherd_tests::{
     MIN_IDLE, Redis, SCAN, SOON, TTL, Truth, Worker, builder, hold, names, queue, recovery, submit,
 };
@@ -270,9 +272,17 @@ async fn a_worker_that_stalls_between_its_read_and_its_lock_does_not_start_what_
     let mut truth = Truth::of(&server);
     let proxy = server.proxy().await;
     let mut stalled = Worker::with(builder(&proxy).keyspace_events(KeyspaceEvents::Off)).await;
-    let fault = proxy.on(Matcher::script("acquire"), 1, Fault::Delay(stall));
+    // Over whatever connection it asks.
+    let stands_still = Arc::new(AtomicBool::new(true));
+    let faults: Vec<_> = (1..=20)
+        .map(|nth| {
+            let stands_still = Arc::clone(&stands_still);
+            let acquires = move |command: &Command| command.script() == Some("acquire") && stands_still.load(Relaxed);
+            proxy.on(Matcher::custom(acquires), nth, Fault::Delay(stall))
+        })
+        .collect();
     submit(&server, ["s"]).await;
-    fault.wait_fired(SOON).await;
+    faults[0].wait_fired(SOON).await;
     let began = Instant::now();
     assert_eq!(truth.pending("input")[0].consumer, stalled.client.consumer().as_str());
 
@@ -283,6 +293,7 @@ async fn a_worker_that_stalls_between_its_read_and_its_lock_does_not_start_what_
         began.elapsed() < stall,
         "the other one has it before the lock is asked for"
     );
+    stands_still.store(false, Relaxed);
     let rest = stall.saturating_sub(began.elapsed()) + SCAN * 4;
     assert_eq!(stalled.listen_for(rest).await.unasked(), 0);
     assert!(lease.is_valid());

@@ -1,5 +1,6 @@
 //! The handle to a running client.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +13,9 @@ use crate::error::{ClaimError, SettingError, StoreError};
 use crate::id::{ConsumerId, EntryId};
 use crate::notification::{Notifications, Orphan};
 use crate::producer::Producer;
+use crate::recovery::BreakerState;
 use crate::runtime::{Core, Handle, Marks, Partitions, Shutdown, ShutdownReport, Started};
-use crate::store::{Judged, Network, RequeueLimits, Requeued};
+use crate::store::{Judged, Network, Node, RequeueLimits, Requeued};
 
 /// A worker's connection to a service. Cheap to clone.
 ///
@@ -88,6 +90,10 @@ impl Client {
             forgive_after: core.settings.recovery.forgive_after,
             dlq_max_len: core.settings.recovery.dlq_max_len,
         };
+        let wait = partition.owners_first();
+        if !wait.is_zero() {
+            return Err(ClaimError::TooEarly { id, wait });
+        }
         let (epoch, _) = partition.session.current();
         let latest = partition.session.latest_us(core.settings.command_timeout);
         let outcome = match partition.store.requeue(&epoch, limits, latest, &[id]).await? {
@@ -126,6 +132,7 @@ impl Client {
             all?.into_iter().min().map(Moment::elapsed)
         };
         Health {
+            masters: self.masters(),
             since_read: ago(|marks| marks.read),
             since_renewal: ago(|marks| marks.renewed),
             since_scan: ago(|marks| marks.scanned),
@@ -134,6 +141,27 @@ impl Client {
             free: self.core.slots.free(),
             paused: self.partitions.iter().any(|partition| partition.pause.is_set()),
         }
+    }
+
+    fn masters(&self) -> Vec<MasterHealth> {
+        let mut by_node = BTreeMap::<Node, Vec<u16>>::new();
+        for partition in self.partitions.iter() {
+            if let Some(node) = partition.store.line.node() {
+                by_node.entry(node).or_default().push(partition.number);
+            }
+        }
+        let of = |(node, partitions): (Node, Vec<u16>)| {
+            let master = self.core.masters.of(&node);
+            let (since, last_error) = master.since();
+            MasterHealth {
+                address: node.to_string(),
+                partitions,
+                breaker: master.state(),
+                since,
+                last_error,
+            }
+        };
+        by_node.into_iter().map(of).collect()
     }
 
     /// Has all clients of this one's consumer name take no new work, until [`resume`](Self::resume): also after a restart,
@@ -233,6 +261,8 @@ pub enum Claimed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Health {
+    /// The servers that hold the service's partitions, as far as one does.
+    pub masters: Vec<MasterHealth>,
     /// Since Redis last answered a read, with work or without; with several partitions, since it did so for all of them. Grows to `read_block` on a quiet queue, and while all slots
     /// are taken.
     pub since_read: Option<Duration>,
@@ -248,4 +278,20 @@ pub struct Health {
     pub free: usize,
     /// Whether this worker is to take no new work.
     pub paused: bool,
+}
+
+/// How a client gets on with one server that holds partitions of its service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MasterHealth {
+    /// Host and port, or the path of a socket.
+    pub address: String,
+    /// The partitions that it holds.
+    pub partitions: Vec<u16>,
+    /// Whether it is asked.
+    pub breaker: BreakerState,
+    /// How long the breaker has been in that state.
+    pub since: Duration,
+    /// What it said, or what happened instead, when something last failed there; kept after it is mended.
+    pub last_error: Option<String>,
 }

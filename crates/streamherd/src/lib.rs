@@ -84,7 +84,7 @@ pub use admin::{
     PartitionStatus, Pause, PauseTarget, Registration, RequeueOutcome, Status, Verdict,
 };
 pub use builder::Builder;
-pub use client::{Claimed, Client, Health};
+pub use client::{Claimed, Client, Health, MasterHealth};
 pub use config::{ClusterMode, KeyspaceEvents, Recovery};
 pub use dead_letter::{DeadLetterReason, UnknownReason};
 /// The Redis client, in the version whose configuration [`Builder::redis`] takes.
@@ -95,6 +95,7 @@ pub use lease::{Lease, RetryAfter, Settled};
 pub use notification::{DataLoss, Disowned, Notification, Notifications, Orphan};
 pub use partition::partition_of;
 pub use producer::{Duplicates, Producer};
+pub use recovery::BreakerState;
 pub use runtime::{ShutdownReport, TerminatedReason};
 pub use store::{Credentials, Durability, Need, Right, Role, Submitted, Tls};
 pub use worker::{BoxError, Handler, Job, Outcome, RetryPolicy, Worker, WorkerReport};

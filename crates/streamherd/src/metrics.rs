@@ -13,6 +13,7 @@ use crate::dead_letter::DeadLetterReason;
 use crate::error::DisownedReason;
 use crate::id::Lane;
 use crate::keys::Service;
+use crate::recovery::BreakerState;
 use crate::store::{Acquired, Renewed, Requeued, Restored, SettleOutcome, StoreError};
 
 /// A service's metrics. Labels are the service and what happened, never a stream's name: their number must not grow with
@@ -150,6 +151,15 @@ impl Metrics {
 
     pub(crate) fn data_loss(&self) {
         count!(self, "streamherd_data_losses_total").increment(1);
+    }
+
+    /// A master's breaker has changed to this.
+    pub(crate) fn breaker(&self, state: BreakerState) {
+        count!(self, "streamherd_breaker_changes_total", "state" => state.as_str()).increment(1);
+    }
+
+    pub(crate) fn masters_away(&self, masters: usize) {
+        gauge!("streamherd_masters_away", "service" => self.service.clone()).set(masters as f64);
     }
 
     pub(crate) fn scanned(&self, gated: bool, cost: Duration) {
@@ -298,6 +308,11 @@ pub(crate) fn describe() {
         "streamherd_data_losses_total",
         "Times that Redis came back without the service's data or group"
     );
+    describe_counter!(
+        "streamherd_breaker_changes_total",
+        "Changes of the breakers of masters, by the new state: open, half_open, closed"
+    );
+    describe_gauge!("streamherd_masters_away", "Masters that are not asked as they are away");
     describe_counter!(
         "streamherd_scans_total",
         "Scans, by outcome: ok, gated (another worker scans), failed"

@@ -15,6 +15,7 @@ use crate::config::KeyspaceEvents;
 use crate::entry::Entry;
 use crate::id::EntryId;
 use crate::notification::Orphan;
+use crate::recovery::BreakerState;
 use crate::runtime::{Core, Partition, Partitions};
 use crate::store::{Heard, Judged, LockExpired, Looked, Network, Node, StoreError, Subscription};
 
@@ -44,7 +45,12 @@ impl Listener {
         let mut backoff = Backoff::new(first, longest);
         let endpoint = self.network.endpoint().at(&self.node);
         let keys: Vec<_> = self.partitions.iter().map(|one| Arc::clone(&one.keys)).collect();
+        let master = core.masters.of(&self.node);
         loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = master.becomes(|state| state == BreakerState::Closed) => {}
+            }
             let opened = tokio::select! {
                 () = stop.cancelled() => return,
                 opened = endpoint.open_for_events() => opened,
@@ -57,6 +63,7 @@ impl Listener {
                         Subscription::new(connection.clone(), keys.clone(), endpoint.database(), timeout);
                     tokio::select! {
                         () = stop.cancelled() => {}
+                        () = master.becomes(|state| state == BreakerState::Open) => {}
                         e = self.listen(subscription) => {
                             core.metrics.subscribed("failed");
                             tracing::debug!(error = %e, server = %self.node, "the subscription broke; subscribing anew");

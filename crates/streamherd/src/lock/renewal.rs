@@ -167,7 +167,8 @@ async fn keep(partition: &Arc<Partition>, store: Store, mut hellos: mpsc::Unboun
         let beat = begun.unwrap_or_else(Moment::now);
         if begun.is_none() {
             backoff.reset();
-            if sign.as_ref().is_none_or(JoinHandle::is_finished) {
+            let asked = partition.master().is_none_or(|master| master.is_asked());
+            if asked && sign.as_ref().is_none_or(JoinHandle::is_finished) {
                 sign = Some(tokio::spawn(sign_of_life(Arc::clone(partition), store.clone())));
             }
         }
@@ -245,7 +246,9 @@ async fn renew_chunk(partition: &Arc<Partition>, store: &Store, chunk: &[Arc<Hel
     if ids.is_empty() {
         return Ok(());
     }
-    let outcomes = match store.renew(&epoch, settings.lock_ttl, &ids).await {
+    let renewed = store.renew(&epoch, settings.lock_ttl, &ids).await;
+    partition.heard(&renewed);
+    let outcomes = match renewed {
         Ok(Judged::Ok(outcomes)) => outcomes,
         Ok(Judged::EpochChanged | Judged::Quiet(_)) => return Err(StoreError::epoch_changed("renew")),
         Err(e) if e.is_migrating() => return renew_each(partition, store, &chunk).await,

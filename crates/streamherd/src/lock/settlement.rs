@@ -163,7 +163,10 @@ impl Settler {
             held.sent_in(self.number);
         }
         let outcomes = loop {
-            let problem = match partition.leasing.settle(&epoch, self.number, limits, &steps).await {
+            partition.reachable().await;
+            let settled = partition.leasing.settle(&epoch, self.number, limits, &steps).await;
+            partition.heard(&settled);
+            let problem = match settled {
                 Ok(Judged::Ok(outcomes)) => break outcomes,
                 // Without a receipt: nothing of it was carried out, and all may be different now. So it is put together
                 // anew, under another number.

@@ -1,8 +1,14 @@
 //! Which store this is, what is wrong with it, and how it learns again what it has forgotten.
 
+mod breaker;
+mod masters;
+mod prober;
 mod restore;
 mod session;
 
+pub use breaker::BreakerState;
+pub(crate) use masters::{Master, Masters};
+pub(crate) use prober::Prober;
 pub(crate) use restore::restore;
 pub(crate) use session::{News, Session};
 

@@ -20,6 +20,7 @@ use crate::dead_letter::DeadLetterReason;
 use crate::id::{ConsumerId, EntryId};
 use crate::metrics::Metrics;
 use crate::notification::Outbox;
+use crate::recovery::Masters;
 
 pub(crate) use handle::{Endings, Handle, Shutdown};
 pub use handle::{ShutdownReport, TerminatedReason};
@@ -36,6 +37,7 @@ pub(crate) struct Core {
     pub(crate) outbox: Outbox,
     pub(crate) metrics: Metrics,
     pub(crate) slots: Arc<Slots>,
+    pub(crate) masters: Masters,
     /// Reads of any partition in a row that found nothing waiting.
     pub(crate) empty_takes: AtomicUsize,
     /// No more reading: set first at a shutdown.

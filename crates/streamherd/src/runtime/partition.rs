@@ -1,6 +1,7 @@
 //! What a client has to do with one partition of its service.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -11,7 +12,7 @@ use crate::id::{EntryId, Token};
 use crate::keys::Keys;
 use crate::lock::{Held, Leases, Phase, Settlement};
 use crate::notification::{DataLoss, Disowned, Notification};
-use crate::recovery::{News, Session, restore};
+use crate::recovery::{BreakerState, Master, News, Session, restore};
 use crate::registry::Row;
 use crate::store::{Lines, Operation, Store, StoreError};
 
@@ -102,9 +103,42 @@ impl Partition {
     }
 
     /// The partition over other connections.
-    pub(crate) fn store_on(&self, lines: &Lines, timeout: std::time::Duration) -> Store {
+    pub(crate) fn store_on(&self, lines: &Lines, timeout: Duration) -> Store {
         let line = lines.to(self.number);
         Store::new(line, Arc::clone(&self.keys), self.core.consumer.clone(), timeout)
+    }
+
+    /// What is known of the server that holds it; [`None`] where none does at present.
+    pub(crate) fn master(&self) -> Option<Arc<Master>> {
+        self.store.line.node().map(|node| self.core.masters.of(&node))
+    }
+
+    /// Waits while the server that holds it is away. Whatever is not a heartbeat waits here before it asks.
+    pub(crate) async fn reachable(&self) {
+        let mut changes = self.store.line.network().changes();
+        while let Some(master) = self.master().filter(|master| !master.is_asked()) {
+            tokio::select! {
+                () = master.becomes(|state| state == BreakerState::Closed) => {}
+                // Another server may hold it by now.
+                changed = changes.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// Notes what came of asking the server that holds it.
+    pub(crate) fn heard<T>(&self, said: &Result<T, StoreError>) {
+        let Some(node) = self.store.line.node() else { return };
+        let masters = &self.core.masters;
+        match said {
+            Ok(_) => masters.answered(&node),
+            Err(e) if e.is_away() => masters.failed(&node, e),
+            Err(e) => masters.refused(&node, e),
+        }
+    }
+
+    /// For how long orphans are left to their owners.
+    pub(crate) fn owners_first(&self) -> Duration {
+        self.master().map_or(Duration::ZERO, |master| master.owners_first())
     }
 
     /// Hands a settlement to the settler. Never waits; after the end of the client it does nothing, and the entry is
@@ -188,7 +222,9 @@ impl Partition {
     /// before anything is done under a new epoch: a renewal would be told that it is lost.
     pub(crate) async fn say_hello(&self, store: &Store) -> Result<(), StoreError> {
         let core = &self.core;
-        let heard = self.session.hello(store, self.number, &core.settings).await?;
+        let heard = self.session.hello(store, self.number, &core.settings).await;
+        self.heard(&heard);
+        let heard = heard?;
         let news = heard.news;
         if news != News::Nothing {
             let era = self.session.current().1 + 1;
@@ -212,11 +248,10 @@ impl Partition {
                 );
                 core.metrics.data_loss();
                 let partition = self.number;
-                core.outbox
-                    .send(Notification::DataLoss(DataLoss {
-                        partition,
-                        times: losses,
-                    }));
+                core.outbox.send(Notification::DataLoss(DataLoss {
+                    partition,
+                    times: losses,
+                }));
             }
         }
         self.scan_now.notify_one();

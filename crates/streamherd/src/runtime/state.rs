@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::clock::Moment;
 use crate::store::StoreError;
 
-/// Tells of trouble once per kind, and of its end: an outage is two log lines, not one per try.
+/// Tells of trouble once per kind, and of its end. That Redis is away is told by its breaker, once for all.
 #[derive(Debug)]
 pub(crate) struct Complaints(Option<&'static str>);
 
@@ -18,7 +18,9 @@ impl Complaints {
     }
 
     pub(crate) fn about(&mut self, error: &StoreError, what: &'static str) {
-        if self.0.replace(error.kind_name()) != Some(error.kind_name()) {
+        if error.is_away() {
+            tracing::debug!(error = %error, "{what}");
+        } else if self.0.replace(error.kind_name()) != Some(error.kind_name()) {
             tracing::warn!(error = %error, "{what}");
         }
     }

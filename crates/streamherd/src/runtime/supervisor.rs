@@ -21,7 +21,7 @@ use crate::keys::Keys;
 use crate::lock::{Heartbeat, LAST_CALL, Settler};
 use crate::metrics::{self, Metrics};
 use crate::notification::{Inbox, Notification, Outbox};
-use crate::recovery::Session;
+use crate::recovery::{Masters, Prober, Session};
 use crate::scanner::{Promoter, Scanner, Sweeper};
 use crate::store::{Endpoint, Lines, Network, StoreError};
 
@@ -87,6 +87,7 @@ async fn open(
     let (outbox, inbox) = Outbox::new(metrics.clone());
     let core = Arc::new(Core {
         slots: Slots::new(settings.max_in_flight),
+        masters: Masters::new(settings.service.clone(), settings.lock_ttl, metrics.clone()),
         empty_takes: AtomicUsize::new(0),
         settings,
         consumer,
@@ -156,6 +157,7 @@ async fn open(
         // refuses subscriptions.
         let _ = tokio::time::timeout(core.settings.command_timeout * 3, confirmed.recv()).await;
     }
+    tasks.spawn(Prober::new(partitions.clone(), network.clone(), background.clone()).run());
     let mut readers = JoinSet::new();
     for (partition, lines) in partitions.iter().zip(reading) {
         tasks.spawn(Scanner::new(Arc::clone(partition), background.clone()).run());

@@ -46,10 +46,20 @@ impl Scanner {
         let mut forced = true;
         let mut complaints = Complaints::new();
         loop {
+            let ready = async {
+                self.partition.reachable().await;
+                // Whoever is back first leaves the others the time to hand back, or to finish, what they hold.
+                tokio::time::sleep(self.partition.owners_first()).await;
+            };
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = ready => {}
+            }
             let scan = tokio::select! {
                 () = self.stop.cancelled() => return,
                 scan = self.scan(forced).instrument(tracing::debug_span!("scan", service = %self.partition.core.settings.service, forced)) => scan,
             };
+            self.partition.heard(&scan);
             let cost = match scan {
                 Ok(scanned) => {
                     self.partition.core.metrics.scanned(scanned.gated, scanned.cost);

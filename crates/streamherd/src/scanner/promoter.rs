@@ -37,12 +37,17 @@ impl Promoter {
         let mut complaints = Complaints::new();
         let mut census = Census::new();
         loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = self.partition.reachable() => {}
+            }
             self.partition.due.asked();
             let span = tracing::debug_span!("promote", service = %self.partition.core.settings.service);
             let promoted = tokio::select! {
                 () = self.stop.cancelled() => return,
                 promoted = self.promote().instrument(span) => promoted,
             };
+            self.partition.heard(&promoted);
             match promoted {
                 Ok(next) => {
                     backoff.reset();

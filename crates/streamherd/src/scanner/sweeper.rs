@@ -40,7 +40,11 @@ impl Sweeper {
             let span = tracing::debug_span!("sweep", service = %self.partition.core.settings.service);
             let swept = tokio::select! {
                 () = self.stop.cancelled() => return,
-                swept = async { tokio::time::sleep(wait).await; self.sweep().instrument(span).await } => swept,
+                swept = async {
+                    tokio::time::sleep(wait).await;
+                    self.partition.reachable().await;
+                    self.sweep().instrument(span).await
+                } => swept,
             };
             match swept {
                 Ok(()) => complaints.settled("the service is swept again"),

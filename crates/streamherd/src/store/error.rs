@@ -166,6 +166,13 @@ impl StoreError {
         matches!(self.kind, Kind::NotReady | Kind::EpochChanged)
     }
 
+    /// Waiting may mend it, whatever is asked: the server does not answer, or can't serve anybody at present. Not so a slot
+    /// that migrates, where heartbeats get through.
+    pub(crate) fn is_away(&self) -> bool {
+        let not_ready = matches!(self.kind, Kind::NotReady) && !self.is_migrating();
+        self.is_timeout() || self.is_disconnected() || not_ready
+    }
+
     /// No answer came in time. The server may still carry the command out.
     #[must_use]
     pub const fn is_timeout(&self) -> bool {

@@ -80,6 +80,7 @@ impl Reader {
                 biased;
                 () = self.leaving() => break,
                 slots = async {
+                    self.partition.reachable().await;
                     self.unless_paused().await;
                     self.unless_full().await;
                     // What was read then would have to wait, and may be somebody's who is about to say so.
@@ -97,7 +98,9 @@ impl Reader {
                 "read", service = %self.partition.core.settings.service, partition = self.partition.number,
                 slots = slots.len()
             );
-            match self.round(slots).instrument(span).await {
+            let round = self.round(slots).instrument(span).await;
+            self.partition.heard(&round);
+            match round {
                 Ok(()) => {
                     backoff.reset();
                     self.timeouts = 0;

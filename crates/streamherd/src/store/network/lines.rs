@@ -8,7 +8,7 @@ use std::time::Duration;
 use fred::types::Value;
 use tokio::sync::OnceCell;
 
-use super::{Network, Node, Placement, lock};
+use super::{Network, Node, lock};
 use crate::config::ClusterMode;
 use crate::error::ConnectError;
 use crate::id::ConsumerId;
@@ -101,15 +101,15 @@ impl Lines {
 }
 
 impl Shared {
-    /// Closes what leads to servers that hold nothing any more.
-    pub(super) fn keep(&self, placement: &Placement) {
+    /// Closes what leads to such servers.
+    pub(super) fn close_where(&self, of: impl Fn(&Node) -> bool) {
         let mut gone = Vec::new();
         lock(&self.open).retain(|node, cell| {
-            let kept = placement.holds(node);
-            if !kept {
+            let closed = of(node);
+            if closed {
                 gone.extend(cell.get().cloned());
             }
-            kept
+            !closed
         });
         for connection in gone {
             tokio::spawn(async move { connection.close(Duration::ZERO).await });

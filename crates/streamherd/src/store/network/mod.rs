@@ -188,6 +188,26 @@ impl Network {
         }
     }
 
+    /// Drops all connections to a server. What is needed of them is opened anew, without waiting for its turn to reconnect.
+    pub(crate) fn forget(&self, node: &Node) {
+        for lines in lock(&self.shared.lines).iter().filter_map(Weak::upgrade) {
+            lines.close_where(|open| open == node);
+        }
+    }
+
+    /// Asks a server for a key, over a connection of its own.
+    ///
+    /// # Errors
+    /// It can't be reached, or can't serve that.
+    pub(crate) async fn probe(&self, node: &Node, key: &str) -> Result<(), StoreError> {
+        let endpoint = self.shared.endpoint.at(node);
+        let connection = endpoint.open().await?;
+        let args = vec![key.into()];
+        let said = connection.command("probe", "PTTL", args, endpoint.timeout()).await;
+        connection.close(Duration::ZERO).await;
+        said.map(drop)
+    }
+
     /// Ends the looking, also while there are clones.
     pub(crate) fn close(&self) {
         self.shared.closed.cancel();
@@ -242,7 +262,7 @@ impl Shared {
     fn keep_lines_to(&self, placement: &Placement) {
         lock(&self.lines).retain(|lines| {
             let Some(lines) = lines.upgrade() else { return false };
-            lines.keep(placement);
+            lines.close_where(|node| !placement.holds(node));
             true
         });
     }

@@ -1,0 +1,93 @@
+//! Finds out when a master that is away is back: asks it now and then over a connection of its own, has what is held there
+//! restored, and lets everybody else ask it again.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Backoff;
+use crate::recovery::BreakerState;
+use crate::runtime::Partitions;
+use crate::store::{Network, Node, StoreError};
+
+pub(crate) struct Prober {
+    partitions: Partitions,
+    network: Network,
+    stop: CancellationToken,
+}
+
+impl Prober {
+    pub(crate) const fn new(partitions: Partitions, network: Network, stop: CancellationToken) -> Self {
+        Self {
+            partitions,
+            network,
+            stop,
+        }
+    }
+
+    /// Looks after every master that is away, until stopped.
+    pub(crate) async fn run(self) {
+        let mut looked_after: BTreeSet<Node> = BTreeSet::new();
+        let mut tasks = JoinSet::new();
+        loop {
+            let masters = &self.partitions.core.masters;
+            for node in masters.away() {
+                if looked_after.insert(node.clone()) {
+                    tasks.spawn(bring_back(self.partitions.clone(), self.network.clone(), node));
+                }
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = masters.opened.notified() => {}
+                Some(ended) = tasks.join_next() => match ended {
+                    Ok(node) => drop(looked_after.remove(&node)),
+                    Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+                },
+            }
+        }
+    }
+}
+
+/// Resolves when the master is asked again, or holds nothing any more.
+async fn bring_back(partitions: Partitions, network: Network, node: Node) -> Node {
+    let core = &partitions.core;
+    let masters = &core.masters;
+    let master = masters.of(&node);
+    let (first, longest) = core.settings.reconnect;
+    let mut backoff = Backoff::new(first, longest.min(core.settings.lease_timeout));
+    // They would try to come back each for itself, all the time.
+    network.forget(&node);
+    while !master.is_asked() {
+        let here = || {
+            partitions
+                .iter()
+                .filter(|one| one.store.line.node().as_ref() == Some(&node))
+        };
+        let Some(first) = here().next() else {
+            masters.forget(&node);
+            break;
+        };
+        tokio::select! {
+            () = tokio::time::sleep(backoff.draw()) => {}
+            // A heartbeat got through.
+            () = master.becomes(|state| state != BreakerState::Open) => {}
+        }
+        if let Err(e) = network.probe(&node, first.keys.control()).await
+            && e.is_away()
+        {
+            masters.failed(&node, &e);
+            continue;
+        }
+        masters.answered(&node);
+        // Connections that the outage left half-open would swallow what is asked next.
+        network.forget(&node);
+        let greeted = join_all(here().map(|partition| partition.hello())).await;
+        match greeted.into_iter().filter_map(Result::err).find(StoreError::is_away) {
+            Some(e) => masters.failed(&node, &e),
+            None => masters.greeted(&node),
+        }
+    }
+    node
+}

@@ -2,6 +2,8 @@
 
 #[path = "contract/handover_time.rs"]
 mod handover_time;
+#[path = "contract/outage_times.rs"]
+mod outage_times;
 #[path = "contract/promotion.rs"]
 mod promotion;
 #[path = "contract/reassignment.rs"]

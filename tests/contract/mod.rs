@@ -26,6 +26,7 @@ mod lost_replies;
 mod metrics;
 mod notifications;
 mod operators;
+mod outages;
 mod own_expiries;
 mod random_kills;
 mod reaping;

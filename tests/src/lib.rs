@@ -3,6 +3,7 @@
 mod address;
 mod handling;
 pub mod letters;
+mod outage;
 mod partition;
 mod process;
 mod redis;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 pub use address::{Address, Reachable};
 pub use handling::{Census, Counted, Diary, Handling, Note, Reading};
+pub use outage::{Figures, Outage, go_through};
 pub use partition::plain;
 pub use process::{WorkerProcess, hold};
 pub use redis::{Proxied, Redis, Topology};

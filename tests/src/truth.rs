@@ -198,6 +198,11 @@ impl Truth {
         list.lines().filter(|line| !own(line)).map(str::to_owned).collect()
     }
 
+    /// Names in the group.
+    pub fn consumers(&mut self) -> usize {
+        self.cmd("XINFO CONSUMERS T:input workers").array().len()
+    }
+
     /// Breaks what clients hear expiries over. Says how many there were.
     pub fn kill_subscriptions(&mut self) -> usize {
         let subscribed = self.clients().into_iter().filter(|client| client.contains(" flags=P "));

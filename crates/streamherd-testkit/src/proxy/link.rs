@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::future;
 use std::io;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -24,6 +25,8 @@ pub(super) struct Link<'a> {
     /// What is to happen to each reply that is still to come, in the order of the requests. An entry is pushed before its
     /// request is written, so a reply always finds its own entry in front.
     expected: Mutex<VecDeque<Expected>>,
+    /// Bytes of this connection were swallowed, so no later reply would be the right one.
+    lost: AtomicBool,
     /// Wakes the side of the replies for an `Expected::Close`, which no reply announces.
     closing: Notify,
 }
@@ -43,6 +46,7 @@ impl<'a> Link<'a> {
             shared,
             watched,
             expected: Mutex::default(),
+            lost: AtomicBool::new(false),
             closing: Notify::new(),
         }
     }
@@ -72,11 +76,16 @@ impl<'a> Link<'a> {
             if client.read_buf(&mut received).await? == 0 {
                 return Ok(());
             }
+            let swallowed = self.is_swallowed();
             let mut at = 0;
             loop {
                 let (args, len) = match frame::request(&received[at..]) {
                     Ok(Some(request)) => request,
                     Ok(None) => break,
+                    Err(NotResp) if swallowed => {
+                        at = received.len();
+                        break;
+                    }
                     Err(NotResp) => {
                         lock(&self.expected).push_back(Expected::DeliverAndStopCounting);
                         server.add(&received[at..]);
@@ -93,6 +102,9 @@ impl<'a> Link<'a> {
                     if self.watched {
                         self.shared.see(&command);
                     }
+                    if swallowed {
+                        continue;
+                    }
                     if counting {
                         counting = !command.ends_the_counting();
                         self.admit(&command, bytes, &mut server).await;
@@ -104,6 +116,14 @@ impl<'a> Link<'a> {
             received.drain(..at);
             server.flush().await;
         }
+    }
+
+    /// Asked for bytes that are there.
+    fn is_swallowed(&self) -> bool {
+        if self.shared.is_swallowing() {
+            self.lost.store(true, Ordering::SeqCst);
+        }
+        self.lost.load(Ordering::SeqCst)
     }
 
     /// Forwards one request, or does what a fault wants instead.
@@ -170,6 +190,15 @@ impl<'a> Link<'a> {
                     return Ok(());
                 },
                 () = self.closing.notified() => continue,
+            }
+            if self.is_swallowed() {
+                received.clear();
+                continue;
+            }
+            let slowness = self.shared.slowness();
+            if !slowness.is_zero() {
+                tokio::time::sleep(slowness).await;
+                while server.try_read_buf(&mut received).is_ok_and(|n| n > 0) {}
             }
             let lost = self.sort(&mut received, &mut out, &mut counting);
             // A client that has gone is noticed by the side of the requests. Here it must not matter: a reply that is to

@@ -8,6 +8,7 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
@@ -144,6 +145,17 @@ impl Proxy {
     /// While `true`, closes all connections and every new one at once: a server that is there but does not talk.
     pub fn refuse(&self, refuse: bool) {
         self.shared.refuse(refuse);
+    }
+
+    /// While `true`, takes all bytes and passes none on, in either direction: a network that has become a black hole. A
+    /// connection that lost bytes to it stays silent for ever; others, and new ones, work again afterwards.
+    pub fn swallow(&self, swallow: bool) {
+        self.shared.swallow(swallow);
+    }
+
+    /// Holds back replies from now on: for so long the one that comes first, and together with it those that come meanwhile.
+    pub fn slow_down(&self, by: Duration) {
+        self.shared.slow_down(by);
     }
 
     /// The [names](Command::name) of all commands received so far, in order of arrival, the dropped ones included.

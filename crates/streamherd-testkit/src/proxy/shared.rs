@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::proxy::command::{Command, Scripts};
 use crate::proxy::fault::{Armed, Fault, Rules};
@@ -13,6 +15,8 @@ pub(super) struct Shared {
     pub(super) seen: Mutex<Vec<String>>,
     pub(super) rewrites: Mutex<Vec<(Vec<u8>, Vec<u8>)>>,
     live: Mutex<Live>,
+    swallowing: AtomicBool,
+    slow_ms: AtomicU64,
 }
 
 /// The sockets of every connection, to close them from the test's thread: when `sever_all` returns, they are closed.
@@ -86,6 +90,23 @@ impl Shared {
     pub(super) fn sever_all(&self) {
         let mut live = lock(&self.live);
         close(live.sockets.drain().flat_map(|(_, sockets)| sockets));
+    }
+
+    pub(super) fn swallow(&self, swallowing: bool) {
+        self.swallowing.store(swallowing, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_swallowing(&self) -> bool {
+        self.swallowing.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn slow_down(&self, by: Duration) {
+        let ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        self.slow_ms.store(ms, Ordering::SeqCst);
+    }
+
+    pub(super) fn slowness(&self) -> Duration {
+        Duration::from_millis(self.slow_ms.load(Ordering::SeqCst))
     }
 
     pub(super) fn refuse(&self, refusing: bool) {

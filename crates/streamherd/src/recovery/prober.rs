@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
+use crate::clock::Moment;
 use crate::recovery::BreakerState;
 use crate::runtime::Partitions;
 use crate::store::{Network, Node, StoreError};
@@ -55,10 +56,11 @@ async fn bring_back(partitions: Partitions, network: Network, node: Node) -> Nod
     let core = &partitions.core;
     let masters = &core.masters;
     let master = masters.of(&node);
-    let (first, longest) = core.settings.reconnect;
-    let mut backoff = Backoff::new(first, longest.min(core.settings.lease_timeout));
+    let (shortest, longest) = core.settings.reconnect;
+    let mut backoff = Backoff::new(shortest, longest.min(core.settings.lease_timeout));
     // They would try to come back each for itself, all the time.
     network.forget(&node);
+    let mut asked = Moment::now();
     while !master.is_asked() {
         let here = || {
             partitions
@@ -69,11 +71,14 @@ async fn bring_back(partitions: Partitions, network: Network, node: Node) -> Nod
             masters.forget(&node);
             break;
         };
+        // A question that was not answered has waited already.
+        let wait = backoff.draw().saturating_sub(asked.elapsed()).max(shortest);
         tokio::select! {
-            () = tokio::time::sleep(backoff.draw()) => {}
+            () = tokio::time::sleep(wait) => {}
             // A heartbeat got through.
             () = master.becomes(|state| state != BreakerState::Open) => {}
         }
+        asked = Moment::now();
         if let Err(e) = network.probe(&node, first.keys.control()).await
             && e.is_away()
         {

@@ -74,7 +74,10 @@ impl Masters {
     /// It answered, whatever it was asked.
     pub(crate) fn answered(&self, node: &Node) {
         let master = self.of(node);
-        if lock(&master.breaker).answered(Moment::now()) {
+        let mut breaker = lock(&master.breaker);
+        if breaker.answered(Moment::now()) {
+            master.tell(&breaker);
+            drop(breaker);
             tracing::debug!(service = %self.service, master = %node, "Redis answers again; what is held there is restored first");
             self.changed(&master);
         }
@@ -89,6 +92,7 @@ impl Masters {
         if !breaker.failed(Moment::now()) {
             return;
         }
+        master.tell(&breaker);
         drop(breaker);
         if before == BreakerState::Closed {
             tracing::warn!(
@@ -115,6 +119,7 @@ impl Masters {
         if !breaker.greeted(now, self.lock_ttl) {
             return;
         }
+        master.tell(&breaker);
         drop(breaker);
         // As loud as the trouble, or that would stand as the last word.
         tracing::warn!(service = %self.service, master = %node, ?away, "Redis is back");
@@ -122,9 +127,7 @@ impl Masters {
     }
 
     fn changed(&self, master: &Master) {
-        let state = lock(&master.breaker).state();
-        self.metrics.breaker(state);
-        master.state.send_replace(state);
+        self.metrics.breaker(master.state());
         self.tell_how_many();
     }
 
@@ -156,6 +159,11 @@ impl Master {
     /// Waits for a state.
     pub(crate) async fn becomes(&self, wanted: impl Fn(BreakerState) -> bool) {
         let _ = self.state.subscribe().wait_for(|state| wanted(*state)).await;
+    }
+
+    /// While the breaker is locked, or of two changes the earlier might be told last.
+    fn tell(&self, breaker: &Breaker) {
+        self.state.send_replace(breaker.state());
     }
 
     fn note(&self, error: &StoreError) {

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 use crate::clock::Moment;
@@ -16,19 +15,14 @@ use crate::store::{Network, Node, StoreError};
 pub(crate) struct Prober {
     partitions: Partitions,
     network: Network,
-    stop: CancellationToken,
 }
 
 impl Prober {
-    pub(crate) const fn new(partitions: Partitions, network: Network, stop: CancellationToken) -> Self {
-        Self {
-            partitions,
-            network,
-            stop,
-        }
+    pub(crate) const fn new(partitions: Partitions, network: Network) -> Self {
+        Self { partitions, network }
     }
 
-    /// Looks after every master that is away, until stopped.
+    /// Looks after every master that is away, until it is dropped.
     pub(crate) async fn run(self) {
         let mut looked_after: BTreeSet<Node> = BTreeSet::new();
         let mut tasks = JoinSet::new();
@@ -40,7 +34,6 @@ impl Prober {
                 }
             }
             tokio::select! {
-                () = self.stop.cancelled() => return,
                 () = masters.opened.notified() => {}
                 Some(ended) = tasks.join_next() => match ended {
                     Ok(node) => drop(looked_after.remove(&node)),

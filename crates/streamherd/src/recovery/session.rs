@@ -16,8 +16,10 @@ pub(crate) struct Session(Mutex<State>);
 #[derive(Debug, Clone)]
 struct State {
     epoch: Epoch,
-    /// How many epochs this process has seen.
+    /// The number of the epoch among those that this process has heard of.
     era: u64,
+    /// Of the last one that it has heard of, which it may not have come to work under.
+    last_era: u64,
     /// And how often the data was gone under a new one.
     losses: u64,
     clock: ServerClock,
@@ -28,6 +30,8 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Heard {
     pub(crate) epoch: Epoch,
+    /// Its number: another one each time that it is heard, as only what is restored under it is known to be there.
+    pub(crate) era: u64,
     pub(crate) news: News,
     quiet_until: Moment,
     clock: ServerClock,
@@ -91,6 +95,7 @@ impl Session {
             Ok(hello) => Ok(Self(Mutex::new(State {
                 epoch: hello.epoch,
                 era: 0,
+                last_era: 0,
                 losses: 0,
                 clock: ServerClock {
                     us: hello.now_us,
@@ -160,14 +165,22 @@ impl Session {
                 jumped = true;
                 continue;
             }
-            return Ok(heard(&before.epoch, hello, asked, came));
+            let mut heard = heard(&before.epoch, hello, asked, came);
+            if heard.news != News::Nothing {
+                let mut state = self.state();
+                state.last_era += 1;
+                heard.era = state.last_era;
+            } else {
+                heard.era = before.era;
+            }
+            return Ok(heard);
         }
     }
 
     /// Works under what was heard from now on. Returns how often the data was lost so far.
     pub(crate) fn adopt(&self, heard: Heard) -> u64 {
         let mut state = self.state();
-        state.era += u64::from(heard.news != News::Nothing);
+        state.era = heard.era;
         state.losses += u64::from(heard.news == News::Loss);
         state.epoch = heard.epoch;
         state.clock = heard.clock;
@@ -188,6 +201,7 @@ fn heard(known: &Epoch, hello: Hello, asked: Moment, came: Moment) -> Heard {
             () => News::Loss,
         },
         epoch: hello.epoch,
+        era: 0,
         quiet_until: came + hello.quiet,
         clock: ServerClock {
             us: hello.now_us,

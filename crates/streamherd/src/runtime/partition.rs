@@ -227,8 +227,7 @@ impl Partition {
         let heard = heard?;
         let news = heard.news;
         if news != News::Nothing {
-            let era = self.session.current().1 + 1;
-            restore(self, store, &heard.epoch, era).await?;
+            restore(self, store, &heard.epoch, heard.era).await?;
         }
         let losses = self.session.adopt(heard);
         match news {

@@ -146,6 +146,8 @@ async fn open(
     let background = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let mut settlers = JoinSet::new();
+    // What a shutdown has to settle waits for a master that is away, too.
+    settlers.spawn(Prober::new(partitions.clone(), network.clone()).run());
     for (partition, inbox) in partitions.iter().zip(settlements) {
         settlers.spawn(Settler::new(Arc::clone(partition), inbox).run());
     }
@@ -157,7 +159,6 @@ async fn open(
         // refuses subscriptions.
         let _ = tokio::time::timeout(core.settings.command_timeout * 3, confirmed.recv()).await;
     }
-    tasks.spawn(Prober::new(partitions.clone(), network.clone(), background.clone()).run());
     let mut readers = JoinSet::new();
     for (partition, lines) in partitions.iter().zip(reading) {
         tasks.spawn(Scanner::new(Arc::clone(partition), background.clone()).run());
@@ -221,6 +222,7 @@ struct Supervisor {
     background: CancellationToken,
     readers: JoinSet<()>,
     tasks: JoinSet<()>,
+    /// And the one who finds masters back that settlements wait for.
     settlers: JoinSet<()>,
     heartbeat: Heartbeat,
 }

@@ -46,5 +46,6 @@ end
 if not fits(fields, tonumber(ARGV[5]), tonumber(ARGV[6])) then return {'too_large', ref} end
 local names, values = counted(fields, id, 0, 0)
 local new = put_back(with(fields, names, values), ref, 0)
+note_moved(ref, new)
 finish(stream, id, lock)
 return {'requeued', new}

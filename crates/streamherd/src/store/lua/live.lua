@@ -168,34 +168,6 @@ local function want(name, fields, due, stream, gives_way)
   return {stands, ref}
 end
 
--- T:written:<original id> = token and reference, for ten minutes: a run that this store had lost and that somebody has
--- written anew from memory. Others may have kept the same run, an earlier owner or its producer: the word of the newest owner
--- counts, which has the highest token; a producer has none, 0. Without a reference it is finished.
-local KEPT_MS = 600000
-
-local function note_written(origin, token, ref)
-  redis.call('SET', WRITTEN .. origin, token .. ' ' .. ref, 'PX', KEPT_MS)
-end
-
--- Whether a run may be written anew by an owner with this token: 'free', and what an earlier owner or a producer had queued is
--- taken away; 'finished'; or 'taken', with where it is.
-local function may_write(origin, token)
-  local said = lock_value(WRITTEN .. origin)
-  local other, ref = string.match(said or '', '^(%d+) (.*)$')
-  if not other then return 'free' end
-  if ref == '' then return 'finished' end
-  if tonumber(other) >= token then return 'taken', ref end
-  local delayed = string.match(ref, '^delayed:(.+)$')
-  if delayed then
-    forget_delayed(delayed)
-    return 'free'
-  end
-  local stream, id = place(ref)
-  if alive(LOCK .. ref) or pending(stream, id) then return 'taken', ref end
-  redis.call('XDEL', stream, id)
-  return 'free'
-end
-
 -- The token in what a lock holds.
 local function token_in(value)
   return string.match(value, ':(%d+)$')
@@ -212,6 +184,70 @@ local function ended(name, ref)
   else
     redis.call('HDEL', LIVE, name)
   end
+end
+
+-- Notes for whoever kept a run in memory and has been away, both for ten minutes:
+-- T:moved:<reference>: somebody else put the entry there, whose owner was dead or to be relieved of it.
+-- T:written:<original id>: the store had lost the run, and somebody has written it anew, from memory. The word of the newest
+-- owner counts, which has the highest token; a producer has none, 0.
+-- They hold a token, the id of the epoch, and the reference; none where the run is finished, or another one serves it.
+local KEPT_MS = 600000
+
+local function epoch_id()
+  return string.match(redis.call('GET', EPOCH) or '', '^[^.]*')
+end
+
+local function note(key, token, ref)
+  redis.call('SET', key, token .. ' ' .. epoch_id() .. ' ' .. ref, 'PX', KEPT_MS)
+end
+
+local function note_moved(from, to)
+  note(MOVED .. from, '0', to)
+end
+
+local function note_written(origin, token, ref)
+  note(WRITTEN .. origin, token, ref)
+end
+
+-- What a note is worth: nil where there is none, or where what it tells of was lost too, with a later epoch; else its token
+-- and its reference, or '' where the run has gone on from there: the note is as old as the entry that it names, so whatever
+-- is missing under the same epoch was taken away later.
+local function noted(key, origin)
+  local token, epoch, ref = string.match(lock_value(key) or '', '^(%d+) (%S*) (.*)$')
+  if not token then return nil end
+  if ref == '' then return tonumber(token), '' end
+  local delayed = string.match(ref, '^delayed:(.+)$')
+  local stream, id = place(ref)
+  local fields
+  if not delayed then
+    fields = body(stream, id)
+  elseif redis.call('ZSCORE', DELAYED, delayed) then
+    fields = select(2, delayed_body(delayed))
+  end
+  if fields and (field(fields, '_sh_origin') or delayed or id) == origin then return tonumber(token), ref end
+  if epoch ~= epoch_id() then return nil end
+  return tonumber(token), ''
+end
+
+-- Whether a run that this store has lost may be written anew by an owner with this token: 'free', and what an earlier owner or
+-- a producer had queued is taken away; else 'taken', with where it is as far as it is still there.
+local function may_write(origin, token)
+  local other, ref = noted(WRITTEN .. origin, origin)
+  if not other then return 'free' end
+  if ref == '' or other >= token then return 'taken', ref end
+  local delayed = string.match(ref, '^delayed:(.+)$')
+  local stream, id = place(ref)
+  if not delayed and (alive(LOCK .. ref) or pending(stream, id)) then return 'taken', ref end
+  local fields
+  if delayed then
+    fields = select(2, delayed_body(delayed))
+    forget_delayed(delayed)
+  else
+    fields = body(stream, id)
+    redis.call('XDEL', stream, id)
+  end
+  ended(field(fields, '_sh_live'), ref)
+  return 'free'
 end
 
 -- The body of an entry that is to be put somewhere else; or nil and the outcome: gone, and what is left tidied away, or

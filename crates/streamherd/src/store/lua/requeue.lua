@@ -39,6 +39,7 @@ local function requeue(lock, ref)
   else
     answer = {'requeued', put_back(with(fields, names, values), ref, 0), p[3]}
   end
+  note_moved(ref, answer[1] == 'requeued' and answer[2] or '')
   finish(stream, id, lock)
   return answer
 end

@@ -64,8 +64,8 @@ local function restore(lock, ref, value, valid, batch, sum, fields)
     hold(stream, id, lock, value, still)
     return {'kept'}
   end
-  if not found and said == value then
-    -- Another program has deleted the body alone.
+  if not found and said == value and p then
+    -- Another program has deleted the body alone, not the whole lane.
     if valid then redis.call('PEXPIRE', lock, ttl) end
     return {'kept'}
   end
@@ -74,7 +74,7 @@ local function restore(lock, ref, value, valid, batch, sum, fields)
   local way, wanted = may_write(origin, tonumber(token_in(value)))
   if way == 'taken' then
     -- By this very lease, where the answer was lost, or by a newer owner.
-    if lock_value(LOCK .. wanted) == value then return {'written', wanted} end
+    if wanted ~= '' and lock_value(LOCK .. wanted) == value then return {'written', wanted} end
     return {'lost'}
   end
   local due
@@ -86,6 +86,7 @@ local function restore(lock, ref, value, valid, batch, sum, fields)
   hold(stream, new, LOCK .. new_ref, value)
   if name and way == 'free' then set_live(name, new_ref, wanted, due) end
   note_written(origin, token_in(value), new_ref)
+  if said == value then redis.call('DEL', lock) end
   return {'written', new_ref}
 end
 

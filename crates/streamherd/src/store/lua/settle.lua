@@ -44,8 +44,9 @@ end
 -- worker kept in memory counts; 'finished'; else 'lost'.
 -- Interleavings: a peer took it over before the loss and has restored its own lease, or written it back: the newer token wins,
 -- whichever of the two comes first. Its producer has queued it again: that is taken away, and what became of the run is said
--- for ten minutes, or it would be run again after its done. A peer finished it before the loss, or its taking over is among
--- the writes that are lost: then it is run again, as from here that looks like the loss of work that nobody has finished.
+-- for ten minutes, or it would be run again after its done. A peer took it over, and only a generation has passed: that is
+-- noted where the entry was. A peer took it over before all data was lost, and has finished: then it is run again, as
+-- from here that looks like the loss of work that nobody has finished.
 local function stand_after_loss(lock, done, ref, value, memory)
   local stream, id = place(ref)
   local found = body(stream, id)
@@ -53,8 +54,7 @@ local function stand_after_loss(lock, done, ref, value, memory)
     return not alive(lock) and not pending(stream, id) and 'mine' or 'lost'
   end
   local origin = field(memory, '_sh_origin')
-  local way = may_write(origin, tonumber(token_in(value)))
-  if way ~= 'free' then return way == 'finished' and done and 'finished' or 'lost' end
+  if noted(MOVED .. ref, origin) or may_write(origin, tonumber(token_in(value))) ~= 'free' then return 'lost' end
   local name = field(memory, '_sh_live')
   local live = name and live_of(name)
   local fields = live and referent(name, live[1])
@@ -116,13 +116,15 @@ local function settle(lock, operation, ref, value, name, reason, text, delay, me
     elseif field(fields, '_sh_live') then
       -- The stream may have been submitted since, and what is newer goes before.
       local wish = want(field(fields, '_sh_live'), fields, due, FRONT, true)
-      new = wish[2] or live_of(field(fields, '_sh_live'))[1]
+      answer = {'ok', wish[2] or live_of(field(fields, '_sh_live'))[1]}
+      new = wish[1] == 'new' and wish[2]
     else
       new = put(fields, FRONT, due)
     end
-    answer = {'ok', new}
+    answer = answer or {'ok', new}
   end
   if anew then
+    -- What another run serves is not this one's to be taken away.
     note_written(field(memory, '_sh_origin'), token_in(value), new or '')
   else
     finish(stream, id, lock)

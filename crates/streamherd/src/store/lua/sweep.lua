@@ -36,6 +36,7 @@ local function bring_back(id, fields)
       _sh_error = 'it was stranded by another program', _sh_last_id = id})
     ended(field(fields, '_sh_live'), ref)
   end
+  note_moved(ref, answer[1] == 'requeued' and answer[2] or '')
   finish(stream, id, lock)
   return answer
 end

@@ -164,6 +164,8 @@ impl Play {
                 if self.began.elapsed() > self.limit {
                     return Err(Failure::failed(e));
                 }
+                self.progress
+                    .note(&format!("{} to be submitted again: {e}", streams(left.len())));
                 self.tick().await?;
             }
         }

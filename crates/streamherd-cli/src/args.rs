@@ -367,6 +367,10 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "MS", default_value = "400ms", value_parser = demo_work)]
     pub(crate) work_ms: Duration,
 
+    /// Half-way, also kill the redis-server and start it again empty, while workers hold streams
+    #[arg(long)]
+    pub(crate) chaos: bool,
+
     /// Whether the workers use Redis keyspace notifications
     #[arg(long, value_enum, value_name = "MODE", default_value_t = Events::Ensure)]
     pub(crate) keyspace_events: Events,
@@ -377,7 +381,8 @@ pub(crate) struct DemoArgs {
 }
 
 const DEMO_HELP: &str = "\
-The tally is counted from what the workers wrote down as they worked, and from Redis's own status at the end.
+The tally is counted from what was submitted, what the workers wrote down as they worked, and what they said was done once
+Redis had confirmed it. A stream that is done twice counts as done once, and as a duplicate.
 
 Exit codes:
   0  nothing was lost

@@ -103,6 +103,13 @@ pub enum StartError {
         tries: usize,
     },
 
+    /// A server that was to be started again found another program on its port.
+    #[error("port {port} is held by another program")]
+    PortTaken {
+        /// The port.
+        port: u16,
+    },
+
     /// The server's directory could not be prepared.
     #[error("cannot {action}")]
     Io {

@@ -124,12 +124,14 @@ impl Server {
     /// If the server does not come back.
     #[track_caller]
     pub fn restart(&mut self) {
-        self.kill();
         // Somebody may have called SAVE; what is documented as gone has to be gone.
         if !self.launch.persistent {
-            self.wipe();
+            return self.restart_empty();
         }
-        self.start_again();
+        self.kill();
+        if let Err(error) = self.try_start_again() {
+            panic!("{}", explain(&error));
+        }
     }
 
     /// Starts the server again on the same port with an empty directory, after a kill if it still runs: what a failover
@@ -140,9 +142,22 @@ impl Server {
     /// If the server does not come back.
     #[track_caller]
     pub fn restart_empty(&mut self) {
+        if let Err(error) = self.try_restart_empty() {
+            panic!("{}", explain(&error));
+        }
+    }
+
+    /// As [`restart_empty`](Self::restart_empty), for those who have somebody to tell what went wrong.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not come back.
+    pub fn try_restart_empty(&mut self) -> Result<(), StartError> {
         self.kill();
-        self.wipe();
-        self.start_again();
+        self.launch
+            .wipe()
+            .map_err(StartError::io("empty the server's directory"))?;
+        self.try_start_again()
     }
 
     /// Sets the server's [own clock](ServerBuilder::own_clock): so far ahead of the machine's, or behind it.
@@ -255,27 +270,20 @@ impl Server {
         Err(StartError::NoFreePort { tries: PORT_TRIES })
     }
 
-    #[track_caller]
-    fn start_again(&mut self) {
+    fn try_start_again(&mut self) -> Result<(), StartError> {
         let mut pace = Pace::new(PORT_DEADLINE);
         let process = loop {
             match self.launch.start(self.port()) {
                 Ok(process) => break process,
-                Err(Failed::Other(error)) => panic!("{}", explain(&error)),
+                Err(Failed::Other(error)) => return Err(error),
                 Err(Failed::PortTaken) => match pace.next() {
                     Some(pause) => thread::sleep(pause),
-                    None => panic!("port {} is held by another program", self.port()),
+                    None => return Err(StartError::PortTaken { port: self.port() }),
                 },
             }
         };
         self.process = Some(process);
-    }
-
-    #[track_caller]
-    fn wipe(&self) {
-        if let Err(error) = self.launch.wipe() {
-            panic!("cannot empty {}: {error}", self.launch.data.display());
-        }
+        Ok(())
     }
 
     #[track_caller]

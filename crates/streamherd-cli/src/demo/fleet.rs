@@ -3,10 +3,12 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use streamherd_testkit::Process;
 
+use super::journal::{self, Journal};
+use super::records::Event;
 use crate::args::{Events, LOGIN_VARIABLES};
 use crate::failure::Failure;
 
@@ -14,6 +16,10 @@ use crate::failure::Failure;
 pub(super) const SLOTS: u32 = 4;
 /// Short, so that one needn't wait long for what the demo shows.
 pub(super) const LOCK_TTL: Duration = Duration::from_secs(2);
+/// Between two looks at something that is waited for.
+pub(super) const POLL: Duration = Duration::from_millis(20);
+/// For workers that have nothing left to do.
+const FAREWELL: Duration = Duration::from_secs(20);
 const LOG_LINES_SHOWN: usize = 20;
 
 /// What all workers have in common.
@@ -31,6 +37,8 @@ pub(super) struct Worker {
     pub(super) name: String,
     pub(super) state: State,
     process: Process,
+    /// Its events, as far as they were read.
+    news: Journal<Event>,
     events: PathBuf,
     log: PathBuf,
 }
@@ -66,6 +74,7 @@ impl Worker {
             .stderr(File::create(&log)?);
         Ok(Self {
             process: Process::try_spawn(command)?,
+            news: Journal::open(&events)?,
             name,
             state: State::Running,
             events,
@@ -76,6 +85,16 @@ impl Worker {
     /// Whether it has connected.
     pub(super) fn is_ready(&self) -> bool {
         fs::read_to_string(&self.events).is_ok_and(|text| text.contains(r#""event":"ready""#))
+    }
+
+    /// What it has said since the last call.
+    pub(super) fn news(&mut self) -> std::io::Result<Vec<Event>> {
+        self.news.read()
+    }
+
+    /// All that it has said.
+    pub(super) fn events(&self) -> std::io::Result<Vec<Event>> {
+        journal::read_all(&self.events)
     }
 
     /// Stands still from here on. Its connections stay open.
@@ -94,12 +113,8 @@ impl Worker {
         self.state = State::Killed;
     }
 
-    pub(super) fn terminate(&self) {
-        self.process.terminate();
-    }
-
     /// How it ended, if it has.
-    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+    fn ended(&mut self) -> Option<ExitStatus> {
         self.process.try_wait()
     }
 
@@ -119,11 +134,44 @@ impl Worker {
     }
 
     /// The end of what it logged.
-    pub(super) fn log_tail(&self) -> String {
+    fn log_tail(&self) -> String {
         let log = fs::read(&self.log).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let lines: Vec<_> = log.lines().collect();
         let skipped = lines.len().saturating_sub(LOG_LINES_SHOWN);
         lines.get(skipped..).unwrap_or_default().join("\n")
     }
+}
+
+/// Ends the workers that are left; returns how many did not end with 0.
+pub(super) async fn end(workers: &mut [Worker]) -> usize {
+    let mut left: Vec<&mut Worker> = workers
+        .iter_mut()
+        .filter(|worker| worker.state != State::Killed)
+        .collect();
+    for worker in &mut left {
+        if worker.state == State::Stopped {
+            worker.thaw();
+        }
+        worker.process.terminate();
+    }
+    let end = Instant::now() + FAREWELL;
+    let mut unclean = 0;
+    for worker in left {
+        let status = loop {
+            let status = worker.ended();
+            if status.is_some() || Instant::now() >= end {
+                break status;
+            }
+            tokio::time::sleep(POLL).await;
+        };
+        if status.is_none_or(|status| !status.success()) {
+            unclean += 1;
+            let ending = status.map_or_else(|| "still runs".to_owned(), |status| format!("ended with {status}"));
+            eprintln!("{} {ending}; the end of its log:\n{}", worker.name, worker.log_tail());
+            // It may still hold streams, and is not to change what is counted next.
+            worker.kill();
+        }
+    }
+    unclean
 }

@@ -1,12 +1,14 @@
-//! `streamherd demo`: kills and stops workers of a private Redis, and counts what is lost.
+//! `streamherd demo`: kills and stops workers of a private Redis, takes that one's data away, and counts what is lost.
 //!
-//! What it says about the work it reads in a ledger that the handlers write as a side effect, and what it says about the
-//! queue it asks Redis. It believes nothing that it did itself.
+//! What is lost it counts from what it submitted and what the workers said was done, by Redis's word to them; how the work
+//! went it reads in a ledger that the handlers write as a side effect. Redis itself is asked only whether anything is left.
 
 mod fleet;
-mod ledger;
+mod journal;
 mod play;
 mod progress;
+mod records;
+mod standing;
 mod tally;
 
 use std::process::ExitCode;
@@ -23,7 +25,9 @@ use crate::output;
 const STREAMS_PER_WORKER: u32 = 10;
 
 pub(crate) async fn run(global: &Global, options: &DemoArgs) -> Result<ExitCode, Failure> {
-    let least = u32::from(options.workers) * STREAMS_PER_WORKER;
+    // Redis loses its data half-way, and what is submitted before has to last until then.
+    let halves = if options.chaos { 2 } else { 1 };
+    let least = u32::from(options.workers) * STREAMS_PER_WORKER * halves;
     if options.streams < least {
         return Err(Failure::start(format!(
             "--streams is {}, but {} workers have enough to do only with {least} or more",
@@ -44,13 +48,13 @@ pub(crate) async fn run(global: &Global, options: &DemoArgs) -> Result<ExitCode,
 
 async fn demonstrate(global: &Global, options: &DemoArgs) -> Result<ExitCode, Failure> {
     // On this task: on a thread of its own, an interrupt could leave behind a server that is just starting.
-    let server = tokio::task::block_in_place(Server::try_start).map_err(Failure::start)?;
+    let mut server = tokio::task::block_in_place(Server::try_start).map_err(Failure::start)?;
     let dir = tempfile::Builder::new()
         .prefix("streamherd-demo-")
         .tempdir()
         .map_err(Failure::start)?;
     let mut play = Play::set_up(options, &server, dir.path()).await?;
-    let tally = play.perform().await?;
+    let tally = play.perform(options.chaos.then_some(&mut server)).await?;
     drop(play);
 
     match global.output {

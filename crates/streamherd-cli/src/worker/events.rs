@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use streamherd::error::SettleError;
-use streamherd::{Disowned, EntryId, Lease, Orphan, Token};
+use streamherd::{DataLoss, Disowned, EntryId, Lease, Orphan, Token};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -102,8 +102,10 @@ impl Events {
         self.print(event).await;
     }
 
-    pub(super) async fn data_loss(&self) {
-        self.print(Event::new("data_loss")).await;
+    pub(super) async fn data_loss(&self, loss: &DataLoss) {
+        let mut event = Event::new("data_loss");
+        event.partition = Some(loss.partition);
+        self.print(event).await;
     }
 
     pub(super) async fn terminated(&self, reason: &str) {

@@ -171,7 +171,7 @@ impl Worker {
                     tracing::warn!(stream = lost.stream, reason = %lost.reason, "a stream was lost while in work");
                     events.disowned(&lost).await;
                 }
-                Some(Notification::DataLoss(_)) => events.data_loss().await,
+                Some(Notification::DataLoss(loss)) => events.data_loss(&loss).await,
                 Some(Notification::Terminated(reason)) => break reason,
                 Some(_) => {}
                 None => break TerminatedReason::Shutdown,

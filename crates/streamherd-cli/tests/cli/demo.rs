@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use crate::support::{run, stderr, streamherd};
+use crate::support::{run, stderr, stdout, streamherd};
 
 #[test]
 fn the_demo_loses_nothing() {
@@ -27,6 +27,44 @@ fn the_demo_loses_nothing() {
         assert!(tally[fault]["held"].as_u64().unwrap() > 0, "{tally}");
         assert_eq!(tally[fault]["held"], tally[fault]["reassigned"], "{tally}");
     }
+}
+
+#[test]
+fn the_demo_loses_nothing_when_redis_loses_its_data() {
+    let output = run(streamherd().args(["--output", "json", "demo", "--chaos"]).args([
+        "--workers",
+        "3",
+        "--streams",
+        "60",
+        "--work-ms",
+        "250",
+    ]));
+    let (told, tally) = (stderr(&output), stdout(&output));
+    assert_eq!(output.status.code(), Some(0), "{told}{tally}");
+    assert!(told.contains("redis-server was killed in the middle of"), "{told}");
+    let tally: Value = serde_json::from_str(&tally).unwrap();
+    for (name, count) in [
+        ("submitted", 60),
+        ("done", 60),
+        ("lost", 0),
+        ("overlapping", 0),
+        ("left", 0),
+        ("data_losses", 1),
+    ] {
+        assert_eq!(tally[name], count, "{name}: {tally}\n{told}");
+    }
+    let restart = &tally["restart"];
+    assert!(restart["held"].as_u64().unwrap() > 0, "{tally}");
+    for time in ["noticed_ms", "resumed_ms"] {
+        assert!(restart[time].as_u64().is_some(), "{tally}");
+    }
+}
+
+#[test]
+fn a_demo_with_chaos_wants_enough_to_do_for_both_halves() {
+    let output = run(streamherd().args(["demo", "--chaos", "--workers", "4", "--streams", "79"]));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("only with 80 or more"), "{}", stderr(&output));
 }
 
 #[test]

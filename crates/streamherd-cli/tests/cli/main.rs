@@ -8,6 +8,7 @@ mod logins;
 mod operators;
 mod partitions;
 mod queue;
+mod restarts;
 mod support;
 mod usage;
 mod worker;

@@ -1,34 +1,37 @@
 //! The demo itself, step by step.
 
+mod chaos;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use streamherd::{Admin, Client, Producer, Status};
 use streamherd_testkit::Server;
 
-use super::fleet::{LOCK_TTL, SLOTS, Setup, State, Worker};
-use super::ledger::{Ledger, Standing};
+use super::fleet::{self, LOCK_TTL, POLL, SLOTS, Setup, State, Worker};
+use super::journal::{self, Journal};
 use super::progress::Progress;
+use super::records::{Event, Line};
+use super::standing::Standing;
 use super::tally::{Fault, Known, Tally};
 use crate::args::DemoArgs;
 use crate::failure::Failure;
 use crate::human::now_ms;
 
 const SERVICE: &str = "demo";
-const POLL: Duration = Duration::from_millis(20);
 /// For starting, recovering and ending, besides the work itself.
 const OVERHEAD: Duration = Duration::from_secs(60);
-/// For workers that have nothing left to do.
-const FAREWELL: Duration = Duration::from_secs(20);
 const MISSING_SHOWN: usize = 10;
 
 pub(super) struct Play {
     names: Vec<String>,
+    /// How many of them are submitted so far.
+    sent: usize,
     workers: Vec<Worker>,
     producer: Producer,
     admin: Admin,
     path: PathBuf,
-    ledger: Ledger,
+    ledger: Journal<Line>,
     standing: Standing,
     progress: Progress,
     began: Instant,
@@ -41,7 +44,8 @@ impl Play {
         let began = Instant::now();
         let url = server.url();
         let path = dir.join("ledger");
-        let ledger = Ledger::create(&path).map_err(Failure::start)?;
+        std::fs::File::create(&path).map_err(Failure::start)?;
+        let ledger = Journal::open(&path).map_err(Failure::start)?;
         let setup = Setup {
             url: &url,
             service: SERVICE,
@@ -59,6 +63,7 @@ impl Play {
         let work = options.work_ms * options.streams / (SLOTS * u32::from(options.workers - 1));
         let mut play = Self {
             names: (1..=options.streams).map(|number| format!("stream-{number}")).collect(),
+            sent: 0,
             workers,
             producer: builder.clone().connect_producer().await.map_err(Failure::start)?,
             admin: builder.connect_admin().await.map_err(Failure::start)?,
@@ -80,8 +85,10 @@ impl Play {
         Ok(play)
     }
 
-    pub(super) async fn perform(&mut self) -> Result<Tally, Failure> {
-        self.submit().await?;
+    /// Redis loses its data if `chaos` is its server.
+    pub(super) async fn perform(&mut self, chaos: Option<&mut Server>) -> Result<Tally, Failure> {
+        let all = self.names.len();
+        self.submit(if chaos.is_some() { all / 2 } else { all }).await?;
         while !self.workers.iter().all(|w| self.standing.finished_by(&w.name) > 0) {
             self.not_over_yet("before each worker had finished some")?;
             self.pause("not all workers finished some work").await?;
@@ -90,60 +97,80 @@ impl Play {
         let killed = self.strike(0).await?;
         self.worker(0)?.kill();
         self.note_fault(&killed, "killed with SIGKILL");
+        self.standing.strip(&killed.worker);
         let stopped = self.strike(1).await?;
         self.note_fault(&stopped, "stopped with SIGSTOP");
-
         let since = Instant::now();
-        let mut in_time = true;
-        loop {
-            if self.worker(1)?.state == State::Stopped {
-                if self.may_wake(&stopped.worker, since.elapsed()) {
-                    self.worker(1)?.thaw();
-                    self.progress.note(&format!("{} runs again (SIGCONT)", stopped.worker));
-                }
-            } else if self.is_over().await? {
-                break;
-            }
-            if self.began.elapsed() > self.limit {
-                in_time = false;
-                break;
-            }
+        while !self.may_wake(&stopped.worker, since.elapsed()) {
             self.tick().await?;
         }
+        self.standing.strip(&stopped.worker);
+        self.worker(1)?.thaw();
+        self.progress.note(&format!("{} runs again (SIGCONT)", stopped.worker));
 
-        let unclean_exits = self.end_workers().await?;
-        let status = self.status().await?;
+        let restart = match chaos {
+            Some(server) => Some(self.lose_data(server).await?),
+            None => None,
+        };
+        let mut in_time = true;
+        while in_time && !self.is_over().await {
+            self.tick().await?;
+            in_time = self.began.elapsed() <= self.limit;
+        }
+
+        let unclean_exits = fleet::end(&mut self.workers).await;
+        let status = self.admin.status().await.map_err(Failure::failed)?;
         self.progress.finish();
         if !in_time {
             self.say_what_is_missing(&status);
         }
         // Afresh and as a whole, when nobody writes any more.
-        let lines = Ledger::open(&self.path)
-            .and_then(|mut ledger| ledger.read())
-            .map_err(Failure::failed)?;
+        let lines: Vec<Line> = journal::read_all(&self.path).map_err(Failure::failed)?;
+        let mut events: Vec<Event> = Vec::new();
+        for worker in &self.workers {
+            events.extend(worker.events().map_err(Failure::failed)?);
+        }
         Ok(Tally::count(
             &lines,
+            &events,
             &Known {
                 submitted: &self.names,
                 killed: &killed,
                 stopped: &stopped,
-                status: &status,
+                restart: restart.as_ref(),
+                left: status.queued + status.requeued + status.pending + status.delayed,
                 unclean_exits,
                 took: self.began.elapsed(),
             },
         ))
     }
 
-    async fn submit(&self) -> Result<(), Failure> {
-        let items = self
-            .names
-            .iter()
-            .zip(1..)
-            .map(|(name, number): (_, u32)| (name, number));
-        for result in self.producer.submit_many(items).await {
-            result.map_err(Failure::failed)?;
+    /// Submits the streams up to this number.
+    async fn submit(&mut self, upto: usize) -> Result<(), Failure> {
+        let upto = upto.min(self.names.len());
+        let mut left: Vec<usize> = (self.sent..upto).collect();
+        let count = left.len();
+        while !left.is_empty() {
+            let items = left.iter().filter_map(|at| Some((self.names.get(*at)?, at + 1)));
+            let results = self.producer.submit_many(items).await;
+            let mut failed: Vec<_> = left
+                .into_iter()
+                .zip(results)
+                .filter_map(|(at, result)| Some((at, result.err()?)))
+                .collect();
+            left = failed.iter().map(|(at, _)| *at).collect();
+            // Redis may have been away. What was not answered may be repeated, as duplicates are coalesced.
+            if let Some((_, e)) = failed.pop() {
+                if self.began.elapsed() > self.limit {
+                    return Err(Failure::failed(e));
+                }
+                self.progress
+                    .note(&format!("{} to be submitted again: {e}", streams(left.len())));
+                self.tick().await?;
+            }
         }
-        self.progress.note(&format!("submitted {} streams", self.names.len()));
+        self.sent = upto;
+        self.progress.note(&format!("submitted {}", streams(count)));
         Ok(())
     }
 
@@ -155,7 +182,8 @@ impl Play {
             // It stands still, so what the ledger says now stays true.
             self.read()?;
             let worker = self.worker(index)?.name.clone();
-            if self.standing.in_work(&worker) > 0 {
+            // What Redis has confirmed and the worker has not told yet, nobody would tell any more.
+            if self.standing.in_work(&worker) > 0 && !self.standing.is_settling(&worker) {
                 return Ok(Fault { worker, at_ms });
             }
             self.worker(index)?.thaw();
@@ -175,47 +203,13 @@ impl Play {
         stopped_for >= LOCK_TTL * 4 || stopped_for >= LOCK_TTL * 2 && self.standing.was_taken_over(worker)
     }
 
-    /// All work is finished, and nothing is queued or pending.
-    async fn is_over(&self) -> Result<bool, Failure> {
+    /// All work is finished, and nothing is queued or pending. Not as long as Redis does not answer.
+    async fn is_over(&self) -> bool {
         if self.standing.finished() < self.names.len() {
-            return Ok(false);
+            return false;
         }
-        let status = self.status().await?;
-        Ok(status.queued + status.requeued + status.pending + status.delayed == 0)
-    }
-
-    /// Ends the workers that are left; returns how many did not end with 0.
-    async fn end_workers(&mut self) -> Result<usize, Failure> {
-        let mut left: Vec<&mut Worker> = self
-            .workers
-            .iter_mut()
-            .filter(|worker| worker.state != State::Killed)
-            .collect();
-        for worker in &mut left {
-            if worker.state == State::Stopped {
-                worker.thaw();
-            }
-            worker.terminate();
-        }
-        let end = Instant::now() + FAREWELL;
-        let mut unclean = 0;
-        for worker in left {
-            let status = loop {
-                let status = worker.ended();
-                if status.is_some() || Instant::now() >= end {
-                    break status;
-                }
-                tokio::time::sleep(POLL).await;
-            };
-            if status.is_none_or(|status| !status.success()) {
-                unclean += 1;
-                let ending = status.map_or_else(|| "still runs".to_owned(), |status| format!("ended with {status}"));
-                eprintln!("{} {ending}; the end of its log:\n{}", worker.name, worker.log_tail());
-                // It may still hold streams, and is not to change what is counted next.
-                worker.kill();
-            }
-        }
-        Ok(unclean)
+        let status = self.admin.status().await;
+        status.is_ok_and(|status| status.queued + status.requeued + status.pending + status.delayed == 0)
     }
 
     fn say_what_is_missing(&self, status: &Status) {
@@ -236,10 +230,6 @@ impl Play {
             status.requeued,
             status.pending
         );
-    }
-
-    async fn status(&self) -> Result<Status, Failure> {
-        self.admin.status().await.map_err(Failure::failed)
     }
 
     /// Waits a moment for a condition.
@@ -267,11 +257,14 @@ impl Play {
     fn read(&mut self) -> Result<(), Failure> {
         let lines = self.ledger.read().map_err(Failure::failed)?;
         self.standing.add(lines);
+        for worker in &mut self.workers {
+            self.standing.hear(worker.news().map_err(Failure::failed)?);
+        }
         Ok(())
     }
 
     fn not_over_yet(&self, when: &str) -> Result<(), Failure> {
-        if self.standing.finished() < self.names.len() {
+        if self.standing.finished() < self.sent {
             return Ok(());
         }
         Err(Failure::failed(format!(

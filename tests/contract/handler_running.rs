@@ -1,7 +1,6 @@
 //! What the handler runtime does around its handlers: how many run, which are stopped, what it claims and tells.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
@@ -9,8 +8,10 @@ use streamherd::error::RunError;
 use streamherd::{BoxError, Builder, Job, KeyspaceEvents, Outcome, RetryPolicy, Worker};
 use streamherd_testkit::eventually;
 use streamherd_tests::{
-    Census, Diary, Handling, Redis, SOON, TTL, Truth, builder, hold, names, patient, plain, queue, recovery, submit,
+    Census, Diary, Handling, Log, Redis, SOON, TTL, Truth, builder, hold, names, patient, plain, queue, recovery,
+    submit,
 };
+use tracing_subscriber::filter::LevelFilter;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
 /// What handlers have at a shutdown in tests that are not about it.
@@ -233,13 +234,7 @@ async fn handlers_are_counted_by_how_they_ended() {
 
 #[tokio::test]
 async fn a_handler_runs_in_the_span_of_its_lease() {
-    let log = Log::default();
-    let lines = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || lines.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = Log::of_this_thread(LevelFilter::INFO);
     let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     submit(&server, ["first"]).await;
@@ -252,29 +247,14 @@ async fn a_handler_runs_in_the_span_of_its_lease() {
     recovery.max_failures = 1;
     let worker = Handling::start(quiet(&server).recovery(recovery), LONG, |w| w.run(handler)).await;
     truth.becomes_clean().await;
-    // Another test may have met a span for the first time just as the subscriber was set, and then nobody is interested
-    // in it. By now each has been met.
-    tracing::callsite::rebuild_interest_cache();
+    log.hears_what_others_have_met();
     submit(&server, ["s-7"]).await;
     truth.becomes_clean().await;
     worker.end().await;
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.take();
     for said in ["inside", "a handler failed"] {
         let inside = |line: &str| line.contains("lease{service=orders stream=s-7 token=") && line.contains(said);
         assert!(text.lines().any(inside), "{said}: {text}");
     }
     assert!(text.contains("it broke"));
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(text)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

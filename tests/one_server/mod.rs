@@ -2,12 +2,14 @@
 //!
 //! - [`addresses`]: unix sockets and hosts that can't be reached are addresses of one server, and so is how many
 //!   connections a client needs there.
+//! - [`breaker`]: what one server says that is away for one reason or another.
 //! - [`clocks`]: the testkit gives one server a clock of its own.
 //! - [`many_outages`]: the counts are of one server's connections, and the rest is the client's own.
 //! - [`databases`]: a cluster has no other than 0; it runs under Sentinels too.
 //! - [`doctor`], [`doctor_logins`]: what is wrong with one server, and the commands for that server that mend it.
 
 mod addresses;
+mod breaker;
 mod clocks;
 mod databases;
 mod doctor;

@@ -3,6 +3,7 @@
 mod address;
 mod handling;
 pub mod letters;
+mod log;
 mod outage;
 mod partition;
 mod process;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 pub use address::{Address, Reachable};
 pub use handling::{Census, Counted, Diary, Handling, Note, Reading};
+pub use log::Log;
 pub use outage::{Figures, Outage, go_through};
 pub use partition::plain;
 pub use process::{WorkerProcess, hold};

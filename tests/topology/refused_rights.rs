@@ -1,12 +1,10 @@
 //! Managed services, which refuse CONFIG, INFO or subscriptions, on some masters or on all: told once, and correct without.
 
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use streamherd_testkit::{Cluster, eventually};
-use streamherd_tests::{SOON, Worker, builder, names};
+use streamherd_tests::{Log, SOON, Worker, builder, names};
 use tracing_subscriber::filter::LevelFilter;
 
 const PARTITIONS: u16 = 6;
@@ -19,20 +17,6 @@ const REFUSALS: [(&[&str], bool); 5] = [
     (&["-info"], false),
     (&["-config", "-info", "-psubscribe"], true),
 ];
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 /// A cluster of three masters; `worker` lacks these rights on those that `at` names.
 fn limit(cluster: &Cluster, at: &[usize], rights: &[&str]) {
@@ -87,16 +71,7 @@ async fn abandon(cluster: &Cluster) -> BTreeSet<String> {
 async fn works_where(cluster: &Cluster, at: &[usize], rights: &[&str], is_told: bool) {
     limit(cluster, at, rights);
     let mut missing = abandon(cluster).await;
-    let log = Log::default();
-    let lines = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_max_level(LevelFilter::WARN)
-        .with_writer(move || lines.clone())
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
-    // Another test may have met an event just before, when nobody was interested.
-    tracing::callsite::rebuild_interest_cache();
+    let log = Log::of_this_thread(LevelFilter::WARN);
     let made = || builder(&cluster.url_as("worker")).partitions(PARTITIONS);
     let mut worker = Worker::with(made()).await;
     while !missing.is_empty() {
@@ -122,8 +97,8 @@ async fn works_where(cluster: &Cluster, at: &[usize], rights: &[&str], is_told: 
     producer.submit("new", &()).await.unwrap();
     let lease = worker.added().await;
     let report = worker.client.shutdown(Duration::ZERO).await;
-    drop((lease, guard, producer));
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    drop((lease, producer));
+    let text = log.take();
     let told = text.matches("expired locks are found by the scan alone").count();
     assert_eq!(told, usize::from(is_told), "{rights:?} at {at:?}: {text} {report:?}");
     let refuses_info = rights.contains(&"-info");

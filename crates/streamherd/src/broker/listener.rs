@@ -45,8 +45,8 @@ impl Listener {
         let mut backoff = Backoff::new(first, longest);
         let endpoint = self.network.endpoint().at(&self.node);
         let keys: Vec<_> = self.partitions.iter().map(|one| Arc::clone(&one.keys)).collect();
-        let master = core.masters.of(&self.node);
         loop {
+            let master = core.masters.of(&self.node);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = master.becomes(|state| state == BreakerState::Closed) => {}

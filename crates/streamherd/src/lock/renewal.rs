@@ -101,7 +101,7 @@ async fn beat(
 ) {
     let timeout = partitions.core.settings.lease_timeout;
     // What leases wait for must fit into their time, whatever other commands may take.
-    let lines = Lines::new(network, timeout);
+    let lines = Lines::vital(network, timeout);
     let first = lines.open_all().await;
     let failed = first.is_err();
     if opened.send(first).is_err() || failed {

@@ -40,6 +40,7 @@ pub(crate) struct Breaker {
     /// The first of the failures in a row.
     failing_since: Moment,
     owners_first: Moment,
+    held_back: bool,
 }
 
 impl Breaker {
@@ -50,6 +51,7 @@ impl Breaker {
             failures: 0,
             failing_since: now,
             owners_first: now,
+            held_back: false,
         }
     }
 
@@ -107,8 +109,10 @@ impl Breaker {
         if self.state == BreakerState::Closed {
             return false;
         }
-        // A lease that was renewed just before lives for two thirds of its time at least.
-        if self.away(now) > lock_ttl / 3 {
+        // A lease that was renewed just before lives for two thirds of its time at least. Between two such times scans have as
+        // long: outages that come again and again must not keep them from orphans for ever.
+        if self.away(now) > lock_ttl / 3 && (!self.held_back || now >= self.owners_first + lock_ttl) {
+            self.held_back = true;
             self.owners_first = now + lock_ttl;
         }
         self.failures = 0;
@@ -178,6 +182,18 @@ mod tests {
             Duration::from_millis(2_001),
             "since the first failure"
         );
+    }
+
+    #[test]
+    fn outages_that_come_again_and_again_leave_time_for_scans() {
+        let mut breaker = Breaker::new(at(0));
+        let mut free = 0;
+        for ms in (0..80_000).step_by(8_000) {
+            (0..3).for_each(|_| drop(breaker.failed(at(ms))));
+            breaker.greeted(at(ms + 2_100), TTL);
+            free += u32::from(breaker.owners_first() <= at(ms + 2_100));
+        }
+        assert!(free >= 4, "{free} of 10 times");
     }
 
     proptest! {

@@ -10,7 +10,7 @@ use super::breaker::{Breaker, BreakerState};
 use crate::clock::Moment;
 use crate::keys::Service;
 use crate::metrics::Metrics;
-use crate::store::{Node, StoreError};
+use crate::store::{Node, Placement, StoreError};
 
 /// The masters that hold partitions of a service, or have held some.
 #[derive(Debug)]
@@ -60,6 +60,16 @@ impl Masters {
         let all = lock(&self.all);
         let away = all.iter().filter(|(_, master)| !master.is_asked());
         away.map(|(node, _)| node.clone()).collect()
+    }
+
+    /// Forgets those that hold nothing any more.
+    pub(super) fn keep(&self, placement: &Placement) {
+        let gone: Vec<Node> = lock(&self.all)
+            .keys()
+            .filter(|node| !placement.holds(node))
+            .cloned()
+            .collect();
+        gone.iter().for_each(|node| self.forget(node));
     }
 
     /// It holds nothing any more.

@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 use crate::backoff::Backoff;
 use crate::clock::Moment;
 use crate::recovery::BreakerState;
-use crate::runtime::Partitions;
-use crate::store::{Network, Node, StoreError};
+use crate::runtime::{Complaints, Partitions};
+use crate::store::{Network, Node, StoreError, Which};
 
 pub(crate) struct Prober {
     partitions: Partitions,
@@ -26,6 +26,7 @@ impl Prober {
     pub(crate) async fn run(self) {
         let mut looked_after: BTreeSet<Node> = BTreeSet::new();
         let mut tasks = JoinSet::new();
+        let mut changes = self.network.changes();
         loop {
             let masters = &self.partitions.core.masters;
             for node in masters.away() {
@@ -35,6 +36,10 @@ impl Prober {
             }
             tokio::select! {
                 () = masters.opened.notified() => {}
+                changed = changes.changed() => match changed {
+                    Ok(()) => masters.keep(&changes.borrow_and_update()),
+                    Err(_) => return,
+                },
                 Some(ended) = tasks.join_next() => match ended {
                     Ok(node) => drop(looked_after.remove(&node)),
                     Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
@@ -52,7 +57,9 @@ async fn bring_back(partitions: Partitions, network: Network, node: Node) -> Nod
     let (shortest, longest) = core.settings.reconnect;
     let mut backoff = Backoff::new(shortest, longest.min(core.settings.lease_timeout));
     // They would try to come back each for itself, all the time.
-    network.forget(&node);
+    network.forget(&node, Which::Spare);
+    let mut complaints = Complaints::new();
+    let mut half_open = true;
     let mut asked = Moment::now();
     while !master.is_asked() {
         let here = || {
@@ -73,16 +80,20 @@ async fn bring_back(partitions: Partitions, network: Network, node: Node) -> Nod
         }
         asked = Moment::now();
         if let Err(e) = network.probe(&node, first.keys.control()).await
-            && e.is_away()
+            && e.is_unheard()
         {
+            complaints.about(&e, "Redis is still away; trying again");
             masters.failed(&node, &e);
+            half_open = true;
             continue;
         }
         masters.answered(&node);
-        // Connections that the outage left half-open would swallow what is asked next.
-        network.forget(&node);
+        // Connections that the outage left half-open would swallow what is asked next; it lets new ones stand again.
+        if std::mem::take(&mut half_open) {
+            network.forget(&node, Which::All);
+        }
         let greeted = join_all(here().map(|partition| partition.hello())).await;
-        match greeted.into_iter().filter_map(Result::err).find(StoreError::is_away) {
+        match greeted.into_iter().filter_map(Result::err).find(StoreError::is_unheard) {
             Some(e) => masters.failed(&node, &e),
             None => masters.greeted(&node),
         }

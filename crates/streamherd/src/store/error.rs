@@ -173,6 +173,11 @@ impl StoreError {
         self.is_timeout() || self.is_disconnected() || not_ready
     }
 
+    /// The server has not even been asked: there is no connection, or it refuses the login.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.is_away() || self.is_login() || self.operation == CONNECT
+    }
+
     /// No answer came in time. The server may still carry the command out.
     #[must_use]
     pub const fn is_timeout(&self) -> bool {
@@ -313,7 +318,14 @@ const MISPLACED: [&str; 4] = ["READONLY", "CLUSTERDOWN", "MASTERDOWN", "instance
 /// A script's error carries its cause behind a prefix of its own (Redis 6.2) or a suffix (7.0), so the word is looked for
 /// anywhere.
 fn of_server(text: &str) -> Kind {
-    const NOT_READY: [&str; 5] = ["LOADING", "BUSY ", "MISCONF", "TRYAGAIN", "NOREPLICAS"];
+    const NOT_READY: [&str; 6] = [
+        "LOADING",
+        "BUSY ",
+        "MISCONF",
+        "TRYAGAIN",
+        "NOREPLICAS",
+        "max number of clients reached",
+    ];
     let says = |word: &&str| text.contains(*word);
     if says(&"OOM command not allowed") {
         Kind::OutOfMemory

@@ -45,7 +45,7 @@ pub(crate) use inspect::ConsumerInfo;
 pub(crate) use inspect::{Kicked, Name, Picture, Place, SeenLease, ServerKind};
 pub(crate) use lease::{Acquired, Renewed, Restorable, Restored};
 pub use login::Credentials;
-pub(crate) use network::{Line, Lines, Network, Node, Placement};
+pub(crate) use network::{Line, Lines, Network, Node, Placement, Which};
 pub(crate) use queue::{RawEntry, Taken};
 pub(crate) use registry::{Reaped, Registry};
 pub(crate) use requeue::{Gate, Listing, Looked, RequeueLimits, Requeued};

@@ -83,7 +83,7 @@ if created or not epoch then
   -- A service that begins has nobody to wait for.
   unsettled = known ~= ''
   redis.call('SET', EPOCH, epoch)
-elseif known ~= '' and id_of(known) ~= id_of(epoch) and id_of(known) ~= redis.call('HGET', CONTROL, 'lost') then
+elseif known ~= '' and id_of(known) ~= id_of(epoch) and not lock_value(LOST .. id_of(known)) then
   -- A newcomer, who can't know of a loss, made the epoch: this is the first of the old ones, and the others are on their way.
   unsettled = true
 elseif this and before and this ~= before or jumped and known == epoch or is_behind(epoch, known) then
@@ -93,7 +93,7 @@ elseif this and before and this ~= before or jumped and known == epoch or is_beh
   unsettled = true
   redis.call('SET', EPOCH, epoch)
 end
-if known ~= '' and id_of(known) ~= id_of(epoch) then redis.call('HSET', CONTROL, 'lost', id_of(known)) end
+if known ~= '' and id_of(known) ~= id_of(epoch) then redis.call('SET', LOST .. id_of(known), '', 'PX', KEPT_MS) end
 if this and this ~= before then redis.call('HSET', CONTROL, 'run_id', this) end
 note_ttl(ttl, now)
 -- Whoever has left took the name along; of others it can't be told whether they live.

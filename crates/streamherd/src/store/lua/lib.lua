@@ -7,7 +7,8 @@ local LOCKS = 10
 local GROUP = 'workers'
 -- Keys of the same slot whose names only a script knows.
 local PREFIX = string.sub(EPOCH, 1, -1 - #'epoch')
-local LOCK, MOVED, WRITTEN = PREFIX .. 'lock:', PREFIX .. 'moved:', PREFIX .. 'written:'
+local LOCK, LOST = PREFIX .. 'lock:', PREFIX .. 'lost:'
+local MOVED, WRITTEN = PREFIX .. 'moved:', PREFIX .. 'written:'
 
 -- The stream and the stream id behind an entry's text form.
 local function place(ref)

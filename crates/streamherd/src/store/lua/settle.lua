@@ -73,7 +73,9 @@ local function settle(lock, operation, ref, value, name, reason, text, delay, me
   local stream, id = place(ref)
   local done = operation == 'done'
   local stands = 'mine'
-  if not is_mine(lock, value, stream, id, consumer) then
+  -- The lock may outlast the lane that another program has deleted.
+  local bodiless = memory and not body(stream, id)
+  if bodiless or not is_mine(lock, value, stream, id, consumer) then
     stands = memory and stand_after_loss(lock, done, ref, value, memory)
       or (pending(stream, id) or alive(lock)) and 'lost' or 'gone'
   end
@@ -82,6 +84,7 @@ local function settle(lock, operation, ref, value, name, reason, text, delay, me
   if done then
     if anew then
       note_written(field(memory, '_sh_origin'), token_in(value), '')
+      if lock_value(lock) == value then redis.call('DEL', lock) end
       return {'ok'}
     end
     if budget <= 0 then return {'later'} end
@@ -126,6 +129,7 @@ local function settle(lock, operation, ref, value, name, reason, text, delay, me
   if anew then
     -- What another run serves is not this one's to be taken away.
     note_written(field(memory, '_sh_origin'), token_in(value), new or '')
+    if lock_value(lock) == value then redis.call('DEL', lock) end
   else
     finish(stream, id, lock)
   end

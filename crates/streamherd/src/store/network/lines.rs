@@ -25,6 +25,7 @@ pub(super) struct Shared {
     network: Network,
     endpoint: Endpoint,
     open: Mutex<HashMap<Node, Arc<OnceCell<Connection>>>>,
+    vital: bool,
 }
 
 /// The way to wherever one partition is held. Cheap to clone.
@@ -36,10 +37,20 @@ pub(crate) struct Line {
 
 impl Lines {
     pub(crate) fn new(network: &Network, timeout: Duration) -> Self {
+        Self::made(network, timeout, false)
+    }
+
+    /// Those of heartbeats: they are not dropped because others get no answer.
+    pub(crate) fn vital(network: &Network, timeout: Duration) -> Self {
+        Self::made(network, timeout, true)
+    }
+
+    fn made(network: &Network, timeout: Duration, vital: bool) -> Self {
         let shared = Arc::new(Shared {
             network: network.clone(),
             endpoint: network.endpoint().clone().within(timeout),
             open: Mutex::default(),
+            vital,
         });
         lock(&network.shared.lines).push(Arc::downgrade(&shared));
         Self(shared)
@@ -101,6 +112,10 @@ impl Lines {
 }
 
 impl Shared {
+    pub(super) const fn are_vital(&self) -> bool {
+        self.vital
+    }
+
     /// Closes what leads to such servers.
     pub(super) fn close_where(&self, of: impl Fn(&Node) -> bool) {
         let mut gone = Vec::new();

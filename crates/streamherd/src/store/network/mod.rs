@@ -75,9 +75,17 @@ impl Placement {
         self.0.get(usize::from(partition)).and_then(Option::as_ref)
     }
 
-    fn holds(&self, node: &Node) -> bool {
+    pub(crate) fn holds(&self, node: &Node) -> bool {
         self.0.iter().flatten().any(|master| master == node)
     }
+}
+
+/// Connections that may be dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    All,
+    /// Not those of heartbeats, which may be the last that the server lets stand.
+    Spare,
 }
 
 /// What all tasks of one client know of the topology. Cheap to clone; the looking ends with the last clone.
@@ -188,10 +196,12 @@ impl Network {
         }
     }
 
-    /// Drops all connections to a server. What is needed of them is opened anew, without waiting for its turn to reconnect.
-    pub(crate) fn forget(&self, node: &Node) {
+    /// Drops connections to a server. What is needed of them is opened anew, without waiting for its turn to reconnect.
+    pub(crate) fn forget(&self, node: &Node, which: Which) {
         for lines in lock(&self.shared.lines).iter().filter_map(Weak::upgrade) {
-            lines.close_where(|open| open == node);
+            if which == Which::All || !lines.are_vital() {
+                lines.close_where(|open| open == node);
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use streamherd::error::{DisownedReason, SettleError};
 use streamherd::{Client, Lease, Notification, ShutdownReport};
 use streamherd_testkit::{Fault, Matcher, eventually};
 use streamherd_tests::{Redis, SOON, Stopwatch, TTL, Truth, Worker, builder, field, names, queue};
+use tokio::sync::oneshot;
 
 #[tokio::test]
 async fn guarantee_6_shutdown_hands_over_at_once_and_acks_nothing() {
@@ -141,14 +142,17 @@ async fn guarantee_6_a_read_that_returns_during_the_shutdown_is_handed_back() {
     let mut truth = Truth::of(&server);
     let names = server.together("s", 3);
     let proxy = server.proxy().await;
-    let mut leaving = Worker::with(builder(&proxy).read_block(TTL)).await;
+    let mut leaving = Worker::start(&proxy).await;
     let read = server.at_home(&names[0], Matcher::command("XREADGROUP"));
-    // Until well after the shutdown has begun.
-    let fault = proxy.on(read, 1, Fault::Delay(Duration::from_millis(2_500)));
-    fault.wait_fired(SOON).await;
+    let (release, held) = oneshot::channel();
+    proxy.on(read, 1, Fault::HoldUntil(held)).wait_fired(SOON).await;
     queue(&server, &names);
 
-    let report = leaving.client.shutdown(Duration::ZERO).await;
+    let begun = proxy.on(Matcher::command("CLIENT UNBLOCK"), 1, Fault::Delay(Duration::ZERO));
+    let ending = tokio::spawn(shut_down(leaving.client.clone(), Duration::ZERO));
+    begun.wait_fired(SOON).await;
+    release.send(()).unwrap();
+    let report = ending.await.unwrap();
     assert_eq!(leaving.terminated().await, "shut down");
     assert_eq!(leaving.unasked(), 0, "it was not given what it could not work on");
     assert_eq!(report.abandoned, 0);

@@ -22,7 +22,9 @@ fn hasty(server: &Redis, change: impl FnOnce(&mut Recovery)) -> Builder {
         recovery.scan_interval = Duration::from_millis(50);
         change(recovery);
     });
-    settings.lock_ttl(Duration::from_millis(600))
+    settings
+        .lock_ttl(Duration::from_millis(600))
+        .heartbeat(Duration::from_millis(200))
 }
 
 #[tokio::test]

@@ -5,10 +5,8 @@ use std::time::{Duration, Instant};
 use streamherd::error::ClaimError;
 use streamherd::{Claimed, KeyspaceEvents, Lane, Lease, Recovery};
 use streamherd_testkit::{Fault, Matcher, eventually};
-use streamherd_tests::{
-    MIN_IDLE, Redis, SCAN, SOON, TTL, Truth, Worker, builder, hold, names, queue, recovery, submit,
-};
-use tokio::sync::mpsc;
+use streamherd_tests::{MIN_IDLE, Redis, SOON, TTL, Truth, Worker, builder, hold, names, queue, recovery, submit};
+use tokio::sync::{mpsc, oneshot};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
 
@@ -265,26 +263,21 @@ async fn guarantee_3_a_settlement_that_is_the_first_thing_a_woken_worker_does_ch
 
 #[tokio::test]
 async fn a_worker_that_stalls_between_its_read_and_its_lock_does_not_start_what_was_requeued() {
-    let stall = MIN_IDLE + SCAN + Duration::from_secs(3);
     let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     let proxy = server.proxy().await;
     let mut stalled = Worker::with(builder(&proxy).keyspace_events(KeyspaceEvents::Off)).await;
-    let fault = proxy.on(Matcher::script("acquire"), 1, Fault::Delay(stall));
+    let (release, held) = oneshot::channel();
+    let fault = proxy.on(Matcher::script("acquire"), 1, Fault::HoldUntil(held));
     submit(&server, ["s"]).await;
     fault.wait_fired(SOON).await;
-    let began = Instant::now();
     assert_eq!(truth.pending("input")[0].consumer, stalled.client.consumer().as_str());
 
     let mut other = Worker::start(&server).await;
     let lease = other.added().await;
     assert_eq!((lease.stream(), lease.attempt()), ("s", 1));
-    assert!(
-        began.elapsed() < stall,
-        "the other one has it before the lock is asked for"
-    );
-    let rest = stall.saturating_sub(began.elapsed()) + SCAN * 4;
-    assert_eq!(stalled.listen_for(rest).await.unasked(), 0);
+    release.send(()).unwrap();
+    assert_eq!(stalled.listen_for(MIN_IDLE).await.unasked(), 0);
     assert!(lease.is_valid());
     lease.done().await.unwrap();
     assert!(truth.is_clean());

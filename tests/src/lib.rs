@@ -31,7 +31,7 @@ use streamherd_testkit::{Fault, Server};
 /// Short enough for tests that wait for its end, long enough for a machine that stands still for two seconds now and then.
 pub const TTL: Duration = Duration::from_secs(3);
 /// How often leases are renewed: a machine that stands still finds them young.
-pub const BEAT: Duration = Duration::from_millis(150);
+pub const BEAT: Duration = Duration::from_millis(250);
 /// `recovery.min_idle` of the tests.
 pub const MIN_IDLE: Duration = Duration::from_millis(3_300);
 /// How long a command of the tests may go without an answer: longer than such a machine stands still, which is no lost answer.

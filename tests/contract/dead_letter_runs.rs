@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use streamherd::{DeadLetterFilter, DeadLetterReason, LetterOutcome, Recovery, RetryAfter};
 use streamherd_testkit::Matcher;
 use streamherd_tests::letters::{admin, bury, input, list, make_known, name_of, outcomes, redrive, streams};
-use streamherd_tests::{Lost, Redis, SOON, Truth, Worker, builder, names, recovery, submit};
+use streamherd_tests::{Lost, Redis, SOON, Truth, Worker, builder, names, recovery, side_by_side, submit};
 
 fn all() -> DeadLetterFilter {
     DeadLetterFilter::default()
@@ -188,50 +188,52 @@ async fn letters_that_redis_has_no_memory_for_stay_where_they_are() {
     assert_eq!(redrive(&admin, all()).await, ["redriven", "redriven"]);
 }
 
-#[tokio::test]
-async fn a_lost_answer_is_an_error_and_nothing_is_lost_or_doubled_by_going_on() {
-    for lost in Lost::BOTH {
-        for (script, purge) in [("redrive", false), ("purge", true), ("letters", false)] {
-            let server = Redis::start(crate::TOPOLOGY);
-            let letters = server.together("s", 250);
-            let mut truth = Truth::at(&server, &letters[0]);
-            bury(&server, &letters, "rejected");
-            let proxy = server.proxy().await;
-            let admin = admin(&proxy).await;
-            make_known(&proxy).await;
-            let second = server.at_home(&letters[0], Matcher::script(script));
-            let loss = proxy.on(second, 2, lost.fault());
-            let mut run = if purge {
-                admin.purge(all())
-            } else {
-                admin.redrive(all())
-            };
-            let error = run.finish().await.unwrap_err();
-            assert!(loss.fired() && !error.is_certain(), "{script}: {error}");
-            // The same run goes on when the connection is back.
-            let end = Instant::now() + SOON;
-            let report = loop {
-                match run.finish().await {
-                    Ok(report) => break report,
-                    Err(e) => assert!(Instant::now() < end, "{e}"),
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            };
-            let done = report.redriven + report.purged;
-            let unsure = if lost == Lost::Reply && script != "letters" {
-                100
-            } else {
-                0
-            };
-            assert_eq!((done, report.gone), (250 - unsure, unsure), "{lost:?} of {script}");
-            let wanted = if purge { Vec::new() } else { letters };
-            let queued: Vec<String> = truth
-                .entries("front")
-                .iter()
-                .map(|(_, fields)| name_of(fields))
-                .collect();
-            assert_eq!(queued, wanted, "{lost:?} of {script}");
-            assert_eq!(truth.cmd("XLEN T:dlq").int(), 0);
+#[test]
+fn a_lost_answer_is_an_error_and_nothing_is_lost_or_doubled_by_going_on() {
+    let scripts = ["redrive", "purge", "letters"].into_iter();
+    let rows = scripts.flat_map(|script| Lost::BOTH.map(|lost| (format!("{lost:?} of {script}"), (script, lost))));
+    side_by_side(crate::TOPOLOGY.at_a_time(6), rows.collect(), a_lost_answer);
+}
+
+async fn a_lost_answer((script, lost): (&str, Lost)) {
+    let server = Redis::start(crate::TOPOLOGY);
+    let letters = server.together("s", 250);
+    let mut truth = Truth::at(&server, &letters[0]);
+    bury(&server, &letters, "rejected");
+    let proxy = server.proxy().await;
+    let admin = admin(&proxy).await;
+    make_known(&proxy).await;
+    let second = server.at_home(&letters[0], Matcher::script(script));
+    let loss = proxy.on(second, 2, lost.fault());
+    let mut run = if script == "purge" {
+        admin.purge(all())
+    } else {
+        admin.redrive(all())
+    };
+    let error = run.finish().await.unwrap_err();
+    assert!(loss.fired() && !error.is_certain(), "{script}: {error}");
+    // The same run goes on when the connection is back.
+    let end = Instant::now() + SOON;
+    let report = loop {
+        match run.finish().await {
+            Ok(report) => break report,
+            Err(e) => assert!(Instant::now() < end, "{e}"),
         }
-    }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let done = report.redriven + report.purged;
+    let unsure = if lost == Lost::Reply && script != "letters" {
+        100
+    } else {
+        0
+    };
+    assert_eq!((done, report.gone), (250 - unsure, unsure), "{lost:?} of {script}");
+    let wanted = if script == "purge" { Vec::new() } else { letters };
+    let queued: Vec<String> = truth
+        .entries("front")
+        .iter()
+        .map(|(_, fields)| name_of(fields))
+        .collect();
+    assert_eq!(queued, wanted, "{lost:?} of {script}");
+    assert_eq!(truth.cmd("XLEN T:dlq").int(), 0);
 }

@@ -180,7 +180,8 @@ fn a_handler_that_blocks_its_whole_runtime_loses_its_stream_to_a_peer_after_max_
 #[tokio::test]
 async fn guarantee_6_a_shutdown_drains_then_stops_handlers_and_gives_no_stream_away_under_one() {
     const GRACE: Duration = Duration::from_millis(600);
-    const DEADLINE: Duration = Duration::from_millis(1_200);
+    // A machine that stands still does not use it up before what waits is handed over.
+    const DEADLINE: Duration = Duration::from_secs(4);
     let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     let first = ["quick", "obedient", "stubborn"].map(str::to_owned);

@@ -26,7 +26,7 @@ async fn a_service_s_concurrency_limit_holds_and_what_waits_for_it_keeps_its_lea
             let running = counting.enter();
             async move {
                 let _running = running;
-                tokio::time::sleep(TTL / 2).await;
+                tokio::time::sleep(TTL * 2 / 5).await;
                 if job.attempt() > 0 {
                     return Err(BoxError::from("it was given away"));
                 }

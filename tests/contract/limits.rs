@@ -7,6 +7,7 @@ use std::time::Duration;
 use streamherd::{Builder, Notification, Recovery, RetryAfter};
 use streamherd_testkit::{Fault, Matcher, eventually};
 use streamherd_tests::{Redis, SOON, Truth, Worker, builder, field, names, plain, queue, recovery, submit};
+use tokio::sync::oneshot;
 
 fn limited(server: &Redis, change: impl FnOnce(&mut Recovery)) -> Builder {
     let mut recovery = recovery();
@@ -21,7 +22,9 @@ fn hasty(server: &Redis, change: impl FnOnce(&mut Recovery)) -> Builder {
         recovery.scan_interval = Duration::from_millis(50);
         change(recovery);
     });
-    settings.lock_ttl(Duration::from_millis(600))
+    settings
+        .lock_ttl(Duration::from_millis(600))
+        .heartbeat(Duration::from_millis(200))
 }
 
 #[tokio::test]
@@ -251,8 +254,8 @@ async fn a_worker_with_one_slot_takes_one_stream_also_when_both_lanes_fill_at_on
     let mut worker = Worker::with(builder(&proxy).max_in_flight(1)).await;
     // Held until both lanes have something.
     let both = Matcher::command("XREADGROUP").about(&input);
-    let fault = proxy.on(both, 1, Fault::Delay(Duration::from_millis(300)));
-    fault.wait_fired(SOON).await;
+    let (release, held) = oneshot::channel();
+    proxy.on(both, 1, Fault::HoldUntil(held)).wait_fired(SOON).await;
     // What was read too many would be handed back with this, and is counted before.
     proxy.on(Matcher::script("settle"), 1, Fault::Delay(Duration::from_millis(300)));
     queue(&server, &names[..1]);
@@ -265,6 +268,7 @@ async fn a_worker_with_one_slot_takes_one_stream_also_when_both_lanes_fill_at_on
             &serde_json::json!({ "DataStreamName": names[1] }).to_string(),
         ])
         .ok();
+    release.send(()).unwrap();
     let pending = eventually(SOON, "it has read", || {
         let pending = truth.pending_count();
         async move { (pending > 0).then_some(pending) }

@@ -7,7 +7,7 @@ use metrics_util::MetricKind;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use streamherd::{Builder, KeyspaceEvents, RetryAfter};
 use streamherd_testkit::eventually;
-use streamherd_tests::{Redis, SOON, TTL, Truth, Worker, recovery};
+use streamherd_tests::{ANSWER, BEAT, Redis, SOON, TTL, Truth, Worker, recovery};
 
 /// Not the service of the other tests, which count into the same recorder.
 const SERVICE: &str = "metered";
@@ -21,6 +21,8 @@ fn metered(server: &Redis) -> Builder {
         .service(SERVICE)
         .consumer("w")
         .lock_ttl(TTL)
+        .heartbeat(BEAT)
+        .command_timeout(ANSWER)
         .read_block(Duration::from_secs(1))
         .keyspace_events(KeyspaceEvents::Off)
         .recovery(recovery)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use streamherd_tests::{Redis, SERVICE};
+use streamherd_tests::{Redis, SERVICE, patiently};
 
 #[tokio::test]
 async fn a_service_name_with_glob_characters_hears_its_own_expiries_and_no_others() {
@@ -16,7 +16,7 @@ async fn a_service_name_with_glob_characters_hears_its_own_expiries_and_no_other
         ("*", SERVICE),
     ];
     for (service, other) in services {
-        let (client, _notifications) = server.service(service).connect().await.unwrap();
+        let (client, _notifications) = patiently(|| server.service(service).connect()).await;
         assert!(client.health().listening);
         let home = format!("{{{service}:0}}");
         let heard = |service: &str| {

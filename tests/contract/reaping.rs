@@ -78,7 +78,8 @@ async fn a_worker_that_is_reaped_again_and_again_as_it_works_loses_nothing() {
     ];
     let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::at(&server, "r");
-    let mut worker = WorkerProcess::start(WORKER, &server, &["then=done", "slots=4"]);
+    // A settlement is repeated when it has waited for a sixth of the ttl, and this reaper would have taken its receipt.
+    let mut worker = WorkerProcess::start(WORKER, &server, &["then=done", "slots=4", "ttl=18000"]);
     let id = worker.says("ready").await["consumer"].as_str().unwrap().to_owned();
     let over = AtomicBool::new(false);
     let reaped = std::thread::scope(|scope| {

@@ -9,7 +9,9 @@ use streamherd::{
 };
 use streamherd_testkit::Matcher;
 use streamherd_tests::letters::input;
-use streamherd_tests::{Lost, Reachable, Redis, Truth, Worker, builder, field, names, queue, recovery, submit};
+use streamherd_tests::{
+    Lost, Reachable, Redis, Truth, Worker, builder, field, names, queue, recovery, side_by_side, submit,
+};
 
 /// A worker that leaves orphans alone.
 fn quiet(at: &(impl Reachable + ?Sized)) -> Builder {
@@ -254,35 +256,38 @@ async fn of_rivals_that_force_a_requeue_one_moves_the_stream() {
     assert!(matches!(lease.done().await, Err(SettleError::Disowned(_))));
 }
 
-#[tokio::test]
-async fn a_requeue_without_an_answer_can_be_repeated() {
-    for lost in Lost::BOTH {
-        for parallel in [false, true] {
-            let server = Redis::start(crate::TOPOLOGY);
-            let mut truth = Truth::at(&server, "a");
-            truth.make_groups();
-            if parallel {
-                queue(&server, &["a".to_owned()]);
-            } else {
-                submit(&server, ["a"]).await;
-            }
-            truth.abandon();
-            let proxy = server.proxy().await;
-            let admin = admin(&proxy).await;
-            // The first one of a name without a coalesced run finds nothing.
-            let kick = server.at_home("a", Matcher::script("kick"));
-            let loss = proxy.on(kick, if parallel { 2 } else { 1 }, lost.fault());
-            assert!(admin.requeue("a", false).await.is_err());
-            assert!(loss.fired());
-            let again = admin.requeue("a", false).await.unwrap();
-            match lost {
-                Lost::Reply => assert!(matches!(again, RequeueOutcome::AlreadyQueued { .. }), "{again:?}"),
-                Lost::Request => assert!(matches!(again, RequeueOutcome::Requeued { .. }), "{again:?}"),
-            }
-            assert_eq!((truth.length(), truth.pending_count()), (1, 0));
-            let mut worker = Worker::start(&server).await;
-            worker.added().await.done().await.unwrap();
-            assert!(truth.is_clean());
-        }
+#[test]
+fn a_requeue_without_an_answer_can_be_repeated() {
+    let rows = Lost::BOTH
+        .into_iter()
+        .flat_map(|lost| [false, true].map(|parallel| (format!("{lost:?}, parallel: {parallel}"), (lost, parallel))));
+    side_by_side(crate::TOPOLOGY.at_a_time(4), rows.collect(), a_lost_answer);
+}
+
+async fn a_lost_answer((lost, parallel): (Lost, bool)) {
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut truth = Truth::at(&server, "a");
+    truth.make_groups();
+    if parallel {
+        queue(&server, &["a".to_owned()]);
+    } else {
+        submit(&server, ["a"]).await;
     }
+    truth.abandon();
+    let proxy = server.proxy().await;
+    let admin = admin(&proxy).await;
+    // The first one of a name without a coalesced run finds nothing.
+    let kick = server.at_home("a", Matcher::script("kick"));
+    let loss = proxy.on(kick, if parallel { 2 } else { 1 }, lost.fault());
+    assert!(admin.requeue("a", false).await.is_err());
+    assert!(loss.fired());
+    let again = admin.requeue("a", false).await.unwrap();
+    match lost {
+        Lost::Reply => assert!(matches!(again, RequeueOutcome::AlreadyQueued { .. }), "{again:?}"),
+        Lost::Request => assert!(matches!(again, RequeueOutcome::Requeued { .. }), "{again:?}"),
+    }
+    assert_eq!((truth.length(), truth.pending_count()), (1, 0));
+    let mut worker = Worker::start(&server).await;
+    worker.added().await.done().await.unwrap();
+    assert!(truth.is_clean());
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use streamherd::error::{DisownedReason, SettleError};
 use streamherd::{Client, Lease, Notification, ShutdownReport};
 use streamherd_testkit::{Fault, Matcher, eventually};
-use streamherd_tests::{Redis, SOON, TTL, Truth, Worker, builder, field, names, queue};
+use streamherd_tests::{Redis, SOON, Stopwatch, TTL, Truth, Worker, builder, field, names, queue};
+use tokio::sync::oneshot;
 
 #[tokio::test]
 async fn guarantee_6_shutdown_hands_over_at_once_and_acks_nothing() {
@@ -17,7 +18,7 @@ async fn guarantee_6_shutdown_hands_over_at_once_and_acks_nothing() {
     let leases = leaving.added_many(5).await;
     let mut staying = Worker::start(&server).await;
 
-    let began = Instant::now();
+    let began = Stopwatch::start();
     let report = leaving.client.shutdown(Duration::ZERO).await;
     assert_eq!((report.done, report.released, report.abandoned), (0, 5, 0));
     let taken = staying.added_many(5).await;
@@ -56,7 +57,7 @@ async fn guarantee_6_what_finishes_before_the_deadline_counts_and_the_rest_is_ha
     queue(&server, &names("s", 5));
     let mut worker = Worker::with(builder(&server).max_in_flight(5)).await;
     let mut leases = worker.added_many(5).await;
-    let ending = tokio::spawn(shut_down(worker.client.clone(), Duration::from_secs(2)));
+    let ending = tokio::spawn(shut_down(worker.client.clone(), TTL));
     reader_has_ended(&mut truth).await;
     for lease in leases.drain(..2) {
         lease.done().await.unwrap();
@@ -143,11 +144,15 @@ async fn guarantee_6_a_read_that_returns_during_the_shutdown_is_handed_back() {
     let proxy = server.proxy().await;
     let mut leaving = Worker::start(&proxy).await;
     let read = server.at_home(&names[0], Matcher::command("XREADGROUP"));
-    let fault = proxy.on(read, 1, Fault::Delay(Duration::from_secs(1)));
-    fault.wait_fired(SOON).await;
+    let (release, held) = oneshot::channel();
+    proxy.on(read, 1, Fault::HoldUntil(held)).wait_fired(SOON).await;
     queue(&server, &names);
 
-    let report = leaving.client.shutdown(Duration::ZERO).await;
+    let begun = proxy.on(Matcher::command("CLIENT UNBLOCK"), 1, Fault::Delay(Duration::ZERO));
+    let ending = tokio::spawn(shut_down(leaving.client.clone(), Duration::ZERO));
+    begun.wait_fired(SOON).await;
+    release.send(()).unwrap();
+    let report = ending.await.unwrap();
     assert_eq!(leaving.terminated().await, "shut down");
     assert_eq!(leaving.unasked(), 0, "it was not given what it could not work on");
     assert_eq!(report.abandoned, 0);

@@ -6,7 +6,7 @@ use serde_json::Value;
 use streamherd::{Recovery, RetryAfter};
 use streamherd_testkit::{Matcher, eventually};
 use streamherd_tests::{
-    Lost, MIN_IDLE, Redis, SCAN, SOON, Truth, Worker, builder, names, plain, queue, recovery, submit,
+    Lost, MIN_IDLE, Redis, SCAN, SOON, TTL, Truth, Worker, builder, names, plain, queue, recovery, submit,
 };
 
 fn sweeping() -> Recovery {
@@ -108,7 +108,8 @@ async fn a_worker_is_in_the_registry_from_its_start_to_its_end() {
         async move { (about["held"] == 1).then_some(about) }
     })
     .await;
-    assert_eq!((&row["capacity"], &row["lock_ttl_ms"]), (&7.into(), &2_000.into()));
+    let ttl = u64::try_from(TTL.as_millis()).unwrap();
+    assert_eq!((&row["capacity"], &row["lock_ttl_ms"]), (&7.into(), &ttl.into()));
     assert_eq!(row["pid"], std::process::id());
     lease.done().await.unwrap();
     worker.client.shutdown(Duration::ZERO).await;

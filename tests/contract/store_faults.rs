@@ -113,7 +113,8 @@ async fn a_reader_reads_again_by_itself_after_a_server_that_stood_still() {
     let mut truth = Truth::of(&server);
     let proxy = server.proxy().await;
     for (events, name) in [(KeyspaceEvents::Ensure, "a"), (KeyspaceEvents::Off, "b")] {
-        let mut worker = Worker::with(patient(&proxy).keyspace_events(events)).await;
+        let settings = patient(&proxy).command_timeout(Duration::from_secs(1));
+        let mut worker = Worker::with(settings.keyspace_events(events)).await;
         let reads = || proxy.seen().iter().filter(|name| *name == "XREADGROUP").count();
         let before = reads();
         eventually(SOON, "a read is under way", || {

@@ -5,14 +5,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use streamherd::error::ConnectError;
 use streamherd::{Check, Diagnosis, Role, Verdict};
 use streamherd_testkit::{Process, RawClient, Server, eventually};
-use streamherd_tests::{Address, Reachable, Redis, SERVICE, SOON, Truth, Worker, builder, shell, submit};
+use streamherd_tests::{ANSWER, Address, Reachable, Redis, SERVICE, SOON, Truth, Worker, builder, shell, submit};
 
 pub(crate) async fn examine(at: &(impl Reachable + ?Sized)) -> Diagnosis {
     examine_as(at, Role::Worker).await
 }
 
 pub(crate) async fn examine_as(at: &(impl Reachable + ?Sized), role: Role) -> Diagnosis {
-    let admin = at.address().service(SERVICE).connect_admin().await.unwrap();
+    let settings = at.address().service(SERVICE).command_timeout(ANSWER);
+    let admin = settings.connect_admin().await.unwrap();
     let diagnosis = admin.doctor_of(role).await.unwrap();
     admin.close().await;
     diagnosis

@@ -1,7 +1,7 @@
 //! What `doctor` finds that a login lacks, and that what it says gives it back.
 
 use streamherd::{Need, Role, Verdict};
-use streamherd_tests::{Address, Redis, builder, shell};
+use streamherd_tests::{ANSWER, Address, Redis, builder, shell};
 
 use super::doctor::{assert_healthy, check, examine_as, healthy};
 
@@ -104,7 +104,7 @@ async fn a_login_that_may_do_nothing_is_told_all_that_was_not_checked() {
 #[tokio::test]
 async fn a_service_with_glob_characters_and_quotes_is_examined_and_mended() {
     let server = healthy(&[]);
-    let at = |at: &Address| at.service("it's*[odd]?").connect_admin();
+    let at = |at: &Address| at.service("it's*[odd]?").command_timeout(ANSWER).connect_admin();
     let admin = at(&server.address()).await.unwrap();
     let all = admin.acl_rules(Role::Worker);
     assert_healthy(&admin.doctor().await.unwrap());

@@ -9,6 +9,7 @@ mod partition;
 mod process;
 mod redis;
 mod refusal;
+mod stopwatch;
 mod truth;
 mod worker;
 
@@ -22,6 +23,7 @@ pub use partition::plain;
 pub use process::{WorkerProcess, hold};
 pub use redis::{Proxied, Redis, Topology};
 pub use refusal::{refused, shown};
+pub use stopwatch::Stopwatch;
 pub use truth::{Pending, Truth, field};
 pub use worker::Worker;
 
@@ -30,10 +32,14 @@ use streamherd::error::ConnectError;
 use streamherd::{Builder, Recovery};
 use streamherd_testkit::{Fault, Server};
 
-/// Short enough for tests, long enough for a machine that does other things too.
-pub const TTL: Duration = Duration::from_secs(2);
+/// Short enough for tests that wait for its end, long enough for a machine that stands still for two seconds now and then.
+pub const TTL: Duration = Duration::from_secs(3);
+/// How often leases are renewed: a machine that stands still finds them young.
+pub const BEAT: Duration = Duration::from_millis(250);
 /// `recovery.min_idle` of the tests.
-pub const MIN_IDLE: Duration = Duration::from_millis(2_300);
+pub const MIN_IDLE: Duration = Duration::from_millis(3_300);
+/// How long a command of the tests may go without an answer: longer than such a machine stands still, which is no lost answer.
+pub const ANSWER: Duration = Duration::from_secs(3);
 /// `recovery.scan_interval` of the tests.
 pub const SCAN: Duration = Duration::from_millis(200);
 /// Longer than anything here should take.
@@ -48,6 +54,8 @@ pub fn builder(at: &(impl Reachable + ?Sized)) -> Builder {
         .service(SERVICE)
         .consumer("w")
         .lock_ttl(TTL)
+        .heartbeat(BEAT)
+        .command_timeout(ANSWER)
         .read_block(Duration::from_secs(1))
         .health_interval(Duration::from_secs(1))
         .recovery(recovery())

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use streamherd_testkit::{Cluster, Failover};
+use streamherd_tests::BEAT;
 
 use super::broken::Scene;
 use super::load::{Plan, turn};
@@ -10,7 +11,11 @@ use super::load::{Plan, turn};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failover_by_hand_costs_no_stream_and_no_lease() {
     let _turn = turn().await;
-    let mut scene = Scene::set(Cluster::start(), Plan::with_ttl(Duration::from_secs(4))).await;
+    let plan = Plan {
+        adjust: |builder| builder.heartbeat(BEAT),
+        ..Plan::with_ttl(Duration::from_secs(4))
+    };
+    let mut scene = Scene::set(Cluster::start(), plan).await;
     scene.hit = scene.held_by(2).await;
     scene.begins();
     let done = scene

@@ -3,16 +3,20 @@
 use std::time::{Duration, Instant};
 
 use streamherd_testkit::{Cluster, slot_of};
+use streamherd_tests::{BEAT, TTL};
 
 use super::broken::{Scene, key};
 use super::load::{Plan, turn};
 
 const PARTITION: u16 = 0;
-const TTL: Duration = Duration::from_secs(3);
 
 async fn move_slowly(test: &str, span: Duration) {
     let _turn = turn().await;
-    let mut scene = Scene::set(Cluster::start(), Plan::with_ttl(TTL)).await;
+    let plan = Plan {
+        adjust: |builder| builder.heartbeat(BEAT),
+        ..Plan::with_ttl(TTL)
+    };
+    let mut scene = Scene::set(Cluster::start(), plan).await;
     scene.hit = vec![PARTITION];
     scene.begins();
     let (begun, moved) = scene

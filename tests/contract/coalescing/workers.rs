@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, TestRunner};
 use streamherd::error::SettleError;
 use streamherd::{Duplicates, KeyspaceEvents, Lease, Producer, Recovery, RetryAfter, Submitted};
 use streamherd_testkit::RawClient;
-use streamherd_tests::{Address, Redis, SOON, Worker, patiently, recovery};
+use streamherd_tests::{ANSWER, Address, Redis, SOON, Worker, patiently, recovery};
 
 use super::model::{End, Model, Ms, Picture, Place, Run, Wish};
 use super::{key, look, wire};
@@ -56,6 +56,7 @@ impl Driver {
             at.service(&service)
                 .consumer("w")
                 .lock_ttl(Duration::from_secs(10))
+                .command_timeout(ANSWER)
                 .max_in_flight(1)
                 .keyspace_events(KeyspaceEvents::Off)
         };

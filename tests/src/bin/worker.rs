@@ -1,6 +1,6 @@
 //! A worker process for the tests to kill and freeze.
 //!
-//! `contract-worker URL PARTITIONS then=MODE [slots=N] [events=off|ensure] [sweep=MS]` prints one JSON object per line on stdout. MODE is
+//! `contract-worker URL PARTITIONS then=MODE [slots=N] [ttl=MS] [events=off|ensure] [sweep=MS]` prints one JSON object per line on stdout. MODE is
 //! what it does with each stream: `hold` keeps it until a line on stdin names one of the others (`done`, `retry`, `delay`,
 //! `dead_letter`, `release`), which then settles all that is held; the others settle at once. SIGTERM hands over
 //! what is held.
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use streamherd::error::SettleError;
-use streamherd::{KeyspaceEvents, Lease, Notification, Recovery, RetryAfter};
+use streamherd::{KeyspaceEvents, Lease, Notification, RetryAfter};
 use streamherd_tests::{Address, builder, patiently, recovery};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -38,14 +38,20 @@ async fn run(args: Vec<String>) -> ExitCode {
         let slots = slots.parse().expect("slots=N");
         builder = builder.max_in_flight(slots).read_batch(slots.min(500));
     }
-    if let Some(ms) = option("sweep") {
-        let span = Duration::from_millis(ms.parse().expect("sweep=MS"));
-        builder = builder.recovery(Recovery {
-            sweep_interval: span,
-            reap_after: span,
-            ..recovery()
-        });
+    let span = |name: &str| {
+        let ms = option(name)?;
+        Some(Duration::from_millis(ms.parse().expect("milliseconds")))
+    };
+    let mut recovery = recovery();
+    if let Some(ttl) = span("ttl") {
+        builder = builder.lock_ttl(ttl);
+        recovery.min_idle = None;
     }
+    if let Some(span) = span("sweep") {
+        recovery.sweep_interval = span;
+        recovery.reap_after = span;
+    }
+    builder = builder.recovery(recovery);
     if option("events").as_deref() == Some("off") {
         builder = builder.keyspace_events(KeyspaceEvents::Off);
     }

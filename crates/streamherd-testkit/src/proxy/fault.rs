@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use crate::eventually::poll_until;
 use crate::proxy::command::{Command, Matcher};
 
@@ -23,6 +25,8 @@ pub enum Fault {
     /// Holds the request, and everything behind it on the connection, for so long before it is forwarded. It is forwarded
     /// even if the client has gone meanwhile.
     Delay(Duration),
+    /// The same until the test says so, or drops its end.
+    HoldUntil(oneshot::Receiver<()>),
     /// Runs the hook instead of forwarding the request (to kill the worker that sent it, say), then closes the
     /// connection. The hook may block.
     Before(Box<dyn FnOnce() + Send>),
@@ -37,6 +41,7 @@ impl fmt::Debug for Fault {
             Self::SwallowReply => f.write_str("SwallowReply"),
             Self::DropRequest => f.write_str("DropRequest"),
             Self::Delay(time) => f.debug_tuple("Delay").field(time).finish(),
+            Self::HoldUntil(_) => f.write_str("HoldUntil(..)"),
             Self::Before(_) => f.write_str("Before(..)"),
             Self::After(_) => f.write_str("After(..)"),
         }

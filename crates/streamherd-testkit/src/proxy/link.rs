@@ -150,6 +150,13 @@ impl<'a> Link<'a> {
                 server.add(bytes);
                 return;
             }
+            Fault::HoldUntil(told) => {
+                armed.mark();
+                let _ = told.await;
+                expect(plain);
+                server.add(bytes);
+                return;
+            }
             Fault::SwallowReply => Some(None),
             Fault::After(hook) => Some(Some(hook)),
             Fault::DropRequest => {

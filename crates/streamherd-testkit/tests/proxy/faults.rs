@@ -2,6 +2,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use streamherd_testkit::{Fault, Matcher, Process, Proxy, RawClient, Reply, Server, eventually_blocking};
+use tokio::sync::oneshot;
 
 use crate::{SOON, pipeline, through};
 
@@ -106,6 +107,22 @@ async fn a_delayed_request_holds_what_is_behind_it() {
     assert_eq!(through(&proxy).cmd("PING").text(), "PONG");
     assert_eq!(client.receive().unwrap().text(), "OK");
     assert!(started.elapsed() >= delay);
+    assert_eq!(client.receive().unwrap(), Reply::Int(1));
+}
+
+#[tokio::test]
+async fn a_held_request_and_what_is_behind_it_wait_until_they_are_let_go() {
+    let server = Server::start();
+    let proxy = Proxy::start(&server).await;
+    let (release, held) = oneshot::channel();
+    let fault = proxy.on(Matcher::command("SET"), 1, Fault::HoldUntil(held));
+    let mut client = through(&proxy);
+    pipeline(&mut client, &["INCR before", "SET k v", "INCR after"]);
+    assert_eq!(client.receive().unwrap(), Reply::Int(1));
+    fault.wait_fired(SOON).await;
+    assert_eq!(through(&proxy).cmd("EXISTS k after").int(), 0);
+    release.send(()).unwrap();
+    assert_eq!(client.receive().unwrap().text(), "OK");
     assert_eq!(client.receive().unwrap(), Reply::Int(1));
 }
 

@@ -189,7 +189,9 @@ mod tests {
         let mut breaker = Breaker::new(at(0));
         let mut free = 0;
         for ms in (0..80_000).step_by(8_000) {
-            (0..3).for_each(|_| drop(breaker.failed(at(ms))));
+            for _ in 0..FAILURES {
+                breaker.failed(at(ms));
+            }
             breaker.greeted(at(ms + 2_100), TTL);
             free += u32::from(breaker.owners_first() <= at(ms + 2_100));
         }

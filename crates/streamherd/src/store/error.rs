@@ -151,6 +151,14 @@ impl StoreError {
         }
     }
 
+    /// With what to do about it.
+    pub(super) fn advised(mut self, advice: &str) -> Self {
+        if let Kind::Refused(text) = &mut self.kind {
+            *text = format!("{text}; {advice}");
+        }
+        self
+    }
+
     /// The same error once more, for several who wait for one batch.
     pub(crate) fn again(&self) -> Self {
         Self {

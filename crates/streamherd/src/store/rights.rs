@@ -215,6 +215,13 @@ static CLUSTER: &[Right] = &[
     useful(O,           "CLUSTER|INFO", "", "doctor can't check the state of the cluster"),
 ];
 
+/// What only newer servers know, so that no login of an older one can be given it: no probe asks for it.
+#[cfg(test)]
+#[rustfmt::skip]
+static NEWER: &[Right] = &[
+    useful(P,           "WAITAOF", "0 0 1", "submits can't be made durable on disks"),
+];
+
 const fn required(roles: u8, command: &'static str, probe: &'static str) -> Right {
     right(roles, command, probe, Need::Required, "")
 }
@@ -297,7 +304,11 @@ mod tests {
     }
 
     fn of(role: Role) -> BTreeSet<&'static str> {
-        role.rights_on(ClusterMode::Oss).map(|right| right.command).collect()
+        let newer = NEWER.iter().filter(|right| right.roles & role.bit() != 0).copied();
+        role.rights_on(ClusterMode::Oss)
+            .chain(newer)
+            .map(|right| right.command)
+            .collect()
     }
 
     /// The commands of the scripts: who sends it, the script, the command.
@@ -373,7 +384,7 @@ mod tests {
         let mut used: BTreeSet<String> = BTreeSet::from(["CLIENT|ID".to_owned()]);
         used.extend(of_scripts().into_iter().map(|(.., command)| command));
         used.extend(of_the_library().into_iter().map(|(command, _)| command));
-        for right in TABLE.iter().chain(CLUSTER) {
+        for right in TABLE.iter().chain(CLUSTER).chain(NEWER) {
             assert!(
                 used.iter().any(|command| is(right.command, command)),
                 "nobody sends {}; take it out of the table of store/rights.rs",
@@ -390,9 +401,14 @@ mod tests {
     #[test]
     fn no_role_has_a_right_twice() {
         for role in Role::ALL {
-            assert_eq!(of(role).len(), role.rights_on(ClusterMode::Oss).count(), "{role}");
+            let newer = NEWER.iter().filter(|right| right.roles & role.bit() != 0).count();
+            assert_eq!(
+                of(role).len(),
+                role.rights_on(ClusterMode::Oss).count() + newer,
+                "{role}"
+            );
         }
-        for right in TABLE.iter().chain(CLUSTER) {
+        for right in TABLE.iter().chain(CLUSTER).chain(NEWER) {
             assert_eq!(right.need == Need::Required, right.without.is_empty(), "{right:?}");
         }
     }
@@ -421,6 +437,7 @@ mod tests {
         let keys = Keys::new(&Service::parse("orders").unwrap(), 0);
         let mut text = String::new();
         let mut nodes = String::new();
+        let mut newer = String::new();
         let mut commands = String::new();
         let mut rows = String::new();
         for (role, who) in [
@@ -442,7 +459,16 @@ mod tests {
             let rules: Vec<String> = on_nodes.iter().map(Right::rule).collect();
             nodes += &format!("{}\n", setuser(role.as_str(), &rules));
             let on_nodes = on_nodes.into_iter().filter(|right| right.need == Need::Useful);
-            for right in useful.into_iter().chain(on_nodes) {
+            let known: Vec<Right> = NEWER
+                .iter()
+                .filter(|right| right.roles & role.bit() != 0)
+                .copied()
+                .collect();
+            if !known.is_empty() {
+                let rules: Vec<String> = known.iter().map(Right::rule).collect();
+                newer += &format!("{}\n", setuser(role.as_str(), &rules));
+            }
+            for right in useful.into_iter().chain(on_nodes).chain(known) {
                 rows += &format!(
                     "| {role} | `{}` | {} |\n",
                     right.command.replace('|', " "),
@@ -453,6 +479,7 @@ mod tests {
         text + &format!(
             "What is useful beyond that, and what is lost without it:\n\n```sh\n{commands}```\n\n\
              In a cluster also, of which only `CLUSTER NODES` is required:\n\n```sh\n{nodes}```\n\n\
+             On Redis 7.2 or Valkey 7.2 and newer also:\n\n```sh\n{newer}```\n\n\
              | login | command | without it |\n|---|---|---|\n{rows}"
         )
     }

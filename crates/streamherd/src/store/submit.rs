@@ -59,6 +59,15 @@ pub enum Durability {
         /// How long to wait for them at most.
         within: Duration,
     },
+    /// On the disk of its master, and on those of so many replicas too (`WAITAOF`). Needs Redis 7.2 or Valkey 7.2, with
+    /// `appendonly yes` at the master and at the replicas that count. With `appendfsync everysec` that takes up to a second
+    /// or two.
+    Disk {
+        /// At least so many replicas; 0 for the master alone.
+        replicas: u32,
+        /// How long to wait for the disks at most.
+        within: Duration,
+    },
 }
 
 /// What became of due entries.
@@ -129,20 +138,42 @@ impl Store {
         coalesce: Option<&str>,
         durability: Durability,
     ) -> Result<(Submitted, Result<bool, StoreError>), StoreError> {
-        let Durability::Replicas { count, within } = durability else {
+        if durability == Durability::Memory {
             return Ok((self.submit(input, when, coalesce).await?, Ok(true)));
-        };
+        }
         self.line.open().await?;
         let before = self.line.incarnation();
         let submitted = self.submit(input, when, coalesce).await?;
-        let args = vec![count.to_string().into(), millis(within).max(1).to_string().into()];
-        let waited = self.line.command("wait", "WAIT", args, within + self.timeout).await;
+        let confirmed = self.is_durable(durability).await;
         // Another connection has written nothing, and is told so at once.
         if self.line.incarnation() != before {
             return Ok((submitted, Ok(false)));
         }
-        let confirmed = waited.and_then(|value| Ok(Reply::new("wait", &value).number()? >= u64::from(count)));
         Ok((submitted, confirmed))
+    }
+
+    /// Waits until what this connection has written is where it is to be.
+    async fn is_durable(&self, durability: Durability) -> Result<bool, StoreError> {
+        let args = |numbers: &[u32], within| -> Vec<Value> {
+            let numbers = numbers.iter().map(|number| u64::from(*number));
+            let numbers = numbers.chain([millis(within).max(1)]);
+            numbers.map(|number| number.to_string().into()).collect()
+        };
+        match durability {
+            Durability::Memory => Ok(true),
+            Durability::Replicas { count, within } => {
+                let (args, timeout) = (args(&[count], within), within + self.timeout);
+                let value = self.line.command("wait", "WAIT", args, timeout).await?;
+                Ok(Reply::new("wait", &value).number()? >= u64::from(count))
+            }
+            Durability::Disk { replicas, within } => {
+                let (args, timeout) = (args(&[1, replicas], within), within + self.timeout);
+                let waited = self.line.command("waitaof", "WAITAOF", args, timeout).await;
+                let value = waited.map_err(advise)?;
+                let reply = Reply::new("waitaof", &value);
+                Ok(reply.at(0)?.number()? >= 1 && reply.at(1)?.number()? >= u64::from(replicas))
+            }
+        }
     }
 
     /// Adds one entry to the input stream, as any Redis client could.
@@ -208,6 +239,17 @@ impl Store {
             // Below zero: never.
             next: reply.at(entries + 1)?.number().ok().map(Duration::from_millis),
         }))
+    }
+}
+
+/// Says what to do about a server that can't wait for disks.
+fn advise(error: StoreError) -> StoreError {
+    if error.says("unknown command") {
+        error.advised("Durability::Disk needs Redis 7.2 or Valkey 7.2, or newer")
+    } else if error.says("appendonly") {
+        error.advised("Durability::Disk needs `appendonly yes` at the server")
+    } else {
+        error
     }
 }
 

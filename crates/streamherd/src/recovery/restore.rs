@@ -29,7 +29,12 @@ pub(crate) async fn restore(partition: &Partition, store: &Store, epoch: &Epoch,
         let fields = held.entry.fields.clone();
         (held, fields)
     });
-    let target = Target { partition, store, epoch, era };
+    let target = Target {
+        partition,
+        store,
+        epoch,
+        era,
+    };
     let gone = tell_all(target, known, false).await?;
     if !partition.core.settings.recovery.write_back {
         return Ok(());

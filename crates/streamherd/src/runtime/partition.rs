@@ -212,11 +212,10 @@ impl Partition {
                 );
                 core.metrics.data_loss();
                 let partition = self.number;
-                core.outbox
-                    .send(Notification::DataLoss(DataLoss {
-                        partition,
-                        times: losses,
-                    }));
+                core.outbox.send(Notification::DataLoss(DataLoss {
+                    partition,
+                    times: losses,
+                }));
             }
         }
         self.scan_now.notify_one();

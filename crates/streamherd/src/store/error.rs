@@ -144,8 +144,12 @@ impl StoreError {
     }
 
     pub(crate) fn hello_refused(why: &str) -> Self {
+        Self::refused("hello", why)
+    }
+
+    pub(crate) fn refused(operation: &'static str, why: &str) -> Self {
         Self {
-            operation: "hello",
+            operation,
             kind: Kind::Refused(why.to_owned()),
             source: None,
         }

@@ -199,8 +199,11 @@ static TABLE: &[Right] = &[
     useful(W,           "PSUBSCRIBE", SUBSCRIBE, "orphans are found by the scan alone, a little later"),
     useful(W | P | O,   "CLIENT|ID", "", "each connection leaves a line in the server's ACL LOG, and a blocked read can't be ended"),
     useful(W,           "INFO", "server", "a server that is too old is not noticed; and after a failover that lost writes two workers may hold one stream for up to a `lock_ttl`, as nobody notices that the server is another one"),
+    useful(P,           "GET", "$nothing", "`Producer::retain` is refused"),
+    useful(P,           "SET", "$nothing v XX", "`Producer::retain` is refused"),
     useful(P,           "WAIT", "0 1", "submits can't be made durable at replicas"),
-    useful(P | O,       "INFO", "server", "a server that is too old is not noticed"),
+    useful(P,           "INFO", "server", "a server that is too old is not noticed; nor is a failover that lost what a retaining producer submitted, unless a worker notices it first"),
+    useful(O,           "INFO", "server", "a server that is too old is not noticed"),
     useful(W,           "ZCARD", "$nothing", "how much waits is not in the metrics"),
     useful(O,           "CONFIG|GET", "notify-keyspace-events", "doctor can't check the server's settings"),
     useful(O,           "XINFO|STREAM", "$nothing", "doctor can't check the ids of the queue"),
@@ -254,13 +257,15 @@ mod tests {
     use crate::keys::Service;
 
     /// Scripts that others than workers run.
-    const SCRIPTS: [(&str, Role); 8] = [
+    const SCRIPTS: [(&str, Role); 10] = [
         ("find", Role::Operator),
+        ("kept", Role::Producer),
         ("kick", Role::Operator),
         ("leases", Role::Operator),
         ("letters", Role::Operator),
         ("purge", Role::Operator),
         ("redrive", Role::Operator),
+        ("resubmit", Role::Producer),
         ("status", Role::Operator),
         ("submit", Role::Producer),
     ];

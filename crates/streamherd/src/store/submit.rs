@@ -42,6 +42,23 @@ impl Submitted {
     }
 }
 
+/// What a producer knows of a submit that was accepted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Accepted {
+    pub(crate) submitted: Submitted,
+    /// It is wanted once more after the run that the reference stands for.
+    pub(crate) noted: bool,
+}
+
+impl Accepted {
+    const fn new(reference: Reference) -> Self {
+        Self {
+            submitted: Submitted::New(reference),
+            noted: false,
+        }
+    }
+}
+
 /// Where a submitted stream has to be before it counts as accepted.
 ///
 /// Redis copies writes to its replicas after it has answered, so a failover can lose what was accepted last. No setting makes
@@ -99,19 +116,14 @@ impl Store {
         input: String,
         when: When,
         coalesce: Option<&str>,
-    ) -> Result<Submitted, StoreError> {
+    ) -> Result<Accepted, StoreError> {
         if when == When::Now && coalesce.is_none() {
             return self.add(&input).await;
         }
         let (word, ms) = match when {
             When::Now => ("now", 0),
             When::After(delay) => ("after", millis(delay).min(LONGEST_DELAY_MS)),
-            When::At(time) => (
-                "at",
-                time.duration_since(UNIX_EPOCH)
-                    .map_or(0, millis_rounded_up)
-                    .min(LATEST_MS),
-            ),
+            When::At(time) => ("at", unix_millis(time)),
         };
         let call = Call::on(&self.keys)
             .arg(word)
@@ -123,8 +135,11 @@ impl Store {
         let reply = Reply::new(SUBMIT.name, &value);
         let reference = reply.at(1)?.parsed()?;
         match reply.outcome()? {
-            "new" => Ok(Submitted::New(reference)),
-            "coalesced" => Ok(Submitted::Coalesced(reference)),
+            "new" => Ok(Accepted::new(reference)),
+            "coalesced" => Ok(Accepted {
+                submitted: Submitted::Coalesced(reference),
+                noted: reply.at(2).is_ok(),
+            }),
             _ => Err(reply.unexpected("an outcome of submit")),
         }
     }
@@ -137,7 +152,7 @@ impl Store {
         when: When,
         coalesce: Option<&str>,
         durability: Durability,
-    ) -> Result<(Submitted, Result<bool, StoreError>), StoreError> {
+    ) -> Result<(Accepted, Result<bool, StoreError>), StoreError> {
         if durability == Durability::Memory {
             return Ok((self.submit(input, when, coalesce).await?, Ok(true)));
         }
@@ -177,13 +192,13 @@ impl Store {
     }
 
     /// Adds one entry to the input stream, as any Redis client could.
-    async fn add(&self, input: &str) -> Result<Submitted, StoreError> {
+    async fn add(&self, input: &str) -> Result<Accepted, StoreError> {
         let mut added = self.add_there(input).await;
         if self.line.is_elsewhere(&added, self.timeout).await {
             added = self.add_there(input).await;
         }
         let id = Reply::new("submit", &added?).stream_id()?;
-        Ok(Submitted::New(Reference::Queued(EntryId { lane: Lane::Input, id })))
+        Ok(Accepted::new(Reference::Queued(EntryId { lane: Lane::Input, id })))
     }
 
     async fn add_there(&self, input: &str) -> Result<Value, StoreError> {
@@ -257,6 +272,12 @@ fn advise(error: StoreError) -> StoreError {
 const LATEST_MS: u64 = 253_402_300_799_999;
 
 /// Never early.
-fn millis_rounded_up(span: Duration) -> u64 {
+pub(super) fn unix_millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH);
+    since.map_or(0, millis_rounded_up).min(LATEST_MS)
+}
+
+/// Never early.
+pub(super) fn millis_rounded_up(span: Duration) -> u64 {
     millis(span.saturating_add(Duration::from_nanos(999_999)))
 }

@@ -146,7 +146,7 @@ local function is_unsettled()
 end
 
 -- Queues a stream that is not queued, delayed or held yet, or notes that it is wanted again: {'new' or 'coalesced',
--- reference} or {'superseded'}.
+-- reference, 'noted' unless the run that the reference stands for serves it} or {'superseded'}.
 local function want(name, fields, due, stream, gives_way)
   local stands, live, first, state, first_due = standing(name, gives_way)
   if stands == 'superseded' then return {stands} end
@@ -159,13 +159,43 @@ local function want(name, fields, due, stream, gives_way)
   local ref = live[1]
   if state == 'held' or is_unsettled() then
     set_live(name, ref, fields, math.min(due, older_due))
-    return {stands, ref}
+    return {stands, ref, 'noted'}
   end
   local wanted, wanted_due
   first_due, wanted, wanted_due = merge(first, first_due, fields, due, older_due)
   if state == 'delayed' then ref = due_at(ref, first_due) end
   set_live(name, ref, wanted, wanted_due)
-  return {stands, ref}
+  return {stands, ref, wanted and 'noted' or nil}
+end
+
+-- Whose work a body is: the digest of its lbs-input.
+local function digest(fields)
+  return redis.sha1hex(field(fields, 'lbs-input') or '')
+end
+
+-- How a stream stands that its producer keeps, which knows where it was, the name it is coalesced by ('' for a run of its
+-- own) and the digest of its lbs-input: 'queued' or delayed, 'held', 'noted' as wanted once more; else 'gone'.
+local function kept_as(ref, name, sum)
+  if name == '' then
+    local delayed = string.match(ref, '^delayed:(.+)$')
+    if delayed then return redis.call('ZSCORE', DELAYED, delayed) and 'queued' or 'gone' end
+    local fields = body(place(ref))
+    if not fields then return 'gone' end
+    budget = budget - size(fields)
+    return digest(fields) == sum and 'queued' or 'gone'
+  end
+  local live = live_of(name)
+  if not live then return 'gone' end
+  -- Where another program has removed what it was to follow, the sweep queues it.
+  if live[2] then
+    budget = budget - size(live[2])
+    if digest(live[2]) == sum then return 'noted' end
+  end
+  local fields, state = referent(name, live[1])
+  if not fields then return 'gone' end
+  budget = budget - size(fields)
+  if digest(fields) ~= sum then return 'gone' end
+  return state == 'held' and 'held' or 'queued'
 end
 
 -- T:written:<original id> = token and reference, for ten minutes: a run that this store had lost and that somebody has

@@ -15,11 +15,6 @@ local function receipt()
 end
 local settled = receipt()
 
--- Whose work a body is: the digest of its lbs-input.
-local function digest(fields)
-  return redis.sha1hex(field(fields, 'lbs-input') or '')
-end
-
 local function hold(stream, id, lock, value, still)
   if not still then redis.call('XCLAIM', stream, GROUP, consumer, 0, id, 'FORCE', 'JUSTID') end
   redis.call('SET', lock, value, 'PX', ttl)

@@ -143,6 +143,14 @@ impl Redis {
         matcher.about(&key(SERVICE, self.partition_of(stream), ""))
     }
 
+    /// A name in each partition.
+    #[must_use]
+    pub fn each_partition(&self) -> Vec<String> {
+        let partitions = self.address.partitions;
+        let name = |partition| partition::name_in(partition, partitions, "s");
+        (0..partitions).map(name).collect()
+    }
+
     /// A dead letter in the partition of a stream.
     #[must_use]
     pub fn letter_of(&self, stream: &str, id: StreamId) -> LetterId {

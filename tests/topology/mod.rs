@@ -15,6 +15,7 @@ mod master_killed;
 mod partitions;
 mod refused_rights;
 mod report;
+mod retain;
 mod secrets;
 mod sentinel_failover;
 mod slot_migration;

@@ -66,7 +66,12 @@ impl Client {
     #[must_use]
     pub fn producer(&self) -> Producer {
         let stores = self.partitions.iter().map(|partition| partition.store.clone());
-        Producer::of(stores.collect(), self.core.metrics.clone(), self._alive.clone())
+        Producer::of(
+            stores.collect(),
+            self.core.metrics.clone(),
+            self.core.settings.lock_ttl,
+            self._alive.clone(),
+        )
     }
 
     /// Puts an orphan back at the front of the queue, counting an abandonment; it arrives as a

@@ -273,11 +273,13 @@ pub enum SubmitError {
     /// It was accepted, but is not known to be as [durable](crate::Producer::durability) as was asked for: it will be worked
     /// on, unless the master is lost now. It may be repeated: with
     /// [`Coalesce`](crate::Duplicates::Coalesce) without harm.
-    #[error("the stream was submitted, but not confirmed by enough servers in time; a failover now could lose it")]
+    #[error(
+        "the stream was submitted, but not confirmed by enough servers or disks in time; a failover or a crash now could lose it"
+    )]
     NotDurable {
         /// What became of it at the master.
         submitted: Submitted,
-        /// Why nobody knows, where that is not the time.
+        /// Why nobody knows, where that is not the time, and what to do about it.
         #[source]
         source: Option<StoreError>,
     },

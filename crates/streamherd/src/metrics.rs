@@ -49,6 +49,19 @@ impl Metrics {
         count!(self, "streamherd_submitted_total", "outcome" => outcome).increment(1);
     }
 
+    pub(crate) fn resubmitted(&self, outcome: &'static str) {
+        count!(self, "streamherd_resubmitted_total", "outcome" => outcome).increment(1);
+    }
+
+    pub(crate) fn kept_dropped(&self, streams: u64) {
+        count!(self, "streamherd_kept_dropped_total").increment(streams);
+    }
+
+    /// How many streams all producers of this process keep.
+    pub(crate) fn kept_streams(&self) -> Gauge {
+        gauge!("streamherd_kept_streams", "service" => self.service.clone())
+    }
+
     pub(crate) fn read(&self, lane: Lane) {
         count!(self, "streamherd_read_total", "lane" => lane.as_str()).increment(1);
     }
@@ -257,6 +270,18 @@ pub(crate) fn describe() {
     describe_counter!(
         "streamherd_submitted_total",
         "Submits, by outcome: new, coalesced, not_durable, maybe (sent, not answered), refused, invalid"
+    );
+    describe_counter!(
+        "streamherd_resubmitted_total",
+        "Streams that a producer kept, Redis had lost and were submitted again, by outcome: new, coalesced"
+    );
+    describe_gauge!(
+        "streamherd_kept_streams",
+        "Streams that producers keep to submit them again if Redis loses them"
+    );
+    describe_counter!(
+        "streamherd_kept_dropped_total",
+        "Streams that a producer keeps no longer because there were more than it may keep"
     );
     describe_counter!("streamherd_read_total", "Entries read from the queue, by lane");
     describe_counter!(

@@ -271,8 +271,9 @@ impl Supervisor {
             goodbyes.spawn(async move { tokio::time::timeout(LAST_CALL / 2, deregister(&partition)).await });
         }
         all_ended(&mut goodbyes).await;
-        self.lines.close(GOODBYE).await;
+        // First the network, on which the producers that keep their submits end looking: they would connect once more.
         self.network.close();
+        self.lines.close(GOODBYE).await;
         core.metrics.leases_held(0);
         tracing::debug!(service = %core.settings.service, consumer = %core.consumer, ?report, "client has ended");
         core.outbox.send(Notification::Terminated(reason));

@@ -129,7 +129,7 @@ impl Connection {
         timeout: Duration,
     ) -> Result<Value, StoreError> {
         // Which the server may answer much later without being unwell.
-        let blocks = name == "WAIT";
+        let blocks = name.starts_with("WAIT");
         let command = CustomCommand::new_static(name, ClusterHash::FirstKey, blocks);
         let client = self.client.with_options(&options(timeout));
         self.timed(operation, client.custom(command, args)).await

@@ -144,11 +144,23 @@ impl StoreError {
     }
 
     pub(crate) fn hello_refused(why: &str) -> Self {
+        Self::refused("hello", why)
+    }
+
+    pub(crate) fn refused(operation: &'static str, why: &str) -> Self {
         Self {
-            operation: "hello",
+            operation,
             kind: Kind::Refused(why.to_owned()),
             source: None,
         }
+    }
+
+    /// With what to do about it.
+    pub(super) fn advised(mut self, advice: &str) -> Self {
+        if let Kind::Refused(text) = &mut self.kind {
+            *text = format!("{text}; {advice}");
+        }
+        self
     }
 
     /// The same error once more, for several who wait for one batch.

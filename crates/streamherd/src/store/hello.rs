@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::reply::Reply;
-use super::script::{ALL, Call, HELLO, JOIN, SUBMIT};
+use super::script::{ALL, Call, HELLO, JOIN, KEPT, RESUBMIT, SUBMIT};
 use super::{Store, StoreError};
 use crate::id::{EntryId, Epoch, Lane, StreamId};
 
@@ -96,6 +96,11 @@ impl Store {
     /// Loads what a producer needs, so that no submit has to be sent twice, which would change their order.
     pub(crate) async fn load_submit(&self) -> Result<(), StoreError> {
         self.line.load(&[&SUBMIT, &JOIN], self.timeout).await
+    }
+
+    /// Loads what a producer needs in addition that keeps what it submits.
+    pub(crate) async fn load_resubmit(&self) -> Result<(), StoreError> {
+        self.line.load(&[&KEPT, &RESUBMIT], self.timeout).await
     }
 }
 

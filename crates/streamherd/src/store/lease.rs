@@ -210,7 +210,7 @@ pub(super) fn quiet(reply: Reply<'_>) -> Result<Duration, StoreError> {
 }
 
 /// As Redis's own `sha1hex`, of what is JSON and therefore text.
-fn digest(input: &[u8]) -> String {
+pub(super) fn digest(input: &[u8]) -> String {
     std::str::from_utf8(input)
         .map(fred::util::sha1_hash)
         .unwrap_or_default()

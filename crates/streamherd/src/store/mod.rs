@@ -10,6 +10,7 @@ mod error;
 mod events;
 mod hello;
 mod inspect;
+mod kept;
 mod lease;
 mod login;
 mod network;
@@ -43,6 +44,7 @@ pub(crate) use hello::{Greeting, Hello, HelloRefusal};
 #[cfg(test)]
 pub(crate) use inspect::ConsumerInfo;
 pub(crate) use inspect::{Kicked, Name, Picture, Place, SeenLease, ServerKind};
+pub(crate) use kept::{Asked, Identity, Lost, Resubmission, Resubmitted, Stands, digest_of};
 pub(crate) use lease::{Acquired, Renewed, Restorable, Restored};
 pub use login::Credentials;
 pub(crate) use network::{Line, Lines, Network, Node, Placement, Which};
@@ -53,8 +55,8 @@ pub use rights::{Need, Right, Role};
 #[cfg(test)]
 pub(crate) use rights::{channel_rule, key_rule};
 pub(crate) use settle::{Operation, SettleLimits, SettleOutcome, SettleStep};
+pub(crate) use submit::{Accepted, PromoteOutcome, When};
 pub use submit::{Durability, Submitted};
-pub(crate) use submit::{PromoteOutcome, When};
 pub(crate) use sweep::{Stranded, Swept};
 pub use tls::Tls;
 

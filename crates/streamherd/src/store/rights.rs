@@ -199,8 +199,12 @@ static TABLE: &[Right] = &[
     useful(W,           "PSUBSCRIBE", SUBSCRIBE, "orphans are found by the scan alone, a little later"),
     useful(W | P | O,   "CLIENT|ID", "", "each connection leaves a line in the server's ACL LOG, and a blocked read can't be ended"),
     useful(W,           "INFO", "server", "a server that is too old is not noticed; and after a failover that lost writes two workers may hold one stream for up to a `lock_ttl`, as nobody notices that the server is another one"),
+    useful(P,           "GET", "$nothing", "`Producer::retain` is refused"),
+    useful(P,           "SET", "$nothing v XX", "`Producer::retain` is refused"),
     useful(P,           "WAIT", "0 1", "submits can't be made durable at replicas"),
-    useful(P | O,       "INFO", "server", "a server that is too old is not noticed"),
+    useful(P,           "INFO", "server", "a server that is too old is not noticed; nor is a failover that lost what a retaining producer submitted, unless a worker notices it first"),
+    useful(O,           "INFO", "server", "a server that is too old is not noticed"),
+    useful(O,           "SET", "$nothing v XX", "a worker that `requeue --force` has relieved of a stream may queue it again after a failover"),
     useful(W,           "ZCARD", "$nothing", "how much waits is not in the metrics"),
     useful(O,           "CONFIG|GET", "notify-keyspace-events", "doctor can't check the server's settings"),
     useful(O,           "XINFO|STREAM", "$nothing", "doctor can't check the ids of the queue"),
@@ -213,6 +217,13 @@ static CLUSTER: &[Right] = &[
     required(W | P | O, "CLUSTER|NODES", ""),
     useful(W,           "ASKING", "", "leases are lost in a slot migration that lasts longer than a `lock_ttl`"),
     useful(O,           "CLUSTER|INFO", "", "doctor can't check the state of the cluster"),
+];
+
+/// What only newer servers know, so that no login of an older one can be given it: no probe asks for it.
+#[cfg(test)]
+#[rustfmt::skip]
+static NEWER: &[Right] = &[
+    useful(P,           "WAITAOF", "0 0 1", "submits can't be made durable on disks"),
 ];
 
 const fn required(roles: u8, command: &'static str, probe: &'static str) -> Right {
@@ -247,13 +258,15 @@ mod tests {
     use crate::keys::Service;
 
     /// Scripts that others than workers run.
-    const SCRIPTS: [(&str, Role); 8] = [
+    const SCRIPTS: [(&str, Role); 10] = [
         ("find", Role::Operator),
+        ("kept", Role::Producer),
         ("kick", Role::Operator),
         ("leases", Role::Operator),
         ("letters", Role::Operator),
         ("purge", Role::Operator),
         ("redrive", Role::Operator),
+        ("resubmit", Role::Producer),
         ("status", Role::Operator),
         ("submit", Role::Producer),
     ];
@@ -297,7 +310,11 @@ mod tests {
     }
 
     fn of(role: Role) -> BTreeSet<&'static str> {
-        role.rights_on(ClusterMode::Oss).map(|right| right.command).collect()
+        let newer = NEWER.iter().filter(|right| right.roles & role.bit() != 0).copied();
+        role.rights_on(ClusterMode::Oss)
+            .chain(newer)
+            .map(|right| right.command)
+            .collect()
     }
 
     /// The commands of the scripts: who sends it, the script, the command.
@@ -373,7 +390,7 @@ mod tests {
         let mut used: BTreeSet<String> = BTreeSet::from(["CLIENT|ID".to_owned()]);
         used.extend(of_scripts().into_iter().map(|(.., command)| command));
         used.extend(of_the_library().into_iter().map(|(command, _)| command));
-        for right in TABLE.iter().chain(CLUSTER) {
+        for right in TABLE.iter().chain(CLUSTER).chain(NEWER) {
             assert!(
                 used.iter().any(|command| is(right.command, command)),
                 "nobody sends {}; take it out of the table of store/rights.rs",
@@ -390,9 +407,14 @@ mod tests {
     #[test]
     fn no_role_has_a_right_twice() {
         for role in Role::ALL {
-            assert_eq!(of(role).len(), role.rights_on(ClusterMode::Oss).count(), "{role}");
+            let newer = NEWER.iter().filter(|right| right.roles & role.bit() != 0).count();
+            assert_eq!(
+                of(role).len(),
+                role.rights_on(ClusterMode::Oss).count() + newer,
+                "{role}"
+            );
         }
-        for right in TABLE.iter().chain(CLUSTER) {
+        for right in TABLE.iter().chain(CLUSTER).chain(NEWER) {
             assert_eq!(right.need == Need::Required, right.without.is_empty(), "{right:?}");
         }
     }
@@ -421,6 +443,7 @@ mod tests {
         let keys = Keys::new(&Service::parse("orders").unwrap(), 0);
         let mut text = String::new();
         let mut nodes = String::new();
+        let mut newer = String::new();
         let mut commands = String::new();
         let mut rows = String::new();
         for (role, who) in [
@@ -442,7 +465,16 @@ mod tests {
             let rules: Vec<String> = on_nodes.iter().map(Right::rule).collect();
             nodes += &format!("{}\n", setuser(role.as_str(), &rules));
             let on_nodes = on_nodes.into_iter().filter(|right| right.need == Need::Useful);
-            for right in useful.into_iter().chain(on_nodes) {
+            let known: Vec<Right> = NEWER
+                .iter()
+                .filter(|right| right.roles & role.bit() != 0)
+                .copied()
+                .collect();
+            if !known.is_empty() {
+                let rules: Vec<String> = known.iter().map(Right::rule).collect();
+                newer += &format!("{}\n", setuser(role.as_str(), &rules));
+            }
+            for right in useful.into_iter().chain(on_nodes).chain(known) {
                 rows += &format!(
                     "| {role} | `{}` | {} |\n",
                     right.command.replace('|', " "),
@@ -453,6 +485,7 @@ mod tests {
         text + &format!(
             "What is useful beyond that, and what is lost without it:\n\n```sh\n{commands}```\n\n\
              In a cluster also, of which only `CLUSTER NODES` is required:\n\n```sh\n{nodes}```\n\n\
+             On Redis 7.2 or Valkey 7.2 and newer also:\n\n```sh\n{newer}```\n\n\
              | login | command | without it |\n|---|---|---|\n{rows}"
         )
     }

@@ -41,6 +41,8 @@ scripts! {
     LIST = "list";
     LOOK = "look";
     SUBMIT = "submit";
+    KEPT = "kept";
+    RESUBMIT = "resubmit";
     PROMOTE = "promote";
     REGISTER = "register";
     CONSUMERS = "consumers";

@@ -42,6 +42,23 @@ impl Submitted {
     }
 }
 
+/// What a producer knows of a submit that was accepted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Accepted {
+    pub(crate) submitted: Submitted,
+    /// It is wanted once more after the run that the reference stands for.
+    pub(crate) noted: bool,
+}
+
+impl Accepted {
+    const fn new(reference: Reference) -> Self {
+        Self {
+            submitted: Submitted::New(reference),
+            noted: false,
+        }
+    }
+}
+
 /// Where a submitted stream has to be before it counts as accepted.
 ///
 /// Redis copies writes to its replicas after it has answered, so a failover can lose what was accepted last. No setting makes
@@ -57,6 +74,15 @@ pub enum Durability {
         /// At least so many; 1 or more.
         count: u32,
         /// How long to wait for them at most.
+        within: Duration,
+    },
+    /// On the disk of its master, and on those of so many replicas too (`WAITAOF`). Needs Redis 7.2 or Valkey 7.2, with
+    /// `appendonly yes` at the master and at the replicas that count. With `appendfsync everysec` that takes up to a second
+    /// or two.
+    Disk {
+        /// At least so many replicas; 0 for the master alone.
+        replicas: u32,
+        /// How long to wait for the disks at most.
         within: Duration,
     },
 }
@@ -90,19 +116,14 @@ impl Store {
         input: String,
         when: When,
         coalesce: Option<&str>,
-    ) -> Result<Submitted, StoreError> {
+    ) -> Result<Accepted, StoreError> {
         if when == When::Now && coalesce.is_none() {
             return self.add(&input).await;
         }
         let (word, ms) = match when {
             When::Now => ("now", 0),
             When::After(delay) => ("after", millis(delay).min(LONGEST_DELAY_MS)),
-            When::At(time) => (
-                "at",
-                time.duration_since(UNIX_EPOCH)
-                    .map_or(0, millis_rounded_up)
-                    .min(LATEST_MS),
-            ),
+            When::At(time) => ("at", unix_millis(time)),
         };
         let call = Call::on(&self.keys)
             .arg(word)
@@ -114,8 +135,11 @@ impl Store {
         let reply = Reply::new(SUBMIT.name, &value);
         let reference = reply.at(1)?.parsed()?;
         match reply.outcome()? {
-            "new" => Ok(Submitted::New(reference)),
-            "coalesced" => Ok(Submitted::Coalesced(reference)),
+            "new" => Ok(Accepted::new(reference)),
+            "coalesced" => Ok(Accepted {
+                submitted: Submitted::Coalesced(reference),
+                noted: reply.at(2).is_ok(),
+            }),
             _ => Err(reply.unexpected("an outcome of submit")),
         }
     }
@@ -128,31 +152,53 @@ impl Store {
         when: When,
         coalesce: Option<&str>,
         durability: Durability,
-    ) -> Result<(Submitted, Result<bool, StoreError>), StoreError> {
-        let Durability::Replicas { count, within } = durability else {
+    ) -> Result<(Accepted, Result<bool, StoreError>), StoreError> {
+        if durability == Durability::Memory {
             return Ok((self.submit(input, when, coalesce).await?, Ok(true)));
-        };
+        }
         self.line.open().await?;
         let before = self.line.incarnation();
         let submitted = self.submit(input, when, coalesce).await?;
-        let args = vec![count.to_string().into(), millis(within).max(1).to_string().into()];
-        let waited = self.line.command("wait", "WAIT", args, within + self.timeout).await;
+        let confirmed = self.is_durable(durability).await;
         // Another connection has written nothing, and is told so at once.
         if self.line.incarnation() != before {
             return Ok((submitted, Ok(false)));
         }
-        let confirmed = waited.and_then(|value| Ok(Reply::new("wait", &value).number()? >= u64::from(count)));
         Ok((submitted, confirmed))
     }
 
+    /// Waits until what this connection has written is where it is to be.
+    async fn is_durable(&self, durability: Durability) -> Result<bool, StoreError> {
+        let args = |numbers: &[u32], within| -> Vec<Value> {
+            let numbers = numbers.iter().map(|number| u64::from(*number));
+            let numbers = numbers.chain([millis(within).max(1)]);
+            numbers.map(|number| number.to_string().into()).collect()
+        };
+        match durability {
+            Durability::Memory => Ok(true),
+            Durability::Replicas { count, within } => {
+                let (args, timeout) = (args(&[count], within), within + self.timeout);
+                let value = self.line.command("wait", "WAIT", args, timeout).await?;
+                Ok(Reply::new("wait", &value).number()? >= u64::from(count))
+            }
+            Durability::Disk { replicas, within } => {
+                let (args, timeout) = (args(&[1, replicas], within), within + self.timeout);
+                let waited = self.line.command("waitaof", "WAITAOF", args, timeout).await;
+                let value = waited.map_err(advise)?;
+                let reply = Reply::new("waitaof", &value);
+                Ok(reply.at(0)?.number()? >= 1 && reply.at(1)?.number()? >= u64::from(replicas))
+            }
+        }
+    }
+
     /// Adds one entry to the input stream, as any Redis client could.
-    async fn add(&self, input: &str) -> Result<Submitted, StoreError> {
+    async fn add(&self, input: &str) -> Result<Accepted, StoreError> {
         let mut added = self.add_there(input).await;
         if self.line.is_elsewhere(&added, self.timeout).await {
             added = self.add_there(input).await;
         }
         let id = Reply::new("submit", &added?).stream_id()?;
-        Ok(Submitted::New(Reference::Queued(EntryId { lane: Lane::Input, id })))
+        Ok(Accepted::new(Reference::Queued(EntryId { lane: Lane::Input, id })))
     }
 
     async fn add_there(&self, input: &str) -> Result<Value, StoreError> {
@@ -211,10 +257,27 @@ impl Store {
     }
 }
 
+/// Says what to do about a server that can't wait for disks.
+fn advise(error: StoreError) -> StoreError {
+    if error.says("unknown command") {
+        error.advised("Durability::Disk needs Redis 7.2 or Valkey 7.2, or newer")
+    } else if error.says("appendonly") {
+        error.advised("Durability::Disk needs `appendonly yes` at the server")
+    } else {
+        error
+    }
+}
+
 /// The end of the year 9999, which Lua still counts exactly.
 const LATEST_MS: u64 = 253_402_300_799_999;
 
 /// Never early.
-fn millis_rounded_up(span: Duration) -> u64 {
+pub(super) fn unix_millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH);
+    since.map_or(0, millis_rounded_up).min(LATEST_MS)
+}
+
+/// Never early.
+pub(super) fn millis_rounded_up(span: Duration) -> u64 {
     millis(span.saturating_add(Duration::from_nanos(999_999)))
 }

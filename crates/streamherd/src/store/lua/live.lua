@@ -146,7 +146,7 @@ local function is_unsettled()
 end
 
 -- Queues a stream that is not queued, delayed or held yet, or notes that it is wanted again: {'new' or 'coalesced',
--- reference} or {'superseded'}.
+-- reference, 'noted' unless the run that the reference stands for serves it} or {'superseded'}.
 local function want(name, fields, due, stream, gives_way)
   local stands, live, first, state, first_due = standing(name, gives_way)
   if stands == 'superseded' then return {stands} end
@@ -159,13 +159,43 @@ local function want(name, fields, due, stream, gives_way)
   local ref = live[1]
   if state == 'held' or is_unsettled() then
     set_live(name, ref, fields, math.min(due, older_due))
-    return {stands, ref}
+    return {stands, ref, 'noted'}
   end
   local wanted, wanted_due
   first_due, wanted, wanted_due = merge(first, first_due, fields, due, older_due)
   if state == 'delayed' then ref = due_at(ref, first_due) end
   set_live(name, ref, wanted, wanted_due)
-  return {stands, ref}
+  return {stands, ref, wanted and 'noted' or nil}
+end
+
+-- Whose work a body is: the digest of its lbs-input.
+local function digest(fields)
+  return redis.sha1hex(field(fields, 'lbs-input') or '')
+end
+
+-- How a stream stands that its producer keeps, which knows where it was, the name it is coalesced by ('' for a run of its
+-- own) and the digest of its lbs-input: 'queued' or delayed, 'held', 'noted' as wanted once more; else 'gone'.
+local function kept_as(ref, name, sum)
+  if name == '' then
+    local delayed = string.match(ref, '^delayed:(.+)$')
+    if delayed then return redis.call('ZSCORE', DELAYED, delayed) and 'queued' or 'gone' end
+    local fields = body(place(ref))
+    if not fields then return 'gone' end
+    budget = budget - size(fields)
+    return digest(fields) == sum and 'queued' or 'gone'
+  end
+  local live = live_of(name)
+  if not live then return 'gone' end
+  -- Where another program has removed what it was to follow, the sweep queues it.
+  if live[2] then
+    budget = budget - size(live[2])
+    if digest(live[2]) == sum then return 'noted' end
+  end
+  local fields, state = referent(name, live[1])
+  if not fields then return 'gone' end
+  budget = budget - size(fields)
+  if digest(fields) ~= sum then return 'gone' end
+  return state == 'held' and 'held' or 'queued'
 end
 
 -- The token in what a lock holds.
@@ -197,8 +227,9 @@ local function epoch_id()
   return string.match(redis.call('GET', EPOCH) or '', '^[^.]*')
 end
 
+-- An operator without the right to do so still gets done what he is asked for.
 local function note(key, token, ref)
-  redis.call('SET', key, token .. ' ' .. epoch_id() .. ' ' .. ref, 'PX', KEPT_MS)
+  redis.pcall('SET', key, token .. ' ' .. epoch_id() .. ' ' .. ref, 'PX', KEPT_MS)
 end
 
 local function note_moved(from, to)
@@ -225,16 +256,19 @@ local function noted(key, origin)
     fields = select(2, delayed_body(delayed))
   end
   if fields and (field(fields, '_sh_origin') or delayed or id) == origin then return tonumber(token), ref end
-  if epoch ~= epoch_id() then return nil end
+  -- Where no worker has ever come, nothing goes on from anywhere.
+  if epoch == '' or epoch ~= epoch_id() then return nil end
   return tonumber(token), ''
 end
 
 -- Whether a run that this store has lost may be written anew by an owner with this token: 'free', and what an earlier owner or
--- a producer had queued is taken away; else 'taken', with where it is as far as it is still there.
-local function may_write(origin, token)
+-- a producer had queued is taken away; else 'taken', with where it is as far as it is still there. Who `holds` it with a
+-- valid lease goes on, whatever an earlier owner has made of it.
+local function may_write(origin, token, holds)
   local other, ref = noted(WRITTEN .. origin, origin)
   if not other then return 'free' end
-  if ref == '' or other >= token then return 'taken', ref end
+  if other >= token then return 'taken', ref end
+  if ref == '' then return holds and 'free' or 'taken', ref end
   local delayed = string.match(ref, '^delayed:(.+)$')
   local stream, id = place(ref)
   if not delayed and (alive(LOCK .. ref) or pending(stream, id)) then return 'taken', ref end
@@ -248,6 +282,24 @@ local function may_write(origin, token)
   end
   ended(field(fields, '_sh_live'), ref)
   return 'free'
+end
+
+-- Makes way for a run that is written anew where its name stands for something else by now: an earlier life of the same
+-- entry, another run of the stream, or a submit that came meanwhile. Says 'free', and what is wanted after this run; 'beside'
+-- where another run is held, which the name then goes on standing for; 'taken' where somebody else has the same entry. Who
+-- `holds` the run takes back what is pending without a lock.
+local function make_way(name, ref, origin, holds)
+  local live = live_of(name)
+  if not live or live[1] == ref then return 'free', live and live[2], live and live[3] end
+  local fields, state, due = referent(name, live[1])
+  if not fields then return 'free', live[2], live[3] end
+  local delayed = string.match(live[1], '^delayed:(.+)$')
+  local stream, id = place(live[1])
+  local same = (field(fields, '_sh_origin') or delayed or id) == origin
+  if state == 'held' and (not holds or alive(LOCK .. live[1])) then return same and 'taken' or 'beside' end
+  if delayed then forget_delayed(delayed) else finish(stream, id, LOCK .. live[1]) end
+  if same then return 'free', live[2], live[3] end
+  return 'free', live[2] or fields, live[2] and live[3] or due
 end
 
 -- The body of an entry that is to be put somewhere else; or nil and the outcome: gone, and what is left tidied away, or

@@ -15,11 +15,6 @@ local function receipt()
 end
 local settled = receipt()
 
--- Whose work a body is: the digest of its lbs-input.
-local function digest(fields)
-  return redis.sha1hex(field(fields, 'lbs-input') or '')
-end
-
 local function hold(stream, id, lock, value, still)
   if not still then redis.call('XCLAIM', stream, GROUP, consumer, 0, id, 'FORCE', 'JUSTID') end
   redis.call('SET', lock, value, 'PX', ttl)
@@ -27,23 +22,6 @@ local function hold(stream, id, lock, value, still)
   if token > (tonumber(redis.call('HGET', CONTROL, 'token')) or 0) then
     redis.call('HSET', CONTROL, 'token', whole(token))
   end
-end
-
--- What the name stands for now may be an earlier life of the same entry, another run of the stream, or a submit that came
--- meanwhile. Says 'free', and what is wanted after this run; 'beside' where another run is held, which the name then goes on
--- standing for; 'taken' where somebody else has the same entry.
-local function make_way(name, ref, origin)
-  local live = live_of(name)
-  if not live or live[1] == ref then return 'free', live and live[2], live and live[3] end
-  local fields, state, due = referent(name, live[1])
-  if not fields then return 'free', live[2], live[3] end
-  local delayed = string.match(live[1], '^delayed:(.+)$')
-  local stream, id = place(live[1])
-  local same = (field(fields, '_sh_origin') or delayed or id) == origin
-  if state == 'held' and alive(LOCK .. live[1]) then return same and 'taken' or 'beside' end
-  if delayed then forget_delayed(delayed) else finish(stream, id, LOCK .. live[1]) end
-  if same then return 'free', live[2], live[3] end
-  return 'free', live[2] or fields, live[2] and live[3] or due
 end
 
 local function restore(lock, ref, value, valid, batch, sum, fields)
@@ -71,7 +49,7 @@ local function restore(lock, ref, value, valid, batch, sum, fields)
   end
   if not fields or not valid then return {'missing'} end
   local name, origin = field(fields, '_sh_live'), field(fields, '_sh_origin')
-  local way, wanted = may_write(origin, tonumber(token_in(value)))
+  local way, wanted = may_write(origin, tonumber(token_in(value)), true)
   if way == 'taken' then
     -- By this very lease, where the answer was lost, or by a newer owner.
     if wanted ~= '' and lock_value(LOCK .. wanted) == value then return {'written', wanted} end
@@ -79,7 +57,7 @@ local function restore(lock, ref, value, valid, batch, sum, fields)
   end
   local due
   way, wanted = 'free', nil
-  if name then way, wanted, due = make_way(name, ref, origin) end
+  if name then way, wanted, due = make_way(name, ref, origin, true) end
   if way == 'taken' then return {'lost'} end
   local new = redis.call('XADD', stream, '*', unpack(fields))
   local new_ref = ref_in(stream, new)

@@ -117,10 +117,16 @@ local function settle(lock, operation, ref, value, name, reason, text, delay, me
     if not anew then
       new = put_back(fields, ref, due)
     elseif field(fields, '_sh_live') then
-      -- The stream may have been submitted since, and what is newer goes before.
-      local wish = want(field(fields, '_sh_live'), fields, due, FRONT, true)
-      answer = {'ok', wish[2] or live_of(field(fields, '_sh_live'))[1]}
-      new = wish[1] == 'new' and wish[2]
+      name = field(fields, '_sh_live')
+      local way, wanted, wanted_due = make_way(name, ref, field(fields, '_sh_origin'))
+      if way == 'free' then
+        set_live(name, ref, wanted, wanted_due)
+        new = put_back(fields, ref, due)
+      else
+        -- Once more after the run that is held; what was submitted since goes before.
+        local wish = want(name, fields, due, FRONT, true)
+        answer = {'ok', wish[2] or live_of(name)[1]}
+      end
     else
       new = put(fields, FRONT, due)
     end

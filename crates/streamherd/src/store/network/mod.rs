@@ -218,6 +218,11 @@ impl Network {
         said.map(drop)
     }
 
+    /// Resolves when it is closed.
+    pub(crate) async fn closed(&self) {
+        self.shared.closed.cancelled().await;
+    }
+
     /// Ends the looking, also while there are clones.
     pub(crate) fn close(&self) {
         self.shared.closed.cancel();

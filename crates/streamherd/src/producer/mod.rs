@@ -1,9 +1,17 @@
 //! Puts data streams on a service's queue.
 
+mod connections;
+mod duplicates;
+mod kept;
+mod retain;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use connections::Connections;
+pub use duplicates::Duplicates;
 use futures_util::{StreamExt as _, stream};
+use retain::Retained;
 use serde::Serialize;
 
 use crate::config::Settings;
@@ -19,25 +27,6 @@ use crate::store::{Durability, Endpoint, Lines, Network, Store, StoreError, Subm
 /// Submits under way at one time in [`Producer::submit_many`]; the connection sends them without waiting for each other.
 const PIPELINED: usize = 512;
 
-const GOODBYE: Duration = Duration::from_millis(500);
-
-/// What becomes of a submit of a data stream that is queued, delayed or held already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Duplicates {
-    /// The data stream exists once, and no wake-up and no info is lost, as with the work queue of a Kubernetes controller.
-    ///
-    /// A submit of a queued stream changes nothing where the info is the same. Where it differs, or while the stream is
-    /// held, the stream is queued once more when its present run has ended, with the info that was submitted last and with
-    /// counters of its own. A submit of a delayed one makes it due now. An entry that somebody deleted never keeps its name
-    /// from being queued. A submit whose reply was lost may be repeated without harm.
-    #[default]
-    Coalesce,
-    /// Each submit is a run of its own, and several of one name may run at the same time. So is what other programs add to
-    /// the input stream.
-    Parallel,
-}
-
 /// Puts data streams on a service's queue. Cheap to clone.
 ///
 /// What is submitted before any worker has ever run waits for the first one. Programs in other languages can do the same
@@ -48,33 +37,30 @@ pub enum Duplicates {
 pub struct Producer {
     /// One per partition.
     stores: Arc<[Store]>,
+    /// The same, over connections on which nobody waits for replicas or disks.
+    plain: Arc<[Store]>,
     duplicates: Duplicates,
     durability: Durability,
+    /// What it keeps, all of its clones together.
+    retained: Option<Arc<Retained>>,
+    lock_ttl: Duration,
     metrics: Metrics,
     connections: Connections,
 }
 
-#[derive(Debug, Clone)]
-enum Connections {
-    Own(Network, Lines),
-    /// Those of a client, which is kept running.
-    Shared {
-        _alive: Handle,
-    },
-    /// In part its own.
-    Durable(Box<Self>, Lines),
-}
-
 impl Producer {
-    pub(crate) fn of(stores: Arc<[Store]>, metrics: Metrics, alive: Handle) -> Self {
-        Self::new(stores, metrics, Connections::Shared { _alive: alive })
+    pub(crate) fn of(stores: Arc<[Store]>, metrics: Metrics, lock_ttl: Duration, alive: Handle) -> Self {
+        Self::new(stores, metrics, lock_ttl, Connections::Shared { _alive: alive })
     }
 
-    const fn new(stores: Arc<[Store]>, metrics: Metrics, connections: Connections) -> Self {
+    fn new(stores: Arc<[Store]>, metrics: Metrics, lock_ttl: Duration, connections: Connections) -> Self {
         Self {
+            plain: Arc::clone(&stores),
             stores,
             duplicates: Duplicates::Coalesce,
             durability: Durability::Memory,
+            retained: None,
+            lock_ttl,
             metrics,
             connections,
         }
@@ -89,6 +75,7 @@ impl Producer {
         let producer = Self::new(
             stores,
             Metrics::new(&settings.service),
+            settings.lock_ttl,
             Connections::Own(network, lines),
         );
         match producer.join(settings).await {
@@ -248,7 +235,13 @@ impl Producer {
         let Some(store) = self.stores.get(usize::from(partition)) else {
             return Err(SubmitError::NotSubmitted(StoreError::homeless()));
         };
+        let keeping = self.retained.as_ref();
+        let keeping = keeping.map(|retained| retained.before(partition, &input, coalesce, when));
         let result = store.submit_durably(input, when, coalesce, self.durability).await;
+        if let (Some(keeping), Ok((accepted, _))) = (keeping, &result) {
+            keeping.accepted(*accepted);
+        }
+        let result = result.map(|(accepted, confirmed)| (accepted.submitted, confirmed));
         self.metrics.submitted(match &result {
             Ok((_, Ok(false) | Err(_))) => "not_durable",
             Ok((Submitted::New(_), _)) => "new",
@@ -267,21 +260,12 @@ impl Producer {
         }
     }
 
-    /// Ends the producer's connection. One that came from a [`Client`](crate::Client) shares that client's, which stays.
+    /// Ends the producer's connection, and what [`retain`](Self::retain) has started, for all of its clones. One that came
+    /// from a [`Client`](crate::Client) shares that client's connection, which stays, and its clones go on.
     pub async fn close(self) {
-        let mut connections = self.connections;
-        loop {
-            connections = match connections {
-                Connections::Own(network, lines) => {
-                    lines.close(GOODBYE).await;
-                    return network.close();
-                }
-                Connections::Durable(others, lines) => {
-                    lines.close(GOODBYE).await;
-                    *others
-                }
-                Connections::Shared { .. } => return,
-            };
+        if let Some(retained) = self.retained.as_ref().filter(|_| !self.connections.are_shared()) {
+            retained.end().await;
         }
+        self.connections.close().await;
     }
 }

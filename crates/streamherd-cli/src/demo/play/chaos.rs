@@ -14,7 +14,6 @@ impl Play {
     pub(super) async fn lose_data(&mut self, server: &mut Server) -> Result<Restart, Failure> {
         let running = self.workers.iter().filter(|worker| worker.state == State::Running);
         let slots = running.count() * SLOTS as usize;
-        // What only waits would be gone: no worker knows of it.
         while !self.all_is_in_hand() {
             if self.standing.finished() >= self.sent {
                 // So many are taken at once.
@@ -24,6 +23,8 @@ impl Play {
             self.pause("the workers never had all work in hand").await?;
         }
 
+        // What only waits no worker knows of, but their producer does.
+        self.submit(self.names.len() * 3 / 4).await?;
         let restart = self.restart_empty(server)?;
         while !self.all_running(|play, worker| play.standing.is_bereft(&worker.name)) {
             self.pause("not all workers noticed the data loss").await?;

@@ -18,6 +18,8 @@ use crate::args::DemoArgs;
 use crate::failure::Failure;
 use crate::human::now_ms;
 
+/// For how long the producer keeps what it submits.
+const KEPT_FOR: Duration = Duration::from_secs(600);
 const SERVICE: &str = "demo";
 /// For starting, recovering and ending, besides the work itself.
 const OVERHEAD: Duration = Duration::from_secs(60);
@@ -60,12 +62,18 @@ impl Play {
             .map_err(Failure::start)?;
 
         let builder = Client::builder(SERVICE).url(&url);
+        // It waits for as long before it submits again what nobody has written back.
+        let producer = builder.clone().lock_ttl(LOCK_TTL).connect_producer().await;
+        let producer = producer
+            .map_err(Failure::start)?
+            .retain(KEPT_FOR, options.streams as usize);
+        let producer = producer.await.map_err(Failure::start)?;
         let work = options.work_ms * options.streams / (SLOTS * u32::from(options.workers - 1));
         let mut play = Self {
             names: (1..=options.streams).map(|number| format!("stream-{number}")).collect(),
             sent: 0,
             workers,
-            producer: builder.clone().connect_producer().await.map_err(Failure::start)?,
+            producer,
             admin: builder.connect_admin().await.map_err(Failure::start)?,
             ledger,
             path,

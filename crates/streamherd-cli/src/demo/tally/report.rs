@@ -22,7 +22,10 @@ impl fmt::Display for Tally {
         if self.restart.is_some() {
             row("run again", self.run_again.to_string(), "started more than once")?;
         }
-        let why = "done again, as Redis had not heard of the first time";
+        let why = match self.restart {
+            Some(_) => "done again: Redis forgot the first time before the producer saw it",
+            None => "done again, as Redis had not heard of the first time",
+        };
         row(
             "duplicates",
             self.duplicates.to_string(),

@@ -1,9 +1,11 @@
 mod admin;
 mod broken;
 mod costs;
+mod data_losses;
 mod doctor;
 mod durability;
 mod expiry_events;
+mod fleet;
 mod ledger;
 mod load;
 mod lost_replication;

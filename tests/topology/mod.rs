@@ -8,6 +8,7 @@ mod expiry_events;
 mod fleet;
 mod ledger;
 mod load;
+mod losses_in_a_row;
 mod lost_replication;
 mod manual_failover;
 mod master_added;

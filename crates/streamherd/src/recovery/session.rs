@@ -16,8 +16,10 @@ pub(crate) struct Session(Mutex<State>);
 #[derive(Debug, Clone)]
 struct State {
     epoch: Epoch,
-    /// How many epochs this process has seen.
+    /// The number of that epoch. It grows, as a lease is compared by it with the last one under which the store had it.
     era: u64,
+    /// The last number that was drawn.
+    drawn: u64,
     /// And how often the data was gone under a new one.
     losses: u64,
     clock: ServerClock,
@@ -91,6 +93,7 @@ impl Session {
             Ok(hello) => Ok(Self(Mutex::new(State {
                 epoch: hello.epoch,
                 era: 0,
+                drawn: 0,
                 losses: 0,
                 clock: ServerClock {
                     us: hello.now_us,
@@ -164,10 +167,23 @@ impl Session {
         }
     }
 
+    /// A number for an epoch that was heard of, under which what is held is restored before it is adopted.
+    ///
+    /// Never one that was drawn before. Interleaving: a loss, and a part of what is held is restored under the new epoch; Redis
+    /// is gone again before the rest is, for longer than those leases live, and comes back empty. They are not restored a second
+    /// time then, and if this epoch had the number of that one, the settler would take the store to know them.
+    pub(crate) fn draw_era(&self) -> u64 {
+        let mut state = self.state();
+        state.drawn += 1;
+        state.drawn
+    }
+
     /// Works under what was heard from now on. Returns how often the data was lost so far.
     pub(crate) fn adopt(&self, heard: Heard) -> u64 {
         let mut state = self.state();
-        state.era += u64::from(heard.news != News::Nothing);
+        if heard.news != News::Nothing {
+            state.era = state.drawn;
+        }
         state.losses += u64::from(heard.news == News::Loss);
         state.epoch = heard.epoch;
         state.clock = heard.clock;

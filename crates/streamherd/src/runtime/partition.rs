@@ -227,7 +227,7 @@ impl Partition {
         let heard = heard?;
         let news = heard.news;
         if news != News::Nothing {
-            let era = self.session.current().1 + 1;
+            let era = self.session.draw_era();
             restore(self, store, &heard.epoch, era).await?;
         }
         let losses = self.session.adopt(heard);

@@ -23,3 +23,4 @@ mod sentinel_failover;
 mod slot_migration;
 mod tls;
 mod verdict;
+mod ways_to_lose;

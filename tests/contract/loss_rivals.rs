@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use streamherd::Lease;
 use streamherd::error::DisownedReason;
 use streamherd_testkit::eventually;
 use streamherd_tests::{
@@ -12,21 +13,31 @@ const OLD_TTL: Duration = Duration::from_secs(2);
 /// Outlives the other one's absence.
 const NEW_TTL: Duration = Duration::from_secs(6);
 
-/// Which of the two is back first, and whether the stream's name stands for it, as that of one that was submitted does.
+/// Which of the two is back first; whether the stream's name stands for it, as that of one that was submitted does; and whether
+/// its last owner has finished it while Redis was away, and for how long that was so then.
 #[derive(Debug, Clone, Copy)]
 struct Case {
     new_first: bool,
     named: bool,
+    finished: Option<Duration>,
 }
 
 #[test]
 fn of_two_workers_that_remember_a_lost_stream_the_last_owner_goes_on_with_it() {
-    let cases = [(true, true), (true, false), (false, true), (false, false)];
-    let rows = cases.map(|(new_first, named)| {
-        let case = Case { new_first, named };
-        (format!("{case:?}"), case)
-    });
-    side_by_side(crate::TOPOLOGY.at_a_time(4), rows.into(), goes_on_at_the_last);
+    let both = [true, false];
+    let mut rows = Vec::new();
+    for (new_first, named) in both.into_iter().flat_map(|first| both.map(|named| (first, named))) {
+        // Restored and then finished, or told as finished from memory.
+        for finished in [None, Some(Duration::ZERO), Some(NEW_TTL)] {
+            let case = Case {
+                new_first,
+                named,
+                finished,
+            };
+            rows.push((format!("{case:?}"), case));
+        }
+    }
+    side_by_side(crate::TOPOLOGY.at_a_time(8), rows, goes_on_at_the_last);
 }
 
 async fn goes_on_at_the_last(case: Case) {
@@ -58,19 +69,30 @@ async fn goes_on_at_the_last(case: Case) {
     drop(first);
 
     ways[1].refuse(true);
+    let token = second.token();
+    let (held, finished) = match case.finished {
+        None => (Some(second), None),
+        Some(away) => {
+            let done = tokio::spawn(second.done());
+            // Not a wait for anything: the outage takes that long.
+            tokio::time::sleep(away).await;
+            (None, Some(done))
+        }
+    };
     Truth::of(&server).cmd("FLUSHALL").ok();
+    // Somebody who would be given whatever is left over, and who knows the longer of the two lives of locks.
+    let mut idle = Worker::with(lived(server.address(), NEW_TTL)).await;
     let (back_first, then) = if case.new_first { (1, 0) } else { (0, 1) };
     ways[back_first].refuse(false);
     eventually(SOON, "the first one has told what it remembers", || {
-        let told = truth.length() == 1;
+        let told = !truth.cmd("KEYS T:written:*").array().is_empty();
         async move { told.then_some(()) }
     })
     .await;
     ways[then].refuse(false);
     old.data_loss().await;
     new.data_loss().await;
-    // Somebody who would be given whatever is left over, behind which this is queued.
-    let mut idle = Worker::with(lived(server.address(), NEW_TTL)).await;
+    // Behind whatever is left over.
     let after = server.beside("s", ["after"]);
     submit(&server, &after).await;
     let mut given = Vec::new();
@@ -84,11 +106,18 @@ async fn goes_on_at_the_last(case: Case) {
             }
         }
     }
-    let streams: Vec<&str> = given.iter().map(streamherd::Lease::stream).collect();
+    let streams: Vec<&str> = given.iter().map(Lease::stream).collect();
     assert_eq!(streams, after, "something else was handed out");
-    assert!(second.is_valid());
-    for lease in given.into_iter().chain([second]) {
+    assert!(
+        given.iter().all(|lease| lease.token() > token),
+        "an older token: {given:?}"
+    );
+    assert!(held.iter().all(Lease::is_valid));
+    for lease in given.into_iter().chain(held) {
         lease.done().await.unwrap();
+    }
+    if let Some(finished) = finished {
+        finished.await.unwrap().unwrap();
     }
     truth.becomes_clean().await;
     assert_eq!((new.unasked_disowned(), old.unasked_disowned()), (0, 0));

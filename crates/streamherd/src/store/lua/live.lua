@@ -190,9 +190,11 @@ local function may_write(origin, token)
     forget_delayed(delayed)
     return 'free'
   end
+  -- Pending is not held. Interleaving: an earlier owner, who is back first, queues what it had given up, and that wakes a read
+  -- which was blocked before the quiet time began; its reader may not acquire it then, and the newest owner takes it back here.
+  if alive(LOCK .. ref) then return 'taken', ref end
   local stream, id = place(ref)
-  if alive(LOCK .. ref) or pending(stream, id) then return 'taken', ref end
-  redis.call('XDEL', stream, id)
+  finish(stream, id, LOCK .. ref)
   return 'free'
 end
 

@@ -157,11 +157,31 @@ async fn prepare(fleet: &Fleet, copy: impl AsyncFnOnce()) {
     fleet.ended("done", EACH, End::Done).await;
     fleet.order(Order::Hold);
     fleet.submit(&names("hold-late", EACH)).await;
-    fleet.holds(2 * EACH).await;
+    fleet.submit(&names("retry", EACH)).await;
+    fleet.submit(&names("release", EACH)).await;
+    fleet.holds(4 * EACH).await;
 }
 
 async fn ends_well(fleet: &Fleet, way: Way) {
+    // Named like that, the latter are handed back again and again.
+    fleet.order(Order::AsNamed);
+    for again in ["retry", "release"] {
+        eventually(SOON, "they are handed back", || async move {
+            let ended = fleet.runs_of(again).iter().filter(|runs| runs[0].end.is_some()).count();
+            (ended == EACH).then_some(())
+        })
+        .await;
+    }
     fleet.order(Order::Finish);
+    fleet.ended("re", 2 * EACH, End::Done).await;
+    for runs in [fleet.runs_of("retry"), fleet.runs_of("release")].concat() {
+        let (last, before) = runs.split_last().expect("it was handed out");
+        assert_eq!(last.end, Some(End::Done), "{runs:?}");
+        assert!(
+            before.iter().all(|run| run.end == Some(End::Requeued)) && !before.is_empty(),
+            "{runs:?}"
+        );
+    }
     fleet.ended("hold", 2 * EACH, End::Done).await;
     fleet.was_undisturbed("hold", 2 * EACH);
     fleet.was_undisturbed("early", EACH);

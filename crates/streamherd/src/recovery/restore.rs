@@ -34,6 +34,7 @@ pub(crate) async fn restore(partition: &Partition, store: &Store, epoch: &Epoch,
         store,
         epoch,
         era,
+        is_loss: partition.session.current().0.id() != epoch.id(),
     };
     let gone = tell_all(target, known, false).await?;
     if !partition.core.settings.recovery.write_back {
@@ -54,6 +55,8 @@ struct Target<'a> {
     epoch: &'a Epoch,
     /// The number of that epoch.
     era: u64,
+    /// Whether it has another id, and not only another generation.
+    is_loss: bool,
 }
 
 /// Returns those whose entries are gone.
@@ -92,6 +95,7 @@ async fn tell(
         store,
         epoch,
         era,
+        is_loss,
     } = target;
     let core = &partition.core;
     let start = Moment::now();
@@ -105,7 +109,7 @@ async fn tell(
             fields,
         })
         .collect();
-    let told = store.restore(epoch, core.settings.lock_ttl, &leases, with_fields);
+    let told = store.restore(epoch, core.settings.lock_ttl, &leases, with_fields, is_loss);
     let outcomes = match told.await? {
         Judged::Ok(outcomes) => outcomes,
         Judged::EpochChanged | Judged::Quiet(_) => return Err(StoreError::epoch_changed("restore")),

@@ -57,19 +57,22 @@ pub(crate) enum Restored {
 }
 
 impl Store {
-    /// Has the store know again what this worker holds; what is gone is written anew where the fields are sent along.
+    /// Has the store know again what this worker holds; what is gone is written anew where the fields are sent along. `is_loss`:
+    /// data is lost, and not only the last writes.
     pub(crate) async fn restore(
         &self,
         epoch: &Epoch,
         ttl: Duration,
         leases: &[Restorable<'_>],
         with_fields: bool,
+        is_loss: bool,
     ) -> Result<Judged<Vec<Restored>>, StoreError> {
         let keys = &self.keys;
         let mut call = Call::on(keys)
             .arg(epoch.arg())
             .arg(self.consumer.as_str())
-            .number(millis(ttl));
+            .number(millis(ttl))
+            .arg(if is_loss { "1" } else { "0" });
         for lease in leases {
             let input = entry::field(lease.fields, INPUT_FIELD).unwrap_or_default();
             call = call

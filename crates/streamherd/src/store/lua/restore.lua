@@ -1,5 +1,5 @@
 -- KEYS  those of the partition, then a lock per lease
--- ARGV  epoch, consumer, ttl ms, then per lease: entry, lock value, '1' while it is valid, the number of
+-- ARGV  epoch, consumer, ttl ms, '1' where data is lost and not only the last writes, then per lease: entry, lock value, '1' while it is valid, the number of
 --       the settlement batch it was sent in (0: none), digest of its lbs-input, how many fields follow (0: not sent), fields
 -- A worker that holds a lease tells a server that may lack the last writes. What the server knows otherwise is older than
 -- the lease as long as that is valid: within the quiet time nobody else can have been given the entry.
@@ -7,7 +7,7 @@
 -- taken back. An entry whose XADD was lost is written anew, and may be read by others as new, who find its lock held and
 -- leave it alone. Its id may have been given to another entry meanwhile, so bodies are compared.
 if redis.call('GET', EPOCH) ~= ARGV[1] then return {'epoch'} end
-local consumer, ttl = ARGV[2], ARGV[3]
+local consumer, ttl, is_loss = ARGV[2], ARGV[3], ARGV[4] == '1'
 
 local function receipt()
   local stored = redis.call('HGET', CONSUMERS, consumer .. ':last')
@@ -64,8 +64,9 @@ local function restore(lock, ref, value, valid, batch, sum, fields)
     hold(stream, id, lock, value, still)
     return {'kept'}
   end
-  if not found and said == value then
-    -- Another program has deleted the body alone.
+  if not found and said == value and not is_loss then
+    -- Another program has deleted the body alone. A loss can be that of a stream, of which the locks know nothing: whoever
+    -- went on with those would find nothing to hand back.
     if valid then redis.call('PEXPIRE', lock, ttl) end
     return {'kept'}
   end
@@ -85,11 +86,12 @@ local function restore(lock, ref, value, valid, batch, sum, fields)
   local new_ref = ref_in(stream, new)
   hold(stream, new, LOCK .. new_ref, value)
   if name and way == 'free' then set_live(name, new_ref, wanted, due) end
+  if said == value then redis.call('DEL', lock) end
   note_written(origin, token_in(value), new_ref)
   return {'written', new_ref}
 end
 
-local result, at = {'ok'}, 4
+local result, at = {'ok'}, 5
 for i = LOCKS + 1, #KEYS do
   local count = tonumber(ARGV[at + 5])
   local fields = count > 0 and {} or nil

@@ -77,7 +77,8 @@ local function settle(lock, operation, ref, value, name, reason, text, delay, me
   local stream, id = place(ref)
   local done = operation == 'done'
   local stands = 'mine'
-  if not is_mine(lock, value, stream, id, consumer) then
+  -- Where a stream is lost, the locks of its entries may live for a moment longer.
+  if memory and not body(stream, id) or not is_mine(lock, value, stream, id, consumer) then
     stands = memory and stand_after_loss(lock, done, ref, value, memory)
       or (pending(stream, id) or alive(lock)) and 'lost' or 'gone'
   end

@@ -14,8 +14,8 @@ use super::verdict::holds;
 
 /// Between two looks at a lease.
 const STEP: Duration = Duration::from_millis(100);
-/// What the streams are told that are to be tried again later.
-pub(crate) const DELAY: Duration = Duration::from_secs(3);
+/// What the streams are told that are to be tried again later; longer than any quiet time, which would hide it.
+pub(crate) const DELAY: Duration = Duration::from_secs(8);
 /// Beginnings of names whose streams are not finished at once, and that say how they end under [`Order::AsNamed`].
 pub(crate) const NAMED: [&str; 6] = ["hold", "done", "retry", "later", "release", "dead"];
 

@@ -53,7 +53,6 @@ const DUMP: Way = Way {
     told: false,
     queue_stays: false,
     finished_returns: true,
-    ..GROUP
 };
 
 #[test]

@@ -2,7 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use streamherd_tests::{Redis, SOON, Truth, Worker, names, patient, side_by_side, submit};
+use streamherd::error::{DisownedReason, SettleError};
+use streamherd::{Builder, Lease, Recovery, RetryAfter, Settled};
+use streamherd_testkit::eventually;
+use streamherd_tests::{
+    Address, Reachable as _, Redis, SOON, Truth, Worker, field, names, patient, patient_recovery, plain, recovery,
+    side_by_side, submit,
+};
 
 /// Ways to lose the group, and more with it.
 const LOSSES: [&str; 6] = [
@@ -125,4 +131,147 @@ async fn a_group_that_is_made_anew_does_not_give_a_worker_what_it_holds() {
     );
     lease.done().await.unwrap();
     assert!(truth.is_clean());
+}
+
+/// A worker, and one lease of each of these streams.
+async fn holding<const N: usize>(server: &Redis, builder: Builder, names: [&str; N]) -> (Worker, [Lease; N]) {
+    let mut worker = Worker::with(builder).await;
+    submit(server, names).await;
+    let mut held = worker.added_many(N).await;
+    let of = |name: &str| {
+        let at = held.iter().position(|lease| lease.stream() == name);
+        held.swap_remove(at.expect("each is handed out once"))
+    };
+    let leases = names.map(of);
+    (worker, leases)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_settled_or_held_while_redis_is_away_past_the_deadlines_is_carried_out_when_it_is_back_empty() {
+    let mut server = Redis::start(crate::TOPOLOGY);
+    // Long enough for a machine that stands still after the blow.
+    let brief = patient(&server).lock_ttl(Duration::from_secs(3)).recovery(Recovery {
+        min_idle: Some(Duration::from_millis(3_300)),
+        ..recovery()
+    });
+    let all = ["done", "retry", "release", "dead", "held"];
+    let (mut worker, [done, retry, release, dead, held]) = holding(&server, brief, all).await;
+    let (lost, first) = (held.lost().clone(), held.token());
+    server.kill();
+    let done = tokio::spawn(done.done());
+    let retry = tokio::spawn(retry.retry(RetryAfter::now().because("once more")));
+    let release = tokio::spawn(release.release());
+    let dead = tokio::spawn(dead.dead_letter("that is what it is for"));
+    // By then the others are past their deadlines too.
+    assert_eq!(worker.disowned().await.reason, DisownedReason::DeadlinePassed);
+    assert!(lost.is_cancelled());
+    drop(held);
+    server.restart_empty();
+
+    assert_eq!(done.await.unwrap().unwrap(), Settled::Done);
+    assert_eq!(retry.await.unwrap().unwrap(), Settled::Requeued);
+    assert_eq!(release.await.unwrap().unwrap(), Settled::Requeued);
+    assert!(matches!(dead.await.unwrap(), Ok(Settled::DeadLettered { .. })));
+    let mut again = Vec::new();
+    for lease in worker.added_many(3).await {
+        assert!(lease.token() > first, "{lease:?}");
+        again.push((lease.stream().to_owned(), lease.failures(), lease.attempt()));
+        lease.done().await.unwrap();
+    }
+    again.sort();
+    let expected = [("held", 0, 0), ("release", 0, 0), ("retry", 1, 1)];
+    assert_eq!(
+        again,
+        expected.map(|(name, failures, attempt)| (name.to_owned(), failures, attempt))
+    );
+    let mut truth = Truth::of(&server);
+    let letters = truth.dead_letters();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(field(&letters[0], "_sh_error"), "that is what it is for");
+    assert!(field(&letters[0], "lbs-input").contains("\"dead\""));
+    truth.becomes_clean().await;
+    assert_eq!(worker.unasked(), 0, "something was run a second time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_writes_nothing_back_loses_what_it_holds_and_is_told_why_and_what_is_done_is_done() {
+    let mut server = Redis::start(crate::TOPOLOGY);
+    let silent = patient(&server).recovery(Recovery {
+        write_back: false,
+        ..patient_recovery()
+    });
+    let (mut worker, [done, retry, held]) = holding(&server, silent, ["done", "retry", "held"]).await;
+    server.kill();
+    let done = tokio::spawn(done.done());
+    let retry = tokio::spawn(retry.retry(RetryAfter::now()));
+    server.restart_empty();
+    assert_eq!(done.await.unwrap().unwrap(), Settled::Done);
+    match retry.await.unwrap() {
+        Err(SettleError::Disowned(lost)) => assert_eq!(lost.reason, DisownedReason::DataLoss),
+        other => panic!("{other:?}"),
+    }
+    let lost = worker.disowned().await;
+    assert_eq!((&*lost.stream, lost.reason), ("held", DisownedReason::DataLoss));
+    assert!(held.lost().is_cancelled() && !held.is_valid());
+    match held.done().await {
+        Err(SettleError::Disowned(lost)) => assert_eq!(lost.reason, DisownedReason::DataLoss),
+        other => panic!("{other:?}"),
+    }
+    let mut truth = Truth::of(&server);
+    submit(&server, ["fresh"]).await;
+    let fresh = worker.added().await;
+    assert_eq!(fresh.stream(), "fresh");
+    assert_eq!(truth.length(), 1, "something was written back");
+    fresh.done().await.unwrap();
+    truth.becomes_clean().await;
+    assert_eq!(truth.dead_letters().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_workers_have_their_quiet_time_although_a_newcomer_made_the_new_epoch() {
+    let server = Redis::start(crate::TOPOLOGY);
+    let ttl = Duration::from_secs(8);
+    let slow = |at: Address| {
+        patient(&at).lock_ttl(ttl).recovery(Recovery {
+            min_idle: Some(ttl + Duration::from_millis(500)),
+            ..recovery()
+        })
+    };
+    let names = server.neighbours(["first", "second", "after"]);
+    let (ways, mut old, mut held) = ([server.proxy().await, server.proxy().await], Vec::new(), Vec::new());
+    for (way, name) in ways.iter().zip(&names) {
+        let (worker, [lease]) = holding(&server, slow(way.address()).max_in_flight(1), [name]).await;
+        old.push(worker);
+        held.push(lease);
+    }
+    let mut truth = Truth::at(&server, &names[0]);
+    ways.iter().for_each(|way| way.refuse(true));
+    Truth::of(&server).cmd("FLUSHALL").ok();
+    let mut newcomer = Worker::with(slow(server.address())).await;
+    assert!(
+        truth.cmd("HGET T:control quiet_until").is_nil(),
+        "it has nobody to wait for"
+    );
+
+    ways[0].refuse(false);
+    eventually(SOON, "the first of the old ones sets the quiet time", || {
+        let quiet = !truth.cmd("HGET T:control quiet_until").is_nil();
+        async move { quiet.then_some(()) }
+    })
+    .await;
+    // Of what the second one holds nobody knows anything yet.
+    submit(&server, &names[1..]).await;
+    ways[1].refuse(false);
+    let given = newcomer.added().await;
+    assert_eq!(plain(given.stream()), "after", "somebody else was given what is held");
+    assert!(held.iter().all(Lease::is_valid));
+    for lease in held.into_iter().chain([given]) {
+        lease.done().await.unwrap();
+    }
+    // It was wanted once more.
+    let again = newcomer.added().await;
+    assert_eq!(plain(again.stream()), "second");
+    again.done().await.unwrap();
+    truth.becomes_clean().await;
+    assert!(old.iter().all(|worker| worker.unasked_disowned() == 0));
 }

@@ -21,6 +21,7 @@ mod handover;
 mod heartbeat;
 mod lease_validity;
 mod limits;
+mod loss_rivals;
 mod lost_calls;
 mod lost_replies;
 mod metrics;

@@ -162,8 +162,8 @@ impl Builder {
         self
     }
 
-    /// How often an idle worker makes sure that the store is still the one it knows. Default: 30 s; 0 = only after errors
-    /// and reconnects.
+    /// How often an idle worker makes sure that the store is still the one it knows, and that it tells of expired locks.
+    /// Default: 30 s; 0 = only after errors and reconnects.
     pub fn health_interval(mut self, interval: Duration) -> Self {
         self.raw.health_interval = interval;
         self

@@ -1,6 +1,7 @@
 //! A worker process for the tests to kill and freeze.
 //!
-//! `contract-worker URL PARTITIONS then=MODE [slots=N] [ttl=MS] [events=off|ensure] [sweep=MS]` prints one JSON object per line on stdout. MODE is
+//! `contract-worker URL PARTITIONS then=MODE [slots=N] [ttl=MS] [events=off|ensure] [sweep=MS]` prints one JSON object per line
+//! on stdout. MODE is
 //! what it does with each stream: `hold` keeps it until a line on stdin names one of the others (`done`, `retry`, `delay`,
 //! `dead_letter`, `release`), which then settles all that is held; the others settle at once. SIGTERM hands over
 //! what is held.
@@ -30,10 +31,11 @@ async fn run(args: Vec<String>) -> ExitCode {
     let [url, partitions, ..] = args.as_slice() else {
         panic!("contract-worker URL PARTITIONS then=MODE");
     };
-    let mut builder = builder(&Address {
+    let address = Address {
         url: url.clone(),
         partitions: partitions.parse().expect("a number of partitions"),
-    });
+    };
+    let mut builder = builder(&address);
     if let Some(slots) = option("slots") {
         let slots = slots.parse().expect("slots=N");
         builder = builder.max_in_flight(slots).read_batch(slots.min(500));

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{event, warn};
@@ -33,6 +33,8 @@ pub(super) struct Listener {
     /// Dropped when the first subscription stands, or can't be had.
     pub(super) unconfirmed: Option<mpsc::Sender<()>>,
     pub(super) warned: Arc<AtomicBool>,
+    /// Whether Redis lets this worker see to its flags.
+    pub(super) ensures: bool,
 }
 
 impl Listener {
@@ -115,7 +117,18 @@ impl Listener {
         let mut pulse = tokio::time::interval(self.core().settings.lock_ttl / 3);
         let mut expired = BTreeSet::new();
         let mut look_at: Option<Instant> = None;
+        // Somebody may set the flags back without closing any connection.
+        let every = self.core().settings.health_interval;
+        let mut care = (!every.is_zero()).then(|| interval_at(Instant::now() + every, every));
         loop {
+            let care = async {
+                match &mut care {
+                    Some(care) => {
+                        care.tick().await;
+                    }
+                    None => std::future::pending().await,
+                }
+            };
             let due = async {
                 match look_at {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -152,6 +165,12 @@ impl Listener {
                         return e;
                     }
                 }
+                () = care, if self.ensures => {
+                    // Where it is not answered, the next time.
+                    if let Ok(ensures) = self.ensure_flags().await {
+                        self.ensures = ensures;
+                    }
+                }
                 _ = pulse.tick() => match subscription.is_alive().await {
                     Ok(true) => {}
                     Ok(false) => {
@@ -169,7 +188,7 @@ impl Listener {
     /// Sets the flags where that is wanted, subscribes, and has a scan look for what expired while nobody listened.
     async fn subscribe(&mut self, subscription: &Subscription) -> Result<(), StoreError> {
         if self.core().settings.keyspace_events == KeyspaceEvents::Ensure {
-            self.ensure_flags().await?;
+            self.ensures = self.ensure_flags().await?;
         }
         let standing = subscription.confirm().await;
         self.unconfirmed = None;
@@ -188,12 +207,14 @@ impl Listener {
         Ok(())
     }
 
+    /// False where Redis refuses it.
+    ///
     /// # Errors
     /// It may succeed later: the connection for commands can come back after the one for notifications.
-    async fn ensure_flags(&self) -> Result<(), StoreError> {
+    async fn ensure_flags(&self) -> Result<bool, StoreError> {
         // The flags are the server's, whichever partition of it is asked.
         let Some(store) = self.held().next().map(|partition| partition.store.clone()) else {
-            return Ok(());
+            return Ok(true);
         };
         let set = match store.keyspace_flags().await {
             Ok(flags) => match event::with_expired(&flags) {
@@ -203,11 +224,13 @@ impl Listener {
             Err(e) => Err(e),
         };
         match set {
-            Err(e) if e.is_transient() => return Err(e),
-            Err(e) => self.warn(&format!("notify-keyspace-events could not be ensured: {e}")),
-            Ok(()) => {}
+            Err(e) if e.is_transient() => Err(e),
+            Err(e) => {
+                self.warn(&format!("notify-keyspace-events could not be ensured: {e}"));
+                Ok(false)
+            }
+            Ok(()) => Ok(true),
         }
-        Ok(())
     }
 
     fn warn(&self, what: &str) {

@@ -98,6 +98,7 @@ impl Broker {
             stop,
             unconfirmed: self.unconfirmed.clone(),
             warned: Arc::clone(&self.warned),
+            ensures: false,
         }
     }
 }

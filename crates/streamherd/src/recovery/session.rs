@@ -16,10 +16,10 @@ pub(crate) struct Session(Mutex<State>);
 #[derive(Debug, Clone)]
 struct State {
     epoch: Epoch,
-    /// The number of the epoch among those that this process has heard of.
+    /// The number of that epoch. It grows, as a lease is compared by it with the last one under which the store had it.
     era: u64,
-    /// Of the last one that it has heard of, which it may not have come to work under.
-    last_era: u64,
+    /// The last number that was drawn.
+    drawn: u64,
     /// And how often the data was gone under a new one.
     losses: u64,
     clock: ServerClock,
@@ -30,8 +30,6 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Heard {
     pub(crate) epoch: Epoch,
-    /// Its number: another one each time that it is heard, as only what is restored under it is known to be there.
-    pub(crate) era: u64,
     pub(crate) news: News,
     quiet_until: Moment,
     clock: ServerClock,
@@ -95,7 +93,7 @@ impl Session {
             Ok(hello) => Ok(Self(Mutex::new(State {
                 epoch: hello.epoch,
                 era: 0,
-                last_era: 0,
+                drawn: 0,
                 losses: 0,
                 clock: ServerClock {
                     us: hello.now_us,
@@ -165,22 +163,27 @@ impl Session {
                 jumped = true;
                 continue;
             }
-            let mut heard = heard(&before.epoch, hello, asked, came);
-            if heard.news != News::Nothing {
-                let mut state = self.state();
-                state.last_era += 1;
-                heard.era = state.last_era;
-            } else {
-                heard.era = before.era;
-            }
-            return Ok(heard);
+            return Ok(heard(&before.epoch, hello, asked, came));
         }
+    }
+
+    /// A number for an epoch that was heard of, under which what is held is restored before it is adopted.
+    ///
+    /// Never one that was drawn before. Interleaving: a loss, and a part of what is held is restored under the new epoch; Redis
+    /// is gone again before the rest is, for longer than those leases live, and comes back empty. They are not restored a second
+    /// time then, and if this epoch had the number of that one, the settler would take the store to know them.
+    pub(crate) fn draw_era(&self) -> u64 {
+        let mut state = self.state();
+        state.drawn += 1;
+        state.drawn
     }
 
     /// Works under what was heard from now on. Returns how often the data was lost so far.
     pub(crate) fn adopt(&self, heard: Heard) -> u64 {
         let mut state = self.state();
-        state.era = heard.era;
+        if heard.news != News::Nothing {
+            state.era = state.drawn;
+        }
         state.losses += u64::from(heard.news == News::Loss);
         state.epoch = heard.epoch;
         state.clock = heard.clock;
@@ -201,7 +204,6 @@ fn heard(known: &Epoch, hello: Hello, asked: Moment, came: Moment) -> Heard {
             () => News::Loss,
         },
         epoch: hello.epoch,
-        era: 0,
         quiet_until: came + hello.quiet,
         clock: ServerClock {
             us: hello.now_us,

@@ -227,7 +227,8 @@ impl Partition {
         let heard = heard?;
         let news = heard.news;
         if news != News::Nothing {
-            restore(self, store, &heard.epoch, heard.era).await?;
+            let era = self.session.draw_era();
+            restore(self, store, &heard.epoch, era).await?;
         }
         let losses = self.session.adopt(heard);
         match news {

@@ -271,14 +271,16 @@ local function may_write(origin, token, holds)
   if ref == '' then return holds and 'free' or 'taken', ref end
   local delayed = string.match(ref, '^delayed:(.+)$')
   local stream, id = place(ref)
-  if not delayed and (alive(LOCK .. ref) or pending(stream, id)) then return 'taken', ref end
+  -- Pending is not held. Interleaving: an earlier owner, who is back first, queues what it had given up, and that wakes a read
+  -- which was blocked before the quiet time began; its reader may not acquire it then, and the newest owner takes it back here.
+  if not delayed and alive(LOCK .. ref) then return 'taken', ref end
   local fields
   if delayed then
     fields = select(2, delayed_body(delayed))
     forget_delayed(delayed)
   else
     fields = body(stream, id)
-    redis.call('XDEL', stream, id)
+    finish(stream, id, LOCK .. ref)
   end
   ended(field(fields, '_sh_live'), ref)
   return 'free'

@@ -58,7 +58,11 @@ local function stand_after_loss(lock, done, ref, value, memory)
   local name = field(memory, '_sh_live')
   local live = name and live_of(name)
   local fields = live and referent(name, live[1])
-  if not fields then return 'anew' end
+  if not fields then
+    -- What the name stood for is taken away, and this was the end of it.
+    if live and done then ended(name, live[1]) end
+    return 'anew'
+  end
   local delayed = string.match(live[1], '^delayed:(.+)$')
   local there, there_id = place(live[1])
   if (field(fields, '_sh_origin') or delayed or there_id) ~= origin then return 'anew' end

@@ -51,7 +51,8 @@ local function stand_after_loss(lock, done, ref, value, memory)
   local stream, id = place(ref)
   local found = body(stream, id)
   if found and field(found, 'lbs-input') == field(memory, 'lbs-input') then
-    return not alive(lock) and not pending(stream, id) and 'mine' or 'lost'
+    -- Without a lock it is nobody's yet, also where a reader has just been given it.
+    return alive(lock) and 'lost' or 'mine'
   end
   local origin = field(memory, '_sh_origin')
   if noted(MOVED .. ref, origin) or may_write(origin, tonumber(token_in(value))) ~= 'free' then return 'lost' end
@@ -113,7 +114,10 @@ local function settle(lock, operation, ref, value, name, reason, text, delay, me
   if operation == 'dead_letter' then
     answer = bury(dlq_max_len, fields, names, values, fit,
       {_sh_reason = reason, _sh_error = text, _sh_consumer = consumer, _sh_last_id = id})
-    if not anew then ended(field(fields, '_sh_live'), ref) end
+    name = field(fields, '_sh_live')
+    local live = name and live_of(name)
+    -- Where it was lost, the name may stand for something else by now.
+    if live and (not anew or not referent(name, live[1])) then ended(name, anew and live[1] or ref) end
   else
     -- Rounded up, so that it is never early.
     local due = tonumber(delay) > 0 and math.ceil(now_us() / 1000) + tonumber(delay) or 0

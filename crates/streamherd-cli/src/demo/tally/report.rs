@@ -23,7 +23,7 @@ impl fmt::Display for Tally {
             row("run again", self.run_again.to_string(), "started more than once")?;
         }
         let why = match self.restart {
-            Some(_) => "done again: Redis forgot the first time before the producer saw it",
+            Some(_) => "done again, as Redis forgot the first time",
             None => "done again, as Redis had not heard of the first time",
         };
         row(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use streamherd::{BreakerState, MasterHealth};
 use streamherd_testkit::eventually;
 use streamherd_tests::{Log, Redis, SOON, Truth, Worker, patient, submit};
@@ -91,9 +92,12 @@ async fn what_waiting_does_not_mend_is_told_at_once_and_opens_nothing() {
 }
 
 #[tokio::test]
-async fn an_outage_is_two_lines_in_the_log() {
+async fn an_outage_is_two_lines_in_the_log_and_counted() {
     // Everything runs on this thread but heartbeats, which have nothing to do.
     let log = Log::of_this_thread(LevelFilter::WARN);
+    let recorder = DebuggingRecorder::new();
+    let metrics = recorder.snapshotter();
+    let _recording = metrics::set_default_local_recorder(&recorder);
     let redis = Redis::start(crate::TOPOLOGY);
     let proxy = redis.proxy().await;
     let worker = Worker::with(patient(&proxy)).await;
@@ -116,4 +120,16 @@ async fn an_outage_is_two_lines_in_the_log() {
         let said = ["Redis is away", "Redis is back"].map(|what| lines.matches(what).count());
         assert_eq!((said, lines.lines().count()), ([1, 1], 2), "{lines}");
     }
+    // The thread of heartbeats may have told of the other changes.
+    let mut closed = 0;
+    let mut away = None;
+    for (key, _, _, value) in metrics.snapshot().into_vec() {
+        let closes = key.key().labels().any(|label| label.value() == "closed");
+        match (key.key().name(), value) {
+            ("streamherd_breaker_changes_total", DebugValue::Counter(times)) if closes => closed = times,
+            ("streamherd_masters_away", DebugValue::Gauge(masters)) => away = Some(masters.into_inner()),
+            _ => {}
+        }
+    }
+    assert_eq!((closed, away), (3, Some(0.0)));
 }

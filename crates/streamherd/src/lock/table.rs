@@ -287,6 +287,16 @@ impl Leases {
         self.known().len()
     }
 
+    /// Lost here, and not yet answered for by Redis.
+    pub(crate) fn given_up(&self) -> usize {
+        let known = self.known();
+        let lost = known
+            .values()
+            .flatten()
+            .filter(|held| matches!(held.phase(), Phase::Disowned(_)));
+        lost.count()
+    }
+
     /// Waits until nothing is held, settling or being handed back.
     pub(crate) async fn emptied(&self) {
         self.at_most(0).await;

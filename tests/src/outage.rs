@@ -35,7 +35,8 @@ impl Outage {
 /// What an outage came to.
 #[derive(Debug, Clone, Copy)]
 pub struct Figures {
-    /// Commands that reached the place where Redis was, per worker and second, from four seconds after its beginning on.
+    /// Commands that reached the place where Redis was, per worker and second, from four seconds after its beginning on; 0
+    /// where that were too few to tell.
     pub commands: f64,
     /// From its end until a stream that was queued then was handed out.
     pub back: Duration,
@@ -47,6 +48,8 @@ const HELD: usize = 10;
 const FINISHED: usize = 4;
 /// By then the breaker is open, and connections are dropped.
 const OPEN: Duration = Duration::from_secs(4);
+/// A probe is a command or two, about once a second.
+const TELLING: Duration = Duration::from_secs(10);
 
 /// Two workers that hold ten streams each go through an outage, finish four of them in the middle of it, and see what
 /// becomes of the rest.
@@ -96,7 +99,8 @@ pub async fn go_through(topology: Topology, outage: Outage, length: Duration, tt
             "{valid} leases are called valid {now:?} after the last heartbeat"
         );
     }
-    let commands = seen.map_or(0.0, |(then, before)| {
+    let long_enough = seen.filter(|(then, _)| began.elapsed() - *then > TELLING);
+    let commands = long_enough.map_or(0.0, |(then, before)| {
         let more = proxy.seen().len() - before;
         more as f64 / (began.elapsed() - then).as_secs_f64() / WORKERS as f64
     });

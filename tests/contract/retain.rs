@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use streamherd::{Duplicates, Producer};
-use streamherd_testkit::{Matcher, eventually};
+use streamherd_testkit::{Fault, Matcher, eventually};
 use streamherd_tests::{
     Lost, Reachable, Redis, SOON, Truth, Worker, builder, by_name, has_looked, patiently, side_by_side,
 };
@@ -223,20 +223,27 @@ async fn a_lost_answer_to_a_resubmit_doubles_nothing() {
 async fn of_several_infos_of_a_name_one_is_run_first_and_one_producers_last_one_after_it() {
     let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::at(&server, "a");
-    let (one, two) = (retaining(&server).await, retaining(&server).await);
+    let proxies = [server.proxy().await, server.proxy().await];
+    let (one, two) = (retaining(&proxies[0]).await, retaining(&proxies[1]).await);
     for info in 1..=4 {
         one.submit("a", &info).await.unwrap();
     }
     two.submit("a", &5).await.unwrap();
+    let again = || server.at_home("a", Matcher::script("resubmit"));
+    let resubmits = proxies
+        .each_ref()
+        .map(|proxy| proxy.on(again(), 1, Fault::Delay(Duration::from_millis(1))));
     Truth::of(&server).each("FLUSHALL");
+    for (proxy, resubmit) in proxies.iter().zip(resubmits) {
+        resubmit.wait_fired(SOON).await;
+        has_looked(proxy, &server, "a").await;
+    }
     eventually(SOON, "both are back", || {
         let (queued, live) = (truth.entries("input"), truth.cmd("HGET T:live a"));
         let both = queued.len() == 1 && !matches!(live, streamherd_testkit::Reply::Nil);
         async move { both.then_some(()) }
     })
     .await;
-    // The other one may be about to.
-    tokio::time::sleep(Duration::from_secs(4)).await;
     let mut worker = Worker::start(&server).await;
     let mut infos: Vec<u32> = Vec::new();
     for _ in 0..2 {

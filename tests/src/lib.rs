@@ -3,6 +3,7 @@
 mod address;
 mod handling;
 pub mod letters;
+pub mod load;
 mod log;
 mod outage;
 mod partition;

@@ -27,6 +27,8 @@ pub(super) struct Link<'a> {
     expected: Mutex<VecDeque<Expected>>,
     /// Bytes of this connection were swallowed, so no later reply would be the right one.
     lost: AtomicBool,
+    /// The same for replies alone: requests go on.
+    muted: AtomicBool,
     /// Wakes the side of the replies for an `Expected::Close`, which no reply announces.
     closing: Notify,
 }
@@ -47,6 +49,7 @@ impl<'a> Link<'a> {
             watched,
             expected: Mutex::default(),
             lost: AtomicBool::new(false),
+            muted: AtomicBool::new(false),
             closing: Notify::new(),
         }
     }
@@ -76,6 +79,7 @@ impl<'a> Link<'a> {
             if client.read_buf(&mut received).await? == 0 {
                 return Ok(());
             }
+            self.take_time(received.len()).await;
             let swallowed = self.is_swallowed();
             let mut at = 0;
             loop {
@@ -116,6 +120,22 @@ impl<'a> Link<'a> {
             received.drain(..at);
             server.flush().await;
         }
+    }
+
+    /// As long as so many bytes need that have just been read.
+    async fn take_time(&self, bytes: usize) {
+        let time = self.shared.time_for(bytes);
+        if !time.is_zero() {
+            tokio::time::sleep(time).await;
+        }
+    }
+
+    /// Asked for replies that are there.
+    fn is_muted(&self) -> bool {
+        if self.shared.is_muting() {
+            self.muted.store(true, Ordering::SeqCst);
+        }
+        self.muted.load(Ordering::SeqCst)
     }
 
     /// Asked for bytes that are there.
@@ -198,7 +218,8 @@ impl<'a> Link<'a> {
                 },
                 () = self.closing.notified() => continue,
             }
-            if self.is_swallowed() {
+            self.take_time(received.len()).await;
+            if self.is_swallowed() || self.is_muted() {
                 received.clear();
                 continue;
             }

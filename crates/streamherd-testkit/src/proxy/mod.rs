@@ -153,6 +153,17 @@ impl Proxy {
         self.shared.swallow(swallow);
     }
 
+    /// While `true`, passes requests on and takes all replies: a network that works in one direction. A connection that lost
+    /// a reply to it hears nothing any more.
+    pub fn mute(&self, mute: bool) {
+        self.shared.mute(mute);
+    }
+
+    /// Passes on no more bytes per second than this from now on, per connection and direction; 0 for as many as come.
+    pub fn narrow(&self, bytes_per_second: u64) {
+        self.shared.narrow(bytes_per_second);
+    }
+
     /// Holds back replies from now on: for so long the one that comes first, and together with it those that come meanwhile.
     pub fn slow_down(&self, by: Duration) {
         self.shared.slow_down(by);

@@ -16,7 +16,9 @@ pub(super) struct Shared {
     pub(super) rewrites: Mutex<Vec<(Vec<u8>, Vec<u8>)>>,
     live: Mutex<Live>,
     swallowing: AtomicBool,
+    muting: AtomicBool,
     slow_ms: AtomicU64,
+    bytes_per_second: AtomicU64,
 }
 
 /// The sockets of every connection, to close them from the test's thread: when `sever_all` returns, they are closed.
@@ -98,6 +100,26 @@ impl Shared {
 
     pub(super) fn is_swallowing(&self) -> bool {
         self.swallowing.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn mute(&self, muting: bool) {
+        self.muting.store(muting, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_muting(&self) -> bool {
+        self.muting.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn narrow(&self, bytes_per_second: u64) {
+        self.bytes_per_second.store(bytes_per_second, Ordering::SeqCst);
+    }
+
+    /// How long so many bytes take.
+    pub(super) fn time_for(&self, bytes: usize) -> Duration {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let micros = bytes.saturating_mul(1_000_000);
+        let span = micros.checked_div(self.bytes_per_second.load(Ordering::SeqCst));
+        span.map_or(Duration::ZERO, Duration::from_micros)
     }
 
     pub(super) fn slow_down(&self, by: Duration) {

@@ -237,3 +237,38 @@ fn spawn_client(proxy: &Proxy, commands: &str) -> Process {
     command.args(["-c", &script]).stdout(std::process::Stdio::null());
     Process::spawn(command)
 }
+
+#[tokio::test]
+async fn a_mute_network_passes_requests_and_no_replies() {
+    let server = Server::start();
+    let proxy = Proxy::start(&server).await;
+    let mut client = through(&proxy);
+    assert_eq!(client.cmd("INCR n").int(), 1);
+    proxy.mute(true);
+    client.set_timeout(Some(Duration::from_millis(200))).unwrap();
+    assert!(client.try_call(&["INCR", "n"]).is_err());
+    eventually_blocking(SOON, "the request was carried out", || {
+        (server.client().cmd("GET n").int() == 2).then_some(())
+    });
+    proxy.mute(false);
+    assert!(
+        client.try_call(&["INCR", "n"]).is_err(),
+        "it lost a reply, and would take the next for it"
+    );
+    assert_eq!(through(&proxy).cmd("GET n").int(), 3, "and still it is heard");
+}
+
+#[tokio::test]
+async fn a_narrow_network_takes_its_time() {
+    let server = Server::start();
+    let proxy = Proxy::start(&server).await;
+    let mut client = through(&proxy);
+    let value = "x".repeat(2_000);
+    client.call(&["SET", "k", &value]).ok();
+    proxy.narrow(10_000);
+    let started = Instant::now();
+    assert_eq!(client.cmd("GET k").text(), value);
+    assert!(started.elapsed() >= Duration::from_millis(200), "2 kB at 10 kB/s");
+    proxy.narrow(0);
+    assert_eq!(client.cmd("GET k").text(), value);
+}

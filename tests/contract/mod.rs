@@ -12,6 +12,7 @@ mod dead_letters;
 mod delayed;
 mod due;
 mod foreign_hands;
+mod half_open;
 mod handler_endings;
 mod handler_running;
 #[cfg(feature = "tower")]

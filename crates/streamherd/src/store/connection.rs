@@ -43,6 +43,8 @@ pub(crate) struct Connection {
     /// Which connection of this process it is, and how often it was made again.
     number: u64,
     born: Instant,
+    /// When the server last answered anything, in ms since the connection was born.
+    heard: Arc<AtomicU64>,
     again: Arc<Mutex<(broadcast::Receiver<Server>, u64)>>,
 }
 
@@ -100,6 +102,7 @@ impl Connection {
             router: Arc::new(Router(router)),
             metrics: manner.metrics.clone(),
             born: Instant::now(),
+            heard: Arc::default(),
             number: OPENED.fetch_add(1, Ordering::Relaxed),
             again: Arc::new(Mutex::new((again, 0))),
         })
@@ -107,6 +110,12 @@ impl Connection {
 
     pub(super) fn age(&self) -> Duration {
         self.born.elapsed()
+    }
+
+    /// For how long nothing has come from the server.
+    pub(super) fn silence(&self) -> Duration {
+        let heard = Duration::from_millis(self.heard.load(Ordering::Relaxed));
+        self.age().saturating_sub(heard)
     }
 
     /// Which connection this is and how often it was made again: whatever the server forgets with a connection is
@@ -160,6 +169,10 @@ impl Connection {
     ) -> Result<T, StoreError> {
         let start = Instant::now();
         let result = call.await.map_err(|e| StoreError::new(operation, e));
+        if !matches!(&result, Err(e) if e.is_timeout() || e.is_disconnected()) {
+            let now = u64::try_from(self.age().as_millis()).unwrap_or(u64::MAX);
+            self.heard.fetch_max(now, Ordering::Relaxed);
+        }
         if let Some(metrics) = &self.metrics {
             metrics.store_call(operation, start.elapsed(), result.as_ref().err());
         }

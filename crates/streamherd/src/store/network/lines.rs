@@ -1,6 +1,6 @@
 //! Connections for one purpose, one to each server that holds a partition, and the way from a partition to its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub(super) struct Shared {
     network: Network,
     endpoint: Endpoint,
     open: Mutex<HashMap<Node, Arc<OnceCell<Connection>>>>,
+    /// To which another connection is being opened in place of one that doesn't answer.
+    replacing: Mutex<HashSet<Node>>,
     vital: bool,
 }
 
@@ -50,6 +52,7 @@ impl Lines {
             network: network.clone(),
             endpoint: network.endpoint().clone().within(timeout),
             open: Mutex::default(),
+            replacing: Mutex::default(),
             vital,
         });
         lock(&network.shared.lines).push(Arc::downgrade(&shared));
@@ -226,9 +229,26 @@ impl Line {
             self.network().suspect();
         }
         // One address may lead to another server by now, and a connection that stays open keeps to the old one.
-        if error.is_misplaced() && self.network().endpoint().mode() == ClusterMode::Standalone {
+        let elsewhere = error.is_misplaced() && self.network().endpoint().mode() == ClusterMode::Standalone;
+        if elsewhere || error.is_timeout() && self.is_silent() {
             let line = self.clone();
-            tokio::spawn(async move { line.replace().await });
+            tokio::spawn(async move { line.replace_once().await });
+        }
+    }
+
+    /// Whether nothing at all comes over the connection. A network that has forgotten it tells neither side so, and the
+    /// system finds out after minutes.
+    fn is_silent(&self) -> bool {
+        let timeout = self.lines.0.endpoint.timeout();
+        self.open_connection().is_some_and(|open| open.silence() >= timeout)
+    }
+
+    /// Opens another connection in place of this one, unless somebody is at it.
+    async fn replace_once(&self) {
+        let Some(node) = self.node() else { return };
+        if lock(&self.lines.0.replacing).insert(node.clone()) {
+            self.replace().await;
+            lock(&self.lines.0.replacing).remove(&node);
         }
     }
 

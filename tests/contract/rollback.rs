@@ -127,6 +127,49 @@ async fn a_done_that_was_forgotten_is_done_again_when_its_answer_was_heard() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guarantee_2_a_run_whose_end_was_forgotten_waits_for_the_one_that_came_after_it() {
+    let (mut rollback, held) = Rollback::of(&["a"], async |worker, server, held| {
+        // Wanted once more while it is held, and handed out once more; that and the end of the first are lost.
+        submit_info(server, "a", "later").await;
+        Truth::of(server).cmd("SAVE").ok();
+        for lease in held {
+            lease.done().await.unwrap();
+        }
+        vec![worker.added().await]
+    })
+    .await;
+    rollback.heals().await;
+    rollback.others_are_given_nothing().await;
+    for lease in held {
+        assert!(lease.is_valid(), "{lease:?}");
+        lease.done().await.unwrap();
+    }
+    let forgotten = rollback.worker.added().await;
+    assert_eq!(forgotten.stream(), "a");
+    forgotten.done().await.unwrap();
+    rollback.truth.becomes_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guarantee_7_a_run_stays_with_who_was_handed_its_next_try_where_that_was_forgotten() {
+    let (mut rollback, held) = Rollback::of(&["a"], async |worker, _, held| {
+        for lease in held {
+            lease.retry(streamherd::RetryAfter::now()).await.unwrap();
+        }
+        vec![worker.added().await]
+    })
+    .await;
+    rollback.heals().await;
+    rollback.others_are_given_nothing().await;
+    assert_eq!(rollback.worker.unasked_disowned(), 0);
+    for lease in held {
+        assert!(lease.is_valid(), "{lease:?}");
+        lease.done().await.unwrap();
+    }
+    rollback.truth.becomes_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_entry_written_anew_keeps_its_fields_its_counters_and_its_name() {
     let (mut rollback, mut held) = Rollback::of(&[], async |worker, server, _| {
         let mut truth = Truth::at(server, "a");

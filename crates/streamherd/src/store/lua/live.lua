@@ -289,8 +289,11 @@ end
 -- Makes way for a run that is written anew where its name stands for something else by now: an earlier life of the same
 -- entry, another run of the stream, or a submit that came meanwhile. Says 'free', and what is wanted after this run; 'beside'
 -- where another run is held, which the name then goes on standing for; 'taken' where somebody else has the same entry. Who
--- `holds` the run takes back what is pending without a lock.
-local function make_way(name, ref, origin, holds)
+-- holds the run with a valid lease says its token, and takes back what is pending without a lock, or with that of a lease
+-- that began before: of one name one run is held at a time, so that one is over.
+-- Interleaving: the run that is wanted after another is handed out, and a failover loses that and the settlement of the one
+-- before, whose lock goes on for a while. Written beside it, both would be held when that lock has expired.
+local function make_way(name, ref, origin, token)
   local live = live_of(name)
   if not live or live[1] == ref then return 'free', live and live[2], live and live[3] end
   local fields, state, due = referent(name, live[1])
@@ -298,7 +301,11 @@ local function make_way(name, ref, origin, holds)
   local delayed = string.match(live[1], '^delayed:(.+)$')
   local stream, id = place(live[1])
   local same = (field(fields, '_sh_origin') or delayed or id) == origin
-  if state == 'held' and (not holds or alive(LOCK .. live[1])) then return same and 'taken' or 'beside' end
+  if state == 'held' then
+    local lock = LOCK .. live[1]
+    local other = alive(lock) and tonumber(token_in(lock_value(lock) or '') or math.huge) or 0
+    if other > (token or -1) then return same and 'taken' or 'beside' end
+  end
   if delayed then forget_delayed(delayed) else finish(stream, id, LOCK .. live[1]) end
   if same then return 'free', live[2], live[3] end
   return 'free', live[2] or fields, live[2] and live[3] or due

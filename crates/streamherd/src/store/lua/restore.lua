@@ -57,7 +57,7 @@ local function restore(lock, ref, value, valid, batch, sum, fields)
   end
   local due
   way, wanted = 'free', nil
-  if name then way, wanted, due = make_way(name, ref, origin, true) end
+  if name then way, wanted, due = make_way(name, ref, origin, tonumber(token_in(value))) end
   if way == 'taken' then return {'lost'} end
   local new = redis.call('XADD', stream, '*', unpack(fields))
   local new_ref = ref_in(stream, new)

@@ -80,6 +80,17 @@ impl Producer {
         self.retained = Some(Arc::new(Retained::start(shared, network)));
         Ok(self)
     }
+
+    /// How many streams this producer and its clones [keep](Self::retain) at the moment: those that were neither seen to be
+    /// finished nor given up since. Zero where nothing is kept.
+    ///
+    /// What is kept is gone with the process. One that can wait before it ends until this is zero has seen all it submitted
+    /// finished.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        let kept = |retained: &Arc<Retained>| retained.shared.with(|shelf| shelf.len());
+        self.retained.as_ref().map_or(0, kept)
+    }
 }
 
 /// What a producer and its clones keep, and the task that looks for it.

@@ -19,7 +19,9 @@ const SHARE: u32 = 50;
 const LOOKED_FOR: usize = 500;
 const LOOK_BYTES: usize = 256 * 1024;
 /// Waits while Redis does not answer.
-const AWAY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+///
+/// Short: what is finished between a failover and the first look after it can't be told from what it has lost.
+const AWAY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 
 impl Shared {
     /// One master's silence is its own: the partitions are watched beside each other.

@@ -117,10 +117,11 @@ pub(crate) async fn chaos(topology: Topology) {
     }
 
     over.store(true, Ordering::SeqCst);
+    let mut producers = Vec::new();
     while let Some(submitter) = submitters.join_next().await {
-        submitter.expect("a submitter does not panic");
+        producers.push(submitter.expect("a submitter does not panic"));
     }
-    let left = worked_off(&servers).await;
+    let left = worked_off(&servers, &producers).await;
     for worker in &mut workers {
         worker.end();
     }
@@ -206,11 +207,16 @@ async fn ready(servers: &Servers) {
     .await;
 }
 
-/// Waits until nothing is left of any work, and says what is if something stays.
-async fn worked_off(servers: &Servers) -> String {
+/// Waits until nothing is left of any work, and says what is if something stays. Producers may have something to submit
+/// once more, and know when there is nothing.
+async fn worked_off(servers: &Servers, producers: &[Producer]) -> String {
     let end = Instant::now() + DRAINED;
     loop {
-        let left = on(servers, |stage| left(stage)).await;
+        let mut left = on(servers, |stage| left(stage)).await;
+        let kept: usize = producers.iter().map(Producer::kept).sum();
+        if kept > 0 {
+            left += &format!("producers keep {kept}; ");
+        }
         if left.is_empty() || Instant::now() > end {
             return left;
         }

@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use streamherd_ledger::{At, History, Target, now};
 use streamherd_testkit::{Cluster, RawClient, Sentinels};
 use streamherd_tests::SERVICE;
 
-use super::ledger::{At, Ledger, Record, Snapshot};
 use super::load::{Load, Plan};
+use super::loss::Snapshot;
 use super::report::{Report, ms};
 use super::verdict::holds;
 
@@ -95,7 +96,7 @@ impl<T: Topology> Scene<T> {
         let load = Load::start(&servers.url(), plan).await;
         load.under_way(20).await;
         Self {
-            fault: load.ledger.now(),
+            fault: now(),
             servers: Arc::new(Mutex::new(servers)),
             load,
             hit: Vec::new(),
@@ -106,20 +107,20 @@ impl<T: Topology> Scene<T> {
 
     /// What follows is the fault.
     pub(crate) fn begins(&mut self) {
-        self.fault = self.load.ledger.now();
+        self.fault = now();
     }
 
     /// Does something to the servers, on a thread that may block.
-    pub(crate) async fn stage<R: Send + 'static>(&self, what: impl FnOnce(&mut T, &Ledger) -> R + Send + 'static) -> R {
-        let (servers, ledger) = (Arc::clone(&self.servers), Arc::clone(&self.load.ledger));
-        let done = tokio::task::spawn_blocking(move || what(&mut servers.lock().expect("nobody panicked"), &ledger));
+    pub(crate) async fn stage<R: Send + 'static>(&self, what: impl FnOnce(&mut T) -> R + Send + 'static) -> R {
+        let servers = Arc::clone(&self.servers);
+        let done = tokio::task::spawn_blocking(move || what(&mut servers.lock().expect("nobody panicked")));
         done.await.expect("it does not panic")
     }
 
     /// The partitions that a node holds.
     pub(crate) async fn held_by(&self, node: usize) -> Vec<u16> {
         let partitions = self.load.plan.partitions;
-        self.stage(move |servers, _| {
+        self.stage(move |servers| {
             let held = (0..partitions).filter(|partition| servers.home(*partition) == node);
             held.collect()
         })
@@ -132,12 +133,12 @@ impl<T: Topology> Scene<T> {
         assert!(!self.hit.is_empty(), "node {node} holds something");
         let hit = self.hit.clone();
         let (fault, snapshots, promoted) = self
-            .stage(move |servers, ledger| {
+            .stage(move |servers| {
                 let (successor, connection) = servers.successor(node);
-                let fault = ledger.now();
+                let fault = now();
                 strike(servers);
-                let snapshots = Snapshot::until_promoted(connection, &hit, || ledger.now());
-                let promoted = ledger.now();
+                let snapshots = Snapshot::until_promoted(connection, &hit);
+                let promoted = now();
                 servers.wait_for_promotion(successor);
                 (fault, snapshots, promoted)
             })
@@ -154,18 +155,20 @@ impl<T: Topology> Scene<T> {
 
     /// Waits until what was hit works again.
     pub(crate) async fn recovers(&self) {
-        let since = self.load.ledger.now();
+        let since = now();
         for partition in &self.hit {
             self.load.flows_again(*partition, since).await;
         }
     }
 
     /// Ends the load, writes the report, and judges. Returns also how many acknowledged submits a failover lost.
-    pub(crate) async fn ends(self, test: &str) -> (Record, usize) {
+    pub(crate) async fn ends(self, test: &str) -> (History, usize) {
         let partitions = self.load.plan.partitions;
         let homes: Vec<RawClient> = self
-            .stage(move |servers, _| (0..partitions).map(|partition| servers.to(partition)).collect())
+            .stage(move |servers| (0..partitions).map(|partition| servers.to(partition)).collect())
             .await;
+        // Whatever this was, from then on work may be done twice because of it.
+        self.load.ledger.fault("scene", test, Target::All, self.fault, true);
         let record = self.load.finish(homes).await;
         let mut report = Report::of(test, &record, self.fault, partitions, &self.hit);
         for (what, found) in self.found {
@@ -174,7 +177,7 @@ impl<T: Topology> Scene<T> {
         let (excused, verdict) = holds(&record, &self.snapshots);
         report.set("lost_by_replication", excused);
         report.publish();
-        assert!(verdict.is_empty(), "{}", verdict.join("\n"));
+        assert!(verdict.is_empty(), "{verdict}");
         (record, excused)
     }
 }

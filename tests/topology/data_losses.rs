@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use streamherd::Builder;
+use streamherd_ledger::{End, now};
 use streamherd_testkit::eventually;
 use streamherd_tests::{Redis, SOON, Topology, Truth, WorkerProcess, field, names, patient, submit};
 
 use super::fleet::{DELAY, Fleet, NAMED, Order, Run};
-use super::ledger::End;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
 
@@ -98,12 +98,12 @@ async fn away_past_the_deadlines(adjust: fn(Builder) -> Builder, away: Duration,
     fleet.holds(each * NAMED.len()).await;
 
     server.kill();
-    let gone = fleet.ledger.now();
+    let gone = now();
     fleet.order(Order::AsNamed);
     fleet.ended("hold", each, End::Lost).await;
-    tokio::time::sleep((gone + away).saturating_sub(fleet.ledger.now())).await;
+    tokio::time::sleep((gone + away).saturating_sub(now())).await;
     fleet.order(Order::Finish);
-    let back = fleet.ledger.now();
+    let back = now();
     comes_back_empty(&mut server);
 
     let mut truth = Truth::of(&server);
@@ -128,7 +128,7 @@ async fn away_past_the_deadlines(adjust: fn(Builder) -> Builder, away: Duration,
     for runs in ends("later", &[End::Requeued, End::Done]) {
         assert_eq!(counted(&runs[1]), (1, 1, 0), "{runs:?}");
     }
-    fleet.ledger.read(|record| {
+    fleet.ledger.look_up(|record| {
         let again = record
             .leases
             .iter()
@@ -164,7 +164,7 @@ async fn away_past_the_deadlines(adjust: fn(Builder) -> Builder, away: Duration,
     assert_eq!(letters.len(), each);
     assert!(written(&mut truth) > 0);
     let record = fleet.ends().await;
-    let reasons: Vec<_> = record.disowned.iter().map(|(_, _, reason)| *reason).collect();
+    let reasons: Vec<_> = record.disowned.iter().map(|(_, _, reason)| &**reason).collect();
     assert_eq!(reasons, vec!["deadline_passed"; each]);
 }
 
@@ -200,7 +200,7 @@ async fn what_is_settled_while_redis_is_away_does_not_rise_again_when_several_wo
     eventually(SOON, "the settlements are asked for", || {
         let asked = fleet
             .ledger
-            .read(|record| record.leases.iter().filter(|held| held.asked.is_some()).count());
+            .look_up(|record| record.leases.iter().filter(|held| held.asked.is_some()).count());
         async move { (asked == 2 * EACH).then_some(()) }
     })
     .await;

@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use streamherd::{Builder, Client, EntryId, Lease, Notification, Notifications, RetryAfter, Settled, StreamId};
+use streamherd_ledger::{At, End, Event, History, How, Ledger, Page, Target, now};
 use streamherd_testkit::eventually;
 use streamherd_tests::{SOON, patiently};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::ledger::{End, Ledger, Line, Record};
 use super::verdict::holds;
 
 /// Between two looks at a lease.
@@ -49,6 +49,7 @@ pub(crate) struct Fleet {
     pub(crate) clients: Vec<Client>,
     pub(crate) ledger: Arc<Ledger>,
     notes: Arc<Mutex<Notes>>,
+    since: At,
     orders: watch::Sender<Order>,
     workers: Vec<JoinHandle<()>>,
 }
@@ -64,8 +65,9 @@ impl Fleet {
     pub(crate) async fn start(workers: usize, builder: impl Fn() -> Builder) -> Self {
         let mut fleet = Self {
             clients: Vec::new(),
-            ledger: Arc::new(Ledger::open(1)),
+            ledger: Arc::new(Ledger::in_memory()),
             notes: Arc::default(),
+            since: now(),
             orders: watch::Sender::new(Order::Hold),
             workers: Vec::new(),
         };
@@ -92,13 +94,15 @@ impl Fleet {
 
     /// Submits streams, which are to end well.
     pub(crate) async fn submit(&self, names: &[String]) {
-        let asked = self.ledger.now();
         let producer = self.clients[0].producer();
+        for (number, name) in (0..).zip(names) {
+            self.ledger.submitting("fleet", number, name, 0);
+        }
         let items: Vec<(&String, ())> = names.iter().map(|name| (name, ())).collect();
         let answers = producer.submit_many(items).await;
-        for (number, (name, answer)) in names.iter().zip(answers).enumerate() {
+        for (number, answer) in (0..).zip(answers) {
             let answer = answer.expect("a submit is accepted").into();
-            self.ledger.submitted(number, name, asked, answer);
+            self.ledger.submitted("fleet", number, answer, None);
         }
     }
 
@@ -164,7 +168,7 @@ impl Fleet {
                 "{beginning}: {runs:?}"
             );
         }
-        self.ledger.read(|record| {
+        self.ledger.look_up(|record| {
             let of = record.leases.iter().filter(|held| held.stream.starts_with(beginning));
             let lost: Vec<_> = of.filter(|held| held.lost.is_some()).collect();
             assert!(lost.is_empty(), "lost for a while: {lost:?}");
@@ -172,16 +176,18 @@ impl Fleet {
     }
 
     /// Ends the workers, and makes sure that what holds for every load holds for what they did.
-    pub(crate) async fn ends(self) -> Record {
+    pub(crate) async fn ends(self) -> History {
         for client in &self.clients {
             client.shutdown(Duration::from_secs(1)).await;
         }
         for worker in self.workers {
             worker.await.expect("a worker does not panic");
         }
-        let record = self.ledger.read(Clone::clone);
+        // Whatever this was, work may be done twice because of it.
+        self.ledger.fault("fleet", "test", Target::All, self.since, true);
+        let record = self.ledger.history();
         let (_, problems) = holds(&record, &[]);
-        assert!(problems.is_empty(), "{}", problems.join("\n"));
+        assert!(problems.is_empty(), "{problems}");
         record
     }
 }
@@ -201,17 +207,16 @@ impl Worker {
         while let Some(notification) = notifications.recv().await {
             match notification {
                 Notification::StreamAdded(lease) => {
-                    let (line, run) = self.begins(&lease);
-                    handlers.spawn(self.clone().handle(lease, line, run));
+                    let (page, run) = self.begins(&lease);
+                    handlers.spawn(self.clone().handle(lease, page, run));
                 }
                 Notification::StreamExpired(orphan) => {
                     let client = self.client.clone();
                     handlers.spawn(async move { drop(client.claim(&orphan).await) });
                 }
                 Notification::StreamDisowned(lost) => {
-                    let now = self.ledger.now();
-                    let note = (now, lost.partition, lost.reason.as_str());
-                    self.ledger.write(|record| record.disowned.push(note));
+                    let (partition, reason) = (lost.partition, lost.reason.as_str().to_owned());
+                    self.ledger.note(&self.name(), Event::Disowned { partition, reason });
                 }
                 Notification::DataLoss(_) => self.note(|notes| notes.losses[self.number] += 1),
                 _ => {}
@@ -225,11 +230,15 @@ impl Worker {
         }
     }
 
+    fn name(&self) -> String {
+        self.client.consumer().as_str().to_owned()
+    }
+
     fn note<T>(&self, note: impl FnOnce(&mut Notes) -> T) -> T {
         note(&mut self.notes.lock().expect("nobody panics in here"))
     }
 
-    fn begins(&self, lease: &Lease) -> (Line, usize) {
+    fn begins(&self, lease: &Lease) -> (Page, usize) {
         let run = Run {
             stream: lease.stream().to_owned(),
             worker: self.number,
@@ -245,18 +254,18 @@ impl Worker {
             notes.runs.push(run);
             notes.runs.len() - 1
         });
-        (self.ledger.handed_out(self.number, lease), run)
+        (self.ledger.added(&self.name(), lease), run)
     }
 
-    async fn handle(mut self, lease: Lease, line: Line, run: usize) {
+    async fn handle(mut self, lease: Lease, page: Page, run: usize) {
         let lost = lease.lost().clone();
         let name = lease.stream().to_owned();
         let kind = NAMED.into_iter().find(|kind| name.starts_with(kind)).unwrap_or("done");
         let at_once = !NAMED.iter().any(|kind| name.starts_with(kind));
         let how = loop {
-            if !self.ledger.look(line, &lease) {
+            if !self.ledger.look(&page, &lease) {
                 // Somebody else's business from now on.
-                return self.ended(line, run, End::Lost);
+                return self.ended(&page, run, End::Lost);
             }
             self.note(|notes| notes.runs[run].last_entry = lease.id());
             match *self.orders.borrow_and_update() {
@@ -271,7 +280,13 @@ impl Worker {
                 _ = self.orders.changed() => {}
             }
         };
-        self.ledger.asks(line);
+        let settlement = match how {
+            "retry" | "later" => How::Retry,
+            "release" => How::Release,
+            "dead" => How::DeadLetter,
+            _ => How::Done,
+        };
+        self.ledger.settling(&page, settlement);
         let outcome = match how {
             "retry" => lease.retry(RetryAfter::now().because("once more")).await,
             "later" => lease.retry(RetryAfter::after(DELAY).because("not now")).await,
@@ -285,11 +300,11 @@ impl Worker {
             Ok(_) => End::Requeued,
             Err(_) => End::Refused,
         };
-        self.ended(line, run, end);
+        self.ended(&page, run, end);
     }
 
-    fn ended(&self, line: Line, run: usize, end: End) {
-        self.ledger.ended(line, end);
+    fn ended(&self, page: &Page, run: usize, end: End) {
+        self.ledger.ended(page, end, None);
         self.note(|notes| notes.runs[run].end = Some(end));
     }
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use streamherd::{Client, Recovery};
+use streamherd_ledger::End;
 use streamherd_testkit::{Fault, Matcher, eventually};
 use streamherd_tests::{Redis, SOON, Topology, Truth, names, patient, patient_recovery};
 use tokio::runtime::Handle;
 
 use super::data_losses::comes_back_empty;
 use super::fleet::{Fleet, Order};
-use super::ledger::End;
 
 /// A read ends before that, with work or without.
 const READ: Duration = Duration::from_secs(2);

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use streamherd::Durability;
+use streamherd_ledger::{Answer, At, History, now};
 use streamherd_testkit::{Cluster, eventually};
 use streamherd_tests::SOON;
 
 use super::broken::{LONG, SHORT, Scene};
-use super::ledger::{Answer, At, Record};
 use super::load::{Plan, turn};
 
 /// What is to be at the master alone when it dies: leases of entries that the replica has too, other leases, and submits.
@@ -22,30 +22,30 @@ const SLOTS: usize = 64;
 /// Has the replica copy nothing any more, and its cluster not notice. Returns from when on.
 async fn cut_off(scene: &Scene<Cluster>, master: usize) -> At {
     scene
-        .stage(move |cluster, ledger| {
+        .stage(move |cluster| {
             let mut replica = cluster.client(cluster.replica_of(master));
             // Its master asks for no password, so it takes none either.
             replica.cmd("CONFIG SET masterauth nonsense").ok();
             replica.cmd("CLIENT KILL TYPE master").ok();
-            ledger.now()
+            now()
         })
         .await
 }
 
 /// Waits until the ledger has so many of something.
-async fn ledger_has(scene: &Scene<Cluster>, least: usize, what: &str, count: impl Fn(&Record) -> usize) {
+async fn ledger_has(scene: &Scene<Cluster>, least: usize, what: &str, count: impl Fn(&History) -> usize) {
     eventually(SOON, what, || {
-        let counted = scene.load.ledger.read(&count);
+        let counted = scene.load.ledger.look_up(&count);
         async move { (counted >= least).then_some(()) }
     })
     .await;
 }
 
 /// Waits until submits of these partitions that were asked for since were answered so.
-async fn submits(scene: &Scene<Cluster>, least: usize, hit: &[u16], since: At, answer: impl Fn(Answer) -> bool) {
+async fn submits(scene: &Scene<Cluster>, least: usize, hit: &[u16], since: At, answer: impl Fn(&Answer) -> bool) {
     ledger_has(scene, least, "submits are answered", |record| {
         let new = record.submits.iter().filter(|submit| submit.asked > since);
-        new.filter(|submit| hit.contains(&submit.partition) && answer(submit.answer))
+        new.filter(|submit| hit.contains(&submit.partition) && answer(&submit.answer))
             .count()
     })
     .await;
@@ -56,11 +56,11 @@ async fn submits(scene: &Scene<Cluster>, least: usize, hit: &[u16], since: At, a
 async fn hold_what_only_the_master_knows(scene: &Scene<Cluster>) -> (Vec<u16>, At) {
     let hit = scene.held_by(0).await;
     scene.load.slots(1);
-    let since = scene.load.ledger.now();
+    let since = now();
     submits(scene, BACKLOG, &hit, since, |answer| matches!(answer, Answer::New(_))).await;
     let cut = cut_off(scene, 0).await;
     scene.load.slots(SLOTS);
-    let held = |record: &Record, of_known: bool| {
+    let held = |record: &History, of_known: bool| {
         let held = record.leases.iter().filter(|held| held.ended.is_none());
         let held = held.filter(|held| hit.contains(&held.partition) && held.handed_out > cut);
         let known = |stream: &str| {
@@ -82,7 +82,7 @@ async fn hold_what_only_the_master_knows(scene: &Scene<Cluster>) -> (Vec<u16>, A
 async fn lose_the_last_writes(scene: &mut Scene<Cluster>) {
     let (hit, _) = hold_what_only_the_master_knows(scene).await;
     scene.load.pause(true).await;
-    let paused = scene.load.ledger.now();
+    let paused = now();
     submits(scene, SUBMITS, &hit, paused, |answer| matches!(answer, Answer::New(_))).await;
     scene.failover(0, |cluster| cluster.kill(0)).await;
     scene.load.pause(false).await;
@@ -136,10 +136,10 @@ async fn no_submit_that_waited_for_a_replica_is_lost() {
     let cut = cut_off(&scene, 0).await;
     scene.load.pause(true).await;
     // Accepted by the master, but by nobody else, which the producer is told.
-    submits(&scene, SUBMITS, &hit, cut, |answer| answer == Answer::Maybe).await;
+    submits(&scene, SUBMITS, &hit, cut, |answer| *answer == Answer::Maybe).await;
     scene.failover(0, |cluster| cluster.kill(0)).await;
     // As a replica now, without which nothing would be acknowledged any more.
-    scene.stage(|cluster, _| cluster.restart(0)).await;
+    scene.stage(|cluster| cluster.restart(0)).await;
     scene.load.pause(false).await;
     scene.recovers().await;
     let (_, lost) = scene.ends("lost_replication_durable").await;

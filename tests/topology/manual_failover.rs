@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use streamherd_ledger::now;
 use streamherd_testkit::{Cluster, Failover};
 use streamherd_tests::BEAT;
 
@@ -19,9 +20,9 @@ async fn a_failover_by_hand_costs_no_stream_and_no_lease() {
     scene.hit = scene.held_by(2).await;
     scene.begins();
     let done = scene
-        .stage(|cluster, ledger| {
+        .stage(|cluster| {
             cluster.failover(cluster.replica_of(2), Failover::Graceful);
-            ledger.now()
+            now()
         })
         .await;
     scene.note("promoted_after_ms", done);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use streamherd_ledger::now;
 use streamherd_testkit::Cluster;
 
 use super::broken::Scene;
@@ -21,11 +22,11 @@ async fn a_fourth_master_that_takes_its_share_of_the_slots_costs_no_stream_and_n
     .await;
     scene.begins();
     let (added, done) = scene
-        .stage(|cluster, ledger| {
+        .stage(|cluster| {
             let added = cluster.add_master();
             cluster.rebalance();
             cluster.wait_until_whole();
-            (added, ledger.now())
+            (added, now())
         })
         .await;
     scene.note("rebalanced_after_ms", done);

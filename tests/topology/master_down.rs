@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use streamherd_ledger::now;
 use streamherd_testkit::Cluster;
 
 use super::broken::{SHORT, Scene};
@@ -22,13 +23,13 @@ async fn while_one_master_is_down_the_other_partitions_go_on_without_a_pause() {
     scene.hit = scene.held_by(0).await;
     scene.begins();
     let fault = scene.fault;
-    scene.stage(|cluster, _| cluster.kill(0)).await;
+    scene.stage(|cluster| cluster.kill(0)).await;
     // Not a wait for anything: the fault takes that long.
     tokio::time::sleep(AWAY).await;
     let back = scene
-        .stage(|cluster, ledger| {
+        .stage(|cluster| {
             cluster.restart(0);
-            let back = ledger.now();
+            let back = now();
             cluster.wait_until_whole();
             back
         })

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use streamherd_ledger::now;
 use streamherd_testkit::Cluster;
 
 use super::broken::{SHORT, Scene};
@@ -16,9 +17,9 @@ async fn a_master_that_stands_still_for_ten_seconds_costs_no_stream() {
     scene.failover(1, |cluster| cluster.freeze(1)).await;
     let fault = scene.fault;
     // Not a wait for anything: the fault takes that long.
-    tokio::time::sleep((fault + FROZEN).saturating_sub(scene.load.ledger.now())).await;
+    tokio::time::sleep((fault + FROZEN).saturating_sub(now())).await;
     scene
-        .stage(|cluster, _| {
+        .stage(|cluster| {
             cluster.thaw(1);
             cluster.wait_until_whole();
         })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::ledger::{At, End, Record};
+use streamherd_ledger::{At, End, History};
 
 /// The longest time in which nothing happened, and when it was over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    pub(crate) fn of(record: &Record, partition: u16, fault: At) -> Self {
+    pub(crate) fn of(record: &History, partition: u16, fault: At) -> Self {
         let submits = record.submits.iter().filter(|submit| submit.partition == partition);
         let submits = submits.filter(|submit| submit.acknowledged().is_some());
         // Later it runs dry.
@@ -75,7 +75,7 @@ pub(crate) struct Report(serde_json::Map<String, Value>);
 
 impl Report {
     /// Of a load in which something went wrong at `fault`; `hit` are the partitions that it went wrong for.
-    pub(crate) fn of(test: &str, record: &Record, fault: At, partitions: u16, hit: &[u16]) -> Self {
+    pub(crate) fn of(test: &str, record: &History, fault: At, partitions: u16, hit: &[u16]) -> Self {
         let flows: Vec<Value> = (0..partitions)
             .map(|partition| {
                 let mut flow = Flow::of(record, partition, fault).json(fault);
@@ -93,15 +93,19 @@ impl Report {
                 .iter()
                 .filter(|submit| submit.acknowledged().is_some())
                 .count();
+        let count = |end: End| {
+            let ends = record.leases.iter().filter_map(|held| held.ended);
+            ends.filter(|(_, how)| *how == end).count()
+        };
         let mut report = Self(serde_json::Map::new());
         report.set("test", test);
         report.set("partitions", flows);
         report.set(
             "leases",
             json!({
-                "handed_out": record.leases.len(), "done": record.count(End::Done),
-                "dead_lettered": record.count(End::DeadLettered), "requeued": record.count(End::Requeued),
-                "refused": record.count(End::Refused), "lost": record.count(End::Lost), "unknown": record.count(End::Unknown),
+                "handed_out": record.leases.len(), "done": count(End::Done),
+                "dead_lettered": count(End::DeadLettered), "requeued": count(End::Requeued),
+                "refused": count(End::Refused), "lost": count(End::Lost), "unknown": count(End::Unknown),
                 "disowned": reasons,
             }),
         );
@@ -129,7 +133,7 @@ impl Report {
 
 /// The longest time from when a lease was last known valid until its stream was handed out again, of those that were
 /// lost.
-fn longest_handover(record: &Record) -> Option<Duration> {
+fn longest_handover(record: &History) -> Option<Duration> {
     let lost = record
         .leases
         .iter()

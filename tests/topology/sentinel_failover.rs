@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use streamherd_ledger::now;
 use streamherd_testkit::Sentinels;
 
 use super::broken::{SHORT, Scene};
@@ -31,9 +32,9 @@ async fn a_primary_that_stands_still_for_ten_seconds_costs_no_stream() {
     let mut scene = Scene::set(Sentinels::start(), plan()).await;
     scene.failover(0, |sentinels| sentinels.freeze(0)).await;
     // Not a wait for anything: the fault takes that long.
-    tokio::time::sleep((scene.fault + FROZEN).saturating_sub(scene.load.ledger.now())).await;
+    tokio::time::sleep((scene.fault + FROZEN).saturating_sub(now())).await;
     scene
-        .stage(|sentinels, _| {
+        .stage(|sentinels| {
             sentinels.thaw(0);
             sentinels.wait_for_promotion(1);
         })

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use streamherd_ledger::now;
 use streamherd_testkit::{Cluster, slot_of};
 use streamherd_tests::{BEAT, TTL};
 
@@ -20,7 +21,7 @@ async fn move_slowly(test: &str, span: Duration) {
     scene.hit = vec![PARTITION];
     scene.begins();
     let (begun, moved) = scene
-        .stage(move |cluster, ledger| {
+        .stage(move |cluster| {
             let slot = slot_of(key(PARTITION));
             let from = cluster.owner_of_slot(slot);
             let masters = cluster.masters();
@@ -29,7 +30,7 @@ async fn move_slowly(test: &str, span: Duration) {
                 .find(|master| *master != from)
                 .expect("another master");
             let migration = cluster.begin_migration(slot..=slot, from, to);
-            let begun = ledger.now();
+            let begun = now();
             let end = Instant::now() + span;
             while Instant::now() < end {
                 // Few enough for there to be keys on both sides for as long as that takes.
@@ -39,7 +40,7 @@ async fn move_slowly(test: &str, span: Duration) {
             migration.finish();
             cluster.wait_until_whole();
             assert_eq!(cluster.owner_of_slot(slot), to);
-            (begun, ledger.now())
+            (begun, now())
         })
         .await;
     scene.note("begun_after_ms", begun);

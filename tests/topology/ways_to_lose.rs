@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use streamherd::Recovery;
+use streamherd_ledger::End;
 use streamherd_testkit::{Cluster, RawClient, eventually};
 use streamherd_tests::{Redis, SOON, Topology, Truth, names, patient, patient_recovery, side_by_side};
 
 use super::broken::key;
 use super::data_losses::{flags, tells_of_expiries};
 use super::fleet::{Fleet, Order};
-use super::ledger::End;
 
 const WORKERS: usize = 3;
 /// Streams of each kind.

@@ -93,7 +93,10 @@ impl Held {
 /// One call of `submit`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Submit {
-    /// In its info, so that what is in Redis can be told apart; the same for a repeated one.
+    /// Who called it.
+    pub producer: String,
+    /// In its info, so that what is in Redis can be told apart; the same for a repeated one. Each producer has numbers of its
+    /// own.
     pub number: u64,
     /// The data stream's name.
     pub stream: String,
@@ -129,7 +132,7 @@ pub struct Fault {
     pub since: At,
     /// Until when.
     pub until: At,
-    /// Whether writes that Redis had acknowledged may be gone with it.
+    /// Whether writes that Redis had acknowledged may be gone with it, or nobody can tell.
     pub forgets: bool,
 }
 
@@ -176,6 +179,7 @@ impl History {
                 let number = self.submits.len();
                 self.open_submits.insert((line.by.clone(), *submit), number);
                 self.submits.push(Submit {
+                    producer: line.by.clone(),
                     number: *submit,
                     stream: stream.clone(),
                     partition: *partition,

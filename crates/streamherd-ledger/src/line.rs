@@ -116,7 +116,8 @@ pub enum Event {
         target: Target,
         /// When it began.
         since_us: u64,
-        /// Whether writes that Redis had acknowledged may be gone with it.
+        /// Whether writes that Redis had acknowledged may be gone with it, or nobody can tell whether they are: it is
+        /// another process since, or its clock jumped.
         forgets: bool,
     },
 }

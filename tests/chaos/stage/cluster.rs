@@ -43,7 +43,7 @@ impl Stage for Cluster {
     }
 
     fn special(&mut self, strike: OnServers) -> Hit {
-        let (hit, forgets) = match strike {
+        let hit = match strike {
             OnServers::Failover(which) => {
                 let node = master(self, which);
                 let hit = on(self, node);
@@ -51,7 +51,7 @@ impl Stage for Cluster {
                 self.kill(node);
                 self.wait_for_promotion(replica);
                 self.restart(node);
-                (hit, true)
+                hit
             }
             OnServers::LossyFailover(which, time) => {
                 let node = master(self, which);
@@ -63,7 +63,7 @@ impl Stage for Cluster {
                 self.wait_for_promotion(replica);
                 allow_copies(&mut self.client(replica));
                 self.restart(node);
-                (hit, true)
+                hit
             }
             OnServers::FrozenFailover(which) => {
                 let node = master(self, which);
@@ -72,13 +72,13 @@ impl Stage for Cluster {
                 Self::freeze(self, node);
                 self.wait_for_promotion(replica);
                 Self::thaw(self, node);
-                (hit, true)
+                hit
             }
             OnServers::PlannedFailover(which) => {
                 let node = master(self, which);
                 let hit = on(self, node);
                 self.failover(self.replica_of(node), Failover::Graceful);
-                (hit, false)
+                hit
             }
             OnServers::RestartEmpty(which, away) => {
                 let node = master(self, which);
@@ -87,7 +87,7 @@ impl Stage for Cluster {
                 // Back before it is missed, or its replica takes over with the data.
                 sleep(away.min(BLINK));
                 self.restart_empty(node);
-                (hit, true)
+                hit
             }
             OnServers::MoveSlot(which, to) => {
                 let partition = u16::try_from(chosen(which, usize::from(Stage::partitions(self)))).unwrap_or(0);
@@ -95,12 +95,14 @@ impl Stage for Cluster {
                 let from = self.owner_of_slot(slot);
                 let others: Vec<usize> = self.masters().into_iter().filter(|node| *node != from).collect();
                 self.migrate_slots(slot..=slot, from, others[chosen(to, others.len())]);
-                (vec![partition], false)
+                vec![partition]
             }
             other => panic!("a cluster can't go through {other:?}"),
         };
         self.wait_until_whole();
-        let target = Target::Partitions(hit);
-        Hit { target, forgets }
+        Hit {
+            target: Target::Partitions(hit),
+            forgets: true,
+        }
     }
 }

@@ -29,7 +29,8 @@ pub(crate) trait Stage: Send {
     fn special(&mut self, strike: OnServers) -> Hit;
 }
 
-/// Who was hit, and whether Redis may have forgotten writes that it had acknowledged.
+/// Who was hit, and whether Redis may have forgotten writes that it had acknowledged: it is another process, or its clock
+/// jumped, and a producer that keeps what it submitted can't tell what was finished since its last look from what is lost.
 #[derive(Debug)]
 pub(crate) struct Hit {
     pub(crate) target: Target,

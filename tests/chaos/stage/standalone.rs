@@ -57,7 +57,7 @@ impl Stage for Standalone {
                 self.server.kill();
                 sleep(away);
                 self.server.restart();
-                all(false)
+                all(true)
             }
             OnServers::RestartEmpty(_, away) => {
                 self.server.kill();
@@ -69,7 +69,7 @@ impl Stage for Standalone {
                 // Never back: tokens grow only as far as clocks do, once the last token is lost.
                 self.ahead += by;
                 self.server.set_clock(self.ahead, Duration::ZERO);
-                all(false)
+                all(true)
             }
             other => panic!("one server can't go through {other:?}"),
         }

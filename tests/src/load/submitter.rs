@@ -43,11 +43,11 @@ impl Pace {
     }
 }
 
-/// Submits until that is enough, given how many there were, and all are acknowledged.
+/// Submits until that is enough, given how many there were, and all are acknowledged. Gives the producer back.
 ///
 /// # Panics
 /// If a submit panics.
-pub async fn submit_all(producer: Producer, pace: Pace, ledger: Arc<Ledger>, enough: impl Fn(u64) -> bool) {
+pub async fn submit_all(producer: Producer, pace: Pace, ledger: Arc<Ledger>, enough: impl Fn(u64) -> bool) -> Producer {
     let mut clock = tokio::time::interval(pace.every);
     // The pace is kept, but not made up for: a burst after a pause would be another load.
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -65,7 +65,7 @@ pub async fn submit_all(producer: Producer, pace: Pace, ledger: Arc<Ledger>, eno
     while let Some(submitted) = submits.join_next().await {
         submitted.expect("a submit does not panic");
     }
-    producer.close().await;
+    producer
 }
 
 async fn submit(producer: Producer, pace: Pace, number: u64, ledger: Arc<Ledger>) {

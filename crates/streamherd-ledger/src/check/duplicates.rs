@@ -10,6 +10,8 @@ use crate::line::End;
 /// What was acknowledged so long before Redis lost its last writes is known elsewhere: at a replica, or to the producer that
 /// keeps it and looks every two seconds.
 const REMEMBERED: Duration = Duration::from_secs(10);
+/// Until such a producer has looked at what is left: what is finished before that may be lost for all it knows.
+const NOTICED: Duration = Duration::from_secs(5);
 
 /// Work that was finished a second time.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,8 +82,10 @@ fn explain<'a>(history: &'a History, first: &Held, again: &Held) -> (Cause, Opti
     let last_seen = first.last_seen();
     match first.ended {
         Some((ended, end)) if end.is_final() => {
-            let forgets =
-                |fault: &Fault| fault.forgets && fault.was_between(ended, (ended + REMEMBERED).min(again.handed_out));
+            let forgets = |fault: &Fault| {
+                let until = (ended + REMEMBERED).min(again.handed_out);
+                fault.forgets && fault.was_between(ended.saturating_sub(NOTICED), until)
+            };
             (Cause::Forgotten, latest(&forgets))
         }
         Some((ended, End::Refused | End::Lost | End::Requeued | End::Unknown)) => {

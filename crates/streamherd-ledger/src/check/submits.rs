@@ -54,7 +54,9 @@ pub(super) fn wrongly_refused(history: &History) -> Vec<Violation> {
     }
     let mut wrong = Vec::new();
     for submits in of_stream.into_values() {
-        let is_one = submits.iter().all(|submit| submit.number == submits[0].number);
+        let is_one = submits
+            .iter()
+            .all(|submit| (&submit.producer, submit.number) == (&submits[0].producer, submits[0].number));
         let unsure = submits.iter().any(|submit| submit.answer == Answer::Maybe);
         let coalesced = submits
             .iter()

@@ -1,23 +1,24 @@
 //! Work that goes on while a topology changes: four workers, two thousand streams, and a submitter that never stops.
 
-mod submitter;
-mod worker;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use streamherd::{Builder, Client, Recovery};
+use streamherd::{Builder, Client, Producer, Recovery};
+use streamherd_ledger::{At, History, Ledger, now};
 use streamherd_testkit::{RawClient, eventually};
+use streamherd_tests::load::{Pace, submit_all, work};
 use streamherd_tests::{SERVICE, patiently};
 use tokio::sync::SemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::{At, Ledger, Record};
-
 const WORKERS: usize = 4;
 const STREAMS: usize = 2_000;
 /// Until a fault is over and all that it left behind is worked off.
+/// Every so many streams one is submitted again.
+const AGAIN: usize = 25;
+/// Between two looks at a lease.
+const STEP: Duration = Duration::from_millis(20);
 const DRAINED: Duration = Duration::from_secs(60);
 
 /// So many loads at a time, as more would measure each other: one takes about half a processor, with its servers.
@@ -37,7 +38,7 @@ pub(crate) struct Plan {
     /// Between two submits.
     pub(crate) pace: Duration,
     /// One of so many streams is worked on for longer than a lock lives.
-    pub(crate) long: usize,
+    pub(crate) long: u64,
     /// What a test has to say about its builders.
     pub(crate) adjust: fn(Builder) -> Builder,
     /// The same for the submitter's.
@@ -83,34 +84,35 @@ pub(crate) struct Load {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) clients: Vec<Client>,
     workers: Vec<JoinHandle<()>>,
-    submitter: JoinHandle<()>,
+    submitter: JoinHandle<Producer>,
     enough: CancellationToken,
 }
 
 impl Load {
     pub(crate) async fn start(url: &str, plan: Plan) -> Self {
-        let ledger = Arc::new(Ledger::open(plan.partitions));
+        let ledger = Arc::new(Ledger::in_memory());
         let mut clients = Vec::new();
         let mut workers = Vec::new();
-        for number in 0..WORKERS {
+        for _ in 0..WORKERS {
             let (client, notifications) = patiently(|| plan.builder(url).connect()).await;
-            workers.push(tokio::spawn(worker::run(
-                number,
-                client.clone(),
-                notifications,
-                Arc::clone(&ledger),
-            )));
+            let name = client.consumer().as_str().to_owned();
+            let working = work(name, STEP, client.clone(), notifications, Arc::clone(&ledger));
+            workers.push(tokio::spawn(working));
             clients.push(client);
         }
         let enough = CancellationToken::new();
         let producer = patiently(|| plan.builder(url).connect_producer()).await;
         let producer = (plan.produce)(producer);
-        let submitter = tokio::spawn(submitter::run(
-            producer,
-            plan.clone(),
-            Arc::clone(&ledger),
-            enough.clone(),
-        ));
+        let pace = Pace {
+            name: "s".to_owned(),
+            partitions: plan.partitions,
+            every: plan.pace,
+            lock_ttl: plan.lock_ttl,
+            long: plan.long,
+        };
+        let (stop, least) = (enough.clone(), plan.streams + plan.streams / AGAIN);
+        let is_enough = move |submits| submits >= least as u64 && stop.is_cancelled();
+        let submitter = tokio::spawn(submit_all(producer, pace, Arc::clone(&ledger), is_enough));
         Self {
             plan,
             ledger,
@@ -126,11 +128,11 @@ impl Load {
         let wanted = self.plan.streams * percent / 100;
         let what = format!("{wanted} streams are submitted");
         eventually(DRAINED, &what, || {
-            let submitted = self.ledger.read(|record| record.submits.len());
+            let submitted = self.ledger.look_up(|record| record.submits.len());
             async move { (submitted >= wanted).then_some(()) }
         })
         .await;
-        let since = self.ledger.now();
+        let since = now();
         eventually(DRAINED, "streams of all partitions are handed out", || {
             let all = (0..self.plan.partitions).all(|partition| self.handed_out_since(partition, since));
             async move { all.then_some(()) }
@@ -142,7 +144,7 @@ impl Load {
     pub(crate) async fn flows_again(&self, partition: u16, since: At) {
         let what = format!("a stream of partition {partition} that was submitted later is handed out");
         eventually(DRAINED, &what, || {
-            let flows = self.ledger.read(|record| {
+            let flows = self.ledger.look_up(|record| {
                 let later = record.submits.iter().filter(|submit| submit.partition == partition);
                 let later: Vec<_> = later
                     .filter(|submit| submit.asked > since && submit.acknowledged().is_some())
@@ -180,7 +182,7 @@ impl Load {
     }
 
     fn handed_out_since(&self, partition: u16, since: At) -> bool {
-        self.ledger.read(|record| {
+        self.ledger.look_up(|record| {
             record
                 .leases
                 .iter()
@@ -191,12 +193,11 @@ impl Load {
 
     /// Waits until at least [`STREAMS`] are submitted and all are worked off, ends the workers, and hands over what the ledger says. `redis` are
     /// connections to where the partitions are by now.
-    pub(crate) async fn finish(self, mut redis: Vec<RawClient>) -> Record {
+    pub(crate) async fn finish(self, mut redis: Vec<RawClient>) -> History {
         self.enough.cancel();
         let submitter = tokio::time::timeout(DRAINED, self.submitter).await;
-        submitter
-            .expect("all is submitted in time")
-            .expect("the submitter does not panic");
+        let producer = submitter.expect("all is submitted in time");
+        producer.expect("the submitter does not panic").close().await;
         let mut left = String::new();
         let end = tokio::time::Instant::now() + DRAINED;
         while !drained(&mut redis, &mut left) {
@@ -210,7 +211,7 @@ impl Load {
         for worker in self.workers {
             worker.await.expect("a worker does not panic");
         }
-        self.ledger.read(Clone::clone)
+        self.ledger.history()
     }
 }
 

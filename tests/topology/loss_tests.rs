@@ -1,9 +1,13 @@
+use std::time::Duration;
+
+use streamherd_ledger::{Answer, Submit};
+
 use super::loss::{Loss, Snapshot, blame, numbers_in};
-use super::*;
 
 /// What was acknowledged at 50 ms, by a master whose replica was cut off from it at some time before 100 ms.
-fn submit(number: usize, answer: Answer) -> Submit {
+fn submit(number: u64, answer: Answer) -> Submit {
     Submit {
+        producer: "s".to_owned(),
         number,
         stream: "a".to_owned(),
         partition: 2,
@@ -24,7 +28,7 @@ fn snapshot() -> Snapshot {
 }
 
 fn new(id: &str) -> Answer {
-    Answer::New(id.parse().unwrap())
+    Answer::New(id.to_owned())
 }
 
 #[test]
@@ -63,7 +67,7 @@ fn what_was_acknowledged_when_the_replica_could_be_promoted_is_ours() {
 
 #[test]
 fn a_wish_that_the_replica_never_heard_of_was_lost_by_replication() {
-    let wish = |number, id: &str| submit(number, Answer::Coalesced(id.parse().unwrap()));
+    let wish = |number, id: &str| submit(number, Answer::Coalesced(id.to_owned()));
     assert_eq!(blame(&wish(8, "999-0"), &[snapshot()]), Loss::Replication);
     assert_eq!(blame(&wish(7, "999-0"), &[snapshot()]), Loss::Ours);
     assert_eq!(blame(&wish(7, "1001-0"), &[snapshot()]), Loss::Replication);
@@ -75,5 +79,5 @@ fn the_numbers_of_submits_are_found_in_whatever_they_are_wrapped_in() {
         numbers_in("\u{fffd}{\"Info\":{\"submit\":17,\"x\":3}}\u{0}{\"submit\":4}"),
         [17, 4]
     );
-    assert_eq!(numbers_in("\"submit\":\"17\""), [] as [usize; 0]);
+    assert_eq!(numbers_in("\"submit\":\"17\""), [0; 0]);
 }

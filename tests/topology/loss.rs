@@ -7,7 +7,7 @@ use streamherd::{EntryId, Lane, Reference, StreamId};
 use streamherd_testkit::RawClient;
 use streamherd_tests::SERVICE;
 
-use super::{Answer, At, Submit};
+use streamherd_ledger::{Answer, At, Submit, now};
 
 const PROMOTED: Duration = Duration::from_secs(30);
 
@@ -22,7 +22,7 @@ pub(crate) struct Snapshot {
     pub(crate) input: StreamId,
     pub(crate) front: StreamId,
     /// The numbers of the submits of which there is any trace.
-    pub(crate) numbers: BTreeSet<usize>,
+    pub(crate) numbers: BTreeSet<u64>,
 }
 
 /// Who lost an acknowledged submit.
@@ -37,7 +37,7 @@ pub(crate) enum Loss {
 impl Snapshot {
     /// Looks at a replica whose master is dead or cut off. [`None`] if it is a replica no more: Sentinels then close all its
     /// connections.
-    fn take(replica: &mut RawClient, partition: u16, now: impl Fn() -> At) -> Option<Self> {
+    fn take(replica: &mut RawClient, partition: u16) -> Option<Self> {
         let mut ask = |line: &str| {
             let words: Vec<_> = line.split(' ').collect();
             replica.try_call(&words).ok()
@@ -79,7 +79,7 @@ impl Snapshot {
     ///
     /// # Panics
     /// If it is not promoted.
-    pub(crate) fn until_promoted(mut replica: RawClient, partitions: &[u16], now: impl Fn() -> At) -> Vec<Self> {
+    pub(crate) fn until_promoted(mut replica: RawClient, partitions: &[u16]) -> Vec<Self> {
         // Refused where there is no cluster, and not needed there.
         let _ = replica.cmd("READONLY");
         let _ = replica.cmd("CONFIG SET cluster-allow-reads-when-down yes");
@@ -88,7 +88,7 @@ impl Snapshot {
         loop {
             let taken: Option<Vec<_>> = partitions
                 .iter()
-                .map(|partition| Self::take(&mut replica, *partition, &now))
+                .map(|partition| Self::take(&mut replica, *partition))
                 .collect();
             match taken {
                 Some(taken) => last = taken,
@@ -109,10 +109,10 @@ impl Snapshot {
 
     /// Who lost this submit, which was acknowledged and never surfaced.
     pub(crate) fn blame(&self, submit: &Submit) -> Loss {
-        let never_copied = match submit.answer {
-            Answer::New(Reference::Queued(entry)) => !self.had(entry),
-            // What it shares an entry with may be lost, or the wish that was noted beside that entry.
-            Answer::Coalesced(Reference::Queued(entry)) => !self.had(entry) || !self.numbers.contains(&submit.number),
+        let is_new = matches!(submit.answer, Answer::New(_));
+        let never_copied = match submit.acknowledged() {
+            // What a wish shares an entry with may be lost, or the wish that was noted beside that entry.
+            Some(Reference::Queued(entry)) => !self.had(entry) || !is_new && !self.numbers.contains(&submit.number),
             _ => false,
         };
         if submit.partition == self.partition && submit.answered <= self.replica_until && never_copied {
@@ -132,14 +132,14 @@ pub(crate) fn blame(submit: &Submit, snapshots: &[Snapshot]) -> Loss {
 }
 
 /// The numbers of submits in a piece of JSON, however it is wrapped: `"submit":17`.
-pub(crate) fn numbers_in(text: &str) -> Vec<usize> {
+pub(crate) fn numbers_in(text: &str) -> Vec<u64> {
     let mut numbers = Vec::new();
     for (_, rest) in text
         .match_indices("\"submit\":")
         .map(|(at, mark)| text.split_at(at + mark.len()))
     {
         let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        numbers.extend(digits.parse::<usize>());
+        numbers.extend(digits.parse::<u64>());
     }
     numbers
 }

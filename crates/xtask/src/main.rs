@@ -5,6 +5,7 @@
 //! code of a demo that was still shutting down. That makes xtask Unix only, as redis-server is.
 
 mod redis_server;
+mod soak;
 
 use std::convert::Infallible;
 use std::env;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     let ended = match task.as_deref().and_then(OsStr::to_str) {
         Some("demo") => demo(&rest),
         Some("test") => test(&rest),
+        Some("soak") => soak(&rest),
         Some("ci") if rest.is_empty() => ci(),
         Some("help" | "-h" | "--help") => {
             print!("{HELP}");
@@ -68,6 +70,20 @@ fn test(args: &[OsString]) -> Ended {
     let server = redis_server::ensure()?;
     let mut command = cargo(&["test", "--workspace", "--all-features"]);
     command.args(args).env(redis_server::VARIABLE, server);
+    Err(format!("cannot run cargo: {}", command.exec()))
+}
+
+fn soak(args: &[OsString]) -> Ended {
+    let args: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
+    let soak = soak::Soak::parse(&args)?;
+    let server = redis_server::ensure()?;
+    let mut command = cargo(&["test", "--package", "streamherd-tests", "--test", "chaos", "--"]);
+    command
+        .args(["--nocapture", "--exact"])
+        .args(soak.test)
+        .env("STREAMHERD_CHAOS_SECONDS", soak.seconds.to_string())
+        .env("STREAMHERD_CHAOS_SEED", soak.seed.to_string())
+        .env(redis_server::VARIABLE, server);
     Err(format!("cannot run cargo: {}", command.exec()))
 }
 
@@ -152,10 +168,12 @@ usage: cargo xtask TASK
 tasks:
   demo [ARGS...]   build streamherd and run `streamherd demo ARGS...`
   test [ARGS...]   run `cargo test --workspace --all-features ARGS...`
+  soak [--minutes N] [--topology standalone|sentinel|cluster] [--seed S]
+                   put fleets of workers through random faults for so long (20 minutes), and judge what they saw
   ci               check formatting, clippy and docs with warnings denied, then run `test`
   help             print this
 
-demo and test install redis-server with apt-get, dnf or brew if this machine has none;
+demo, test and soak install redis-server with apt-get, dnf or brew if this machine has none;
 set STREAMHERD_REDIS_SERVER to use a particular one.
 ";
 

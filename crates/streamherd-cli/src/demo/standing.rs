@@ -132,12 +132,11 @@ mod tests {
 
     fn line(event: Step, stream: &str, worker: &str, token: &str) -> Line {
         Line {
-            at_ms: 0,
+            at: std::time::Duration::ZERO,
             event,
             stream: stream.to_owned(),
             consumer: format!("{worker}.abcdefgh"),
             token: token.to_owned(),
-            valid: true,
         }
     }
 

@@ -1,10 +1,10 @@
 //! What is done with one stream.
 
-use std::io;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use streamherd::{Lease, RetryAfter, RetryPolicy, Settled, ShutdownReport};
+use streamherd_ledger::{End, How, Page};
 
 use super::events::{Events, Subject};
 use super::exec::Exec;
@@ -24,6 +24,19 @@ pub(super) enum Verdict {
     Broken(String),
     /// The lease was lost: there is nothing to settle.
     Lost,
+}
+
+impl Verdict {
+    /// What is asked of Redis because of it.
+    const fn settlement(&self) -> Option<How> {
+        match self {
+            Self::Done => Some(How::Done),
+            Self::Retry(_) => Some(How::Retry),
+            Self::DeadLetter(_) => Some(How::DeadLetter),
+            Self::Release | Self::Broken(_) => Some(How::Release),
+            Self::Lost => None,
+        }
+    }
 }
 
 pub(super) enum Work {
@@ -65,14 +78,13 @@ pub(super) fn describe(report: ShutdownReport) -> String {
 
 impl Handler {
     pub(super) async fn handle(&self, lease: Lease) {
-        let verdict = match self.work(&lease).await {
-            Ok(verdict) => verdict,
-            Err(e) => {
-                tracing::error!(error = %e, "the ledger can't be written");
-                Verdict::Retry(format!("the ledger can't be written: {e}"))
-            }
-        };
-        self.settle(lease, verdict).await;
+        // A process that stood still may wake up to a stream that others have finished long ago.
+        if lease.ensure_valid().is_err() {
+            return;
+        }
+        let page = self.ledger.as_ref().map(|ledger| ledger.started(&lease));
+        let verdict = self.work(&lease).await;
+        self.settle(lease, verdict, page).await;
     }
 
     /// Stops the worker, and says why once.
@@ -89,34 +101,29 @@ impl Handler {
         self.stop.requested.cancel();
     }
 
-    async fn work(&self, lease: &Lease) -> io::Result<Verdict> {
-        // A process that stood still may wake up to a stream that others have finished long ago.
-        if lease.ensure_valid().is_err() {
-            return Ok(Verdict::Lost);
-        }
-        if let Some(ledger) = &self.ledger {
-            ledger.started(lease)?;
-        }
-        let verdict = match &self.work {
+    async fn work(&self, lease: &Lease) -> Verdict {
+        match &self.work {
             Work::Exec(exec) => exec.work(lease, &self.stop.now).await,
             Work::Sleep(time) => tokio::select! {
                 () = tokio::time::sleep(*time) => Verdict::Done,
                 () = lease.lost().cancelled() => Verdict::Lost,
                 () = self.stop.now.cancelled() => Verdict::Release,
             },
-        };
-        if verdict == Verdict::Done
-            && let Some(ledger) = &self.ledger
-            && !ledger.finished(lease)?
-        {
-            return Ok(Verdict::Lost);
         }
-        Ok(verdict)
     }
 
     /// Ends the lease, and prints how once Redis has confirmed it.
-    pub(super) async fn settle(&self, lease: Lease, verdict: Verdict) {
+    pub(super) async fn settle(&self, lease: Lease, verdict: Verdict, page: Option<Page>) {
         let subject = Subject::from(&lease);
+        let page = self.ledger.as_ref().zip(page);
+        if let Some((ledger, page)) = &page {
+            match verdict.settlement() {
+                None => ledger.lost(page),
+                Some(how) if ledger.finished(page, &lease, how) => {}
+                // The notification of the loss is on its way, and tells of it.
+                Some(_) => return,
+            }
+        }
         let mut delay = None;
         let (event, reason, outcome) = match verdict {
             Verdict::Done => ("done", None, lease.done().await),
@@ -145,6 +152,14 @@ impl Handler {
             // The notification of the loss is on its way, and tells of it.
             Verdict::Lost => return,
         };
+        if let Some((ledger, page)) = &page {
+            let end = |settled: &Settled| match settled {
+                Settled::Done => End::Done,
+                Settled::DeadLettered { .. } => End::DeadLettered,
+                _ => End::Requeued,
+            };
+            ledger.ended(page, outcome.as_ref().map(end));
+        }
         match outcome {
             Ok(settled) => {
                 let event = match settled {

@@ -1,67 +1,53 @@
 //! The side effect of the demo's handler: a file that says who worked on what, and when.
 
-use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
-use serde::Serialize;
 use streamherd::Lease;
-
-use crate::human::now_ms;
+use streamherd::error::SettleError;
+use streamherd_ledger::{End, How, Page};
 
 /// A file that many workers append to at once.
 pub(super) struct Ledger {
-    file: File,
+    ledger: streamherd_ledger::Ledger,
     consumer: String,
 }
 
 impl Ledger {
     pub(super) fn open(path: &Path, consumer: &str) -> io::Result<Self> {
-        let file = File::options().append(true).create(true).open(path)?;
+        let ledger = streamherd_ledger::Ledger::append_to(path)?;
         let consumer = consumer.to_owned();
-        Ok(Self { file, consumer })
+        Ok(Self { ledger, consumer })
     }
 
     /// The work begins.
-    pub(super) fn started(&self, lease: &Lease) -> io::Result<()> {
-        self.append("started", lease, now_ms(), lease.is_valid())
+    pub(super) fn started(&self, lease: &Lease) -> Page {
+        self.ledger.added(&self.consumer, lease)
     }
 
-    /// The work is finished. Writes nothing, and returns false, if the lease was lost before.
-    pub(super) fn finished(&self, lease: &Lease) -> io::Result<bool> {
-        // The time first: a lease that is valid after it was valid at it, which the tally of overlaps builds on.
-        let at_ms = now_ms();
-        if lease.ensure_valid().is_err() {
-            return Ok(false);
+    /// The work is finished, and the lease is to end so. False if it was lost before, with which it has ended.
+    pub(super) fn finished(&self, page: &Page, lease: &Lease, how: How) -> bool {
+        let valid = self.ledger.look(page, lease);
+        if valid {
+            self.ledger.settling(page, how);
+        } else {
+            self.lost(page);
         }
-        self.append("finished", lease, at_ms, true)?;
-        Ok(true)
+        valid
     }
 
-    fn append(&self, event: &'static str, lease: &Lease, at_ms: u64, valid: bool) -> io::Result<()> {
-        let mut line = serde_json::to_vec(&Line {
-            at_ms,
-            event,
-            stream: lease.stream(),
-            consumer: &self.consumer,
-            token: lease.token().to_string(),
-            attempt: lease.attempt(),
-            valid,
-        })?;
-        line.push(b'\n');
-        // One write to a file opened for appending: lines of other workers stay whole, and so does this one if the
-        // worker is killed right after.
-        (&self.file).write_all(&line)
+    /// The lease was lost.
+    pub(super) fn lost(&self, page: &Page) {
+        self.ledger.ended(page, End::Lost, None);
     }
-}
 
-#[derive(Serialize)]
-struct Line<'a> {
-    at_ms: u64,
-    event: &'static str,
-    stream: &'a str,
-    consumer: &'a str,
-    token: String,
-    attempt: u32,
-    valid: bool,
+    /// Redis has said what became of the lease, or nobody knows.
+    pub(super) fn ended(&self, page: &Page, outcome: Result<End, &SettleError>) {
+        let (end, why) = match outcome {
+            Ok(end) => (end, None),
+            Err(SettleError::Disowned(_) | SettleError::Vanished { .. }) => (End::Refused, None),
+            Err(e) => (End::Unknown, Some(format!("{e:?}"))),
+        };
+        self.ledger.ended(page, end, why);
+    }
 }

@@ -154,7 +154,7 @@ impl Worker {
                     let late = self.stop.requested.is_cancelled();
                     self.tasks.spawn(async move {
                         if late {
-                            handler.settle(lease, Verdict::Release).await;
+                            handler.settle(lease, Verdict::Release, None).await;
                         } else {
                             handler.handle(lease).await;
                         }

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
+use streamherd_ledger::{Target, now};
 use streamherd_testkit::Server;
 
-use super::{Play, SLOTS, State, Worker, streams};
+use super::{Play, SERVICE, SLOTS, State, Worker, streams};
 use crate::demo::tally::Restart;
 use crate::failure::Failure;
 use crate::human::now_ms;
@@ -36,10 +37,13 @@ impl Play {
 
     fn restart_empty(&mut self, server: &mut Server) -> Result<Restart, Failure> {
         let since = Instant::now();
+        let at = now();
         let at_ms = now_ms();
         // On this task, as at the start.
         tokio::task::block_in_place(|| server.try_restart_empty()).map_err(Failure::failed)?;
         let back_ms = now_ms();
+        self.ledger
+            .fault(SERVICE, "restart without data", Target::All, at, true);
         self.progress.note(&format!(
             "redis-server was killed in the middle of {}, and came back empty after {:.2} s",
             streams(self.standing.in_work_anywhere()),

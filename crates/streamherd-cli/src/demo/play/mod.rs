@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use streamherd::{Admin, Client, Producer, Status};
+use streamherd_ledger::{self as ledger, Answer, History, Ledger, Target};
 use streamherd_testkit::Server;
 
 use super::fleet::{self, LOCK_TTL, POLL, SLOTS, Setup, State, Worker};
 use super::journal::{self, Journal};
 use super::progress::Progress;
-use super::records::{Event, Line};
+use super::records::{Event, Steps};
 use super::standing::Standing;
 use super::tally::{Fault, Known, Tally};
 use crate::args::DemoArgs;
 use crate::failure::Failure;
-use crate::human::now_ms;
 
 /// For how long the producer keeps what it submits.
 const KEPT_FOR: Duration = Duration::from_secs(600);
@@ -33,7 +33,9 @@ pub(super) struct Play {
     producer: Producer,
     admin: Admin,
     path: PathBuf,
-    ledger: Journal<Line>,
+    ledger: Ledger,
+    notes: Journal<ledger::Line>,
+    steps: Steps,
     standing: Standing,
     progress: Progress,
     began: Instant,
@@ -46,8 +48,8 @@ impl Play {
         let began = Instant::now();
         let url = server.url();
         let path = dir.join("ledger");
-        std::fs::File::create(&path).map_err(Failure::start)?;
-        let ledger = Journal::open(&path).map_err(Failure::start)?;
+        let ledger = Ledger::append_to(&path).map_err(Failure::start)?;
+        let notes = Journal::open(&path).map_err(Failure::start)?;
         let setup = Setup {
             url: &url,
             service: SERVICE,
@@ -76,6 +78,8 @@ impl Play {
             producer,
             admin: builder.connect_admin().await.map_err(Failure::start)?,
             ledger,
+            notes,
+            steps: Steps::default(),
             path,
             standing: Standing::default(),
             progress: Progress::new(options.streams.into(), options.no_progress),
@@ -105,6 +109,7 @@ impl Play {
         let killed = self.strike(0).await?;
         self.worker(0)?.kill();
         self.note_fault(&killed, "killed with SIGKILL");
+        self.write_fault(&killed, ledger::KILL);
         self.standing.strip(&killed.worker);
         let stopped = self.strike(1).await?;
         self.note_fault(&stopped, "stopped with SIGSTOP");
@@ -115,6 +120,7 @@ impl Play {
         self.standing.strip(&stopped.worker);
         self.worker(1)?.thaw();
         self.progress.note(&format!("{} runs again (SIGCONT)", stopped.worker));
+        self.write_fault(&stopped, "stop");
 
         let restart = match chaos {
             Some(server) => Some(self.lose_data(server).await?),
@@ -133,7 +139,10 @@ impl Play {
             self.say_what_is_missing(&status);
         }
         // Afresh and as a whole, when nobody writes any more.
-        let lines: Vec<Line> = journal::read_all(&self.path).map_err(Failure::failed)?;
+        let notes: Vec<ledger::Line> = journal::read_all(&self.path).map_err(Failure::failed)?;
+        let lines = Steps::default().read(&notes);
+        let mut history = History::default();
+        notes.into_iter().for_each(|note| history.apply(note));
         let mut events: Vec<Event> = Vec::new();
         for worker in &self.workers {
             events.extend(worker.events().map_err(Failure::failed)?);
@@ -143,6 +152,7 @@ impl Play {
             &events,
             &Known {
                 submitted: &self.names,
+                history: &history,
                 killed: &killed,
                 stopped: &stopped,
                 restart: restart.as_ref(),
@@ -159,13 +169,24 @@ impl Play {
         let mut left: Vec<usize> = (self.sent..upto).collect();
         let count = left.len();
         while !left.is_empty() {
+            for at in &left {
+                if let Some(name) = self.names.get(*at) {
+                    self.ledger.submitting(SERVICE, *at as u64, name, 0);
+                }
+            }
             let items = left.iter().filter_map(|at| Some((self.names.get(*at)?, at + 1)));
             let results = self.producer.submit_many(items).await;
-            let mut failed: Vec<_> = left
-                .into_iter()
-                .zip(results)
-                .filter_map(|(at, result)| Some((at, result.err()?)))
-                .collect();
+            let mut failed = Vec::new();
+            for (at, result) in left.into_iter().zip(results) {
+                let answer = match result {
+                    Ok(submitted) => submitted.into(),
+                    Err(e) => {
+                        failed.push((at, e));
+                        Answer::Maybe
+                    }
+                };
+                self.ledger.submitted(SERVICE, at as u64, answer, None);
+            }
             left = failed.iter().map(|(at, _)| *at).collect();
             // Redis may have been away. What was not answered may be repeated, as duplicates are coalesced.
             if let Some((_, e)) = failed.pop() {
@@ -186,13 +207,13 @@ impl Play {
     async fn strike(&mut self, index: usize) -> Result<Fault, Failure> {
         loop {
             self.worker(index)?.freeze();
-            let at_ms = now_ms();
+            let at = ledger::now();
             // It stands still, so what the ledger says now stays true.
             self.read()?;
             let worker = self.worker(index)?.name.clone();
             // What Redis has confirmed and the worker has not told yet, nobody would tell any more.
             if self.standing.in_work(&worker) > 0 && !self.standing.is_settling(&worker) {
-                return Ok(Fault { worker, at_ms });
+                return Ok(Fault { worker, at });
             }
             self.worker(index)?.thaw();
             self.not_over_yet("before a worker could be struck in the middle of its work")?;
@@ -204,6 +225,12 @@ impl Play {
         let held = streams(self.standing.in_work(&fault.worker));
         self.progress
             .note(&format!("{} {what} in the middle of {held}", fault.worker));
+    }
+
+    /// Writes down what is over now.
+    fn write_fault(&self, fault: &Fault, kind: &str) {
+        let target = Target::Worker(fault.worker.clone());
+        self.ledger.fault(SERVICE, kind, target, fault.at, false);
     }
 
     /// Well after its locks are gone and others have its streams, unless the others have no room for them.
@@ -263,8 +290,8 @@ impl Play {
     }
 
     fn read(&mut self) -> Result<(), Failure> {
-        let lines = self.ledger.read().map_err(Failure::failed)?;
-        self.standing.add(lines);
+        let notes = self.notes.read().map_err(Failure::failed)?;
+        self.standing.add(self.steps.read(&notes));
         for worker in &mut self.workers {
             self.standing.hear(worker.news().map_err(Failure::failed)?);
         }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use serde::Serialize;
+use streamherd_ledger::{Figures, History, Verdict, Violation};
 
 pub(super) use self::aftermath::Restart;
 use self::aftermath::{Aftermath, losses};
@@ -27,15 +28,20 @@ pub(super) struct Tally {
     requeued: usize,
     /// Streams that were started more than once, by whomever.
     run_again: usize,
-    /// Streams whose work was finished more than once.
+    /// Work that was finished more than once.
     duplicates: usize,
+    /// The same, by why the first time did not count.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    duplicates_by_cause: BTreeMap<String, usize>,
     /// Streams of which no worker said that they were done or dead-lettered, whatever Redis says.
     lost: usize,
     /// Streams in the queue, or at a worker, or that is what Redis says.
     left: u64,
     dead_letters: usize,
-    /// Times a worker started a stream while another held it with a valid lease.
+    /// Pairs of leases of one stream that were valid at one time.
     overlapping: usize,
+    /// Whatever else the ledger says must not have happened.
+    violations: Vec<String>,
     /// How often Redis lost its data, as the workers noticed.
     data_losses: usize,
     killed: Recovery,
@@ -51,6 +57,7 @@ pub(super) struct Tally {
 #[derive(Debug)]
 pub(super) struct Known<'a> {
     pub(super) submitted: &'a [String],
+    pub(super) history: &'a History,
     pub(super) killed: &'a Fault,
     pub(super) stopped: &'a Fault,
     pub(super) restart: Option<&'a Restart>,
@@ -65,31 +72,38 @@ impl Tally {
         for line in lines {
             streams.entry(&line.stream).or_default().push(line);
         }
-        let more_than_once = |step: Step| {
-            let often = |lines: &&Vec<&Line>| lines.iter().filter(|line| line.event == step).count() > 1;
-            streams.values().filter(often).count()
-        };
+        let again = |lines: &&Vec<&Line>| lines.iter().filter(|line| line.event == Step::Started).count() > 1;
         let (done, dead) = (told(events, What::Done), told(events, What::DeadLettered));
         let submitted: HashSet<&str> = known.submitted.iter().map(String::as_str).collect();
         let lost = submitted.difference(&done).filter(|name| !dead.contains(*name)).count();
         let done = submitted.intersection(&done).count();
-        let overlapping = streams.values().map(|lines| overlaps(lines)).sum();
+        let verdict = Verdict::on(known.history);
+        let (mut overlapping, mut violations) = (0, Vec::new());
+        for violation in &verdict.violations {
+            match violation {
+                Violation::TwoOwners(..) => overlapping += 1,
+                Violation::Lost(_) => {}
+                other => violations.push(other.to_string()),
+            }
+        }
         let data_losses = losses(events);
         Self {
             ok: done == submitted.len()
                 && known.left == 0
-                && overlapping == 0
+                && verdict.violations.is_empty()
                 && known.unclean_exits == 0
                 && (data_losses > 0) == known.restart.is_some(),
             submitted: submitted.len(),
             done,
             requeued: streams.values().filter(|lines| hands(lines) > 1).count(),
-            run_again: more_than_once(Step::Started),
-            duplicates: more_than_once(Step::Finished),
+            run_again: streams.values().filter(again).count(),
+            duplicates: verdict.duplicates.len(),
+            duplicates_by_cause: Figures::of(known.history, &verdict).duplicates,
             lost,
             left: known.left,
             dead_letters: dead.len(),
             overlapping,
+            violations,
             data_losses,
             killed: Recovery::of(known.killed, &streams),
             stopped: Recovery::of(known.stopped, &streams),
@@ -117,26 +131,6 @@ fn ms(time: Duration) -> u64 {
 fn hands(lines: &[&Line]) -> usize {
     let started = lines.iter().filter(|line| line.event == Step::Started);
     started.map(|line| &line.consumer).collect::<HashSet<_>>().len()
-}
-
-/// A lease that is valid when work is finished has been valid since it began, as a lost one never comes back. So whoever
-/// starts in between with a valid lease shares the stream. Work that was not finished proves nothing, and is left out.
-fn overlaps(lines: &[&Line]) -> usize {
-    let valid = |step: Step| lines.iter().filter(move |line| line.event == step && line.valid);
-    let started: BTreeMap<&str, u64> = valid(Step::Started)
-        .map(|line| (line.token.as_str(), line.at_ms))
-        .collect();
-    let mut overlaps = 0;
-    for finished in valid(Step::Finished) {
-        let Some(since) = started.get(finished.token.as_str()) else {
-            continue;
-        };
-        overlaps += started
-            .iter()
-            .filter(|(token, at)| **token != finished.token && *at > since && **at < finished.at_ms)
-            .count();
-    }
-    overlaps
 }
 
 #[cfg(test)]

@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
+use streamherd_ledger::At;
 
+use super::ms;
 use crate::demo::records::{Line, Step};
 
 /// Something that was done to a worker.
 #[derive(Debug, Clone)]
 pub(in crate::demo) struct Fault {
     pub(in crate::demo) worker: String,
-    pub(in crate::demo) at_ms: u64,
+    pub(in crate::demo) at: At,
 }
 
 /// How the streams of one worker went to the others.
@@ -34,10 +36,10 @@ impl Recovery {
                 continue;
             }
             held += 1;
-            let others = lines.iter().filter(|line| {
-                line.event == Step::Started && line.worker() != fault.worker && line.at_ms > fault.at_ms
-            });
-            waits.extend(others.map(|line| line.at_ms - fault.at_ms).min());
+            let others = lines
+                .iter()
+                .filter(|line| line.event == Step::Started && line.worker() != fault.worker && line.at > fault.at);
+            waits.extend(others.map(|line| ms(line.at - fault.at)).min());
         }
         Self {
             worker: fault.worker.clone(),
@@ -53,7 +55,7 @@ impl Recovery {
 fn was_held(lines: &[&Line], fault: &Fault) -> bool {
     let before: Vec<_> = lines
         .iter()
-        .filter(|line| line.worker() == fault.worker && line.at_ms <= fault.at_ms)
+        .filter(|line| line.worker() == fault.worker && line.at <= fault.at)
         .collect();
     before.iter().any(|started| {
         started.event == Step::Started

@@ -22,15 +22,13 @@ impl fmt::Display for Tally {
         if self.restart.is_some() {
             row("run again", self.run_again.to_string(), "started more than once")?;
         }
-        let why = match self.restart {
-            Some(_) => "done again, as Redis forgot the first time",
-            None => "done again, as Redis had not heard of the first time",
-        };
-        row(
-            "duplicates",
-            self.duplicates.to_string(),
-            if self.duplicates > 0 { why } else { "" },
-        )?;
+        let causes = self.duplicates_by_cause.iter();
+        let mut causes = causes.map(|(cause, count)| format!("{count} {cause}"));
+        let duplicates = self.duplicates.to_string();
+        row("duplicates", duplicates, &causes.next().unwrap_or_default())?;
+        for cause in causes {
+            row("", String::new(), &cause)?;
+        }
         let late = "no worker said done; of them Redis may have those left";
         row(
             "lost",
@@ -45,6 +43,9 @@ impl fmt::Display for Tally {
             n => n.to_string(),
         };
         row("overlapping", overlapping, "streams with two valid leases at one time")?;
+        for violation in &self.violations {
+            row("violation", String::new(), violation)?;
+        }
         row("dead letters", self.dead_letters.to_string(), "")?;
         row("killed", self.killed.worker.clone(), &self.killed.to_string())?;
         row("stopped", self.stopped.worker.clone(), &self.stopped.to_string())?;

@@ -126,7 +126,7 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
-    /// A worker, by its name without the incarnation.
+    /// A worker, by its name without the incarnation, or a producer.
     Worker(String),
     /// All that is in these partitions, and whoever works on it.
     Partitions(Vec<u16>),

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Runs, Violation};
+use crate::clock::At;
 use crate::history::{Fault, Held, History};
-use crate::line::End;
+use crate::line::{End, Target};
 
 /// What was acknowledged so long before Redis lost its last writes is known elsewhere: at a replica, or to the producer that
 /// keeps it and looks every two seconds.
@@ -70,6 +71,21 @@ fn is_done(held: &Held) -> bool {
     held.ended.is_some_and(|(_, end)| end.is_final())
 }
 
+/// From when on a fault may have been unknown to whoever submitted a stream when it ended.
+fn unnoticed_since(history: &History, held: &Held, ended: At) -> At {
+    let by = |name: &str| {
+        let mut submits = history.submits.iter();
+        submits.any(|submit| submit.stream == held.stream && submit.producer == name)
+    };
+    let since = ended.saturating_sub(NOTICED);
+    let blind = history.faults.iter().filter(|fault| match &fault.target {
+        Target::Worker(name) => fault.was_between(since, ended) && by(name),
+        _ => false,
+    });
+    let blind_since = blind.map(|fault| fault.since.saturating_sub(NOTICED));
+    blind_since.min().unwrap_or(since)
+}
+
 /// Why the first of two runs was not the last, and the fault that is behind that, the latest of several.
 fn explain<'a>(history: &'a History, first: &Held, again: &Held) -> (Cause, Option<&'a Fault>) {
     let latest = |explains: &dyn Fn(&Fault) -> bool| {
@@ -82,10 +98,9 @@ fn explain<'a>(history: &'a History, first: &Held, again: &Held) -> (Cause, Opti
     let last_seen = first.last_seen();
     match first.ended {
         Some((ended, end)) if end.is_final() => {
-            let forgets = |fault: &Fault| {
-                let until = (ended + REMEMBERED).min(again.handed_out);
-                fault.forgets && fault.was_between(ended.saturating_sub(NOTICED), until)
-            };
+            let until = (ended + REMEMBERED).min(again.handed_out);
+            let since = unnoticed_since(history, first, ended);
+            let forgets = |fault: &Fault| fault.forgets && fault.was_between(since, until);
             (Cause::Forgotten, latest(&forgets))
         }
         Some((ended, End::Refused | End::Lost | End::Requeued | End::Unknown)) => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Runs;
-use crate::history::{Held, History};
+use crate::history::{Fault, Held, History};
 use crate::line::End;
 
 /// Pairs of leases that were both certainly valid at one moment, of one entry or of one stream.
@@ -44,6 +44,17 @@ pub(super) fn settled_too_late<'a>(runs: &Runs<'a>) -> Vec<(&'a Held, &'a Held)>
         }
     }
     pairs
+}
+
+/// Settlements without an outcome, though nothing kept Redis from answering.
+pub(super) fn unknown(history: &History) -> impl Iterator<Item = &Held> {
+    history.leases.iter().filter(|held| match held.ended {
+        Some((ended, End::Unknown)) => {
+            let hit = |fault: &Fault| fault.hits(held) && fault.was_between(held.handed_out, ended);
+            !history.faults.iter().any(hit)
+        }
+        _ => false,
+    })
 }
 
 /// Leases of whose end nothing is known, though their worker was not killed.

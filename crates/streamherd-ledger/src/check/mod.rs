@@ -47,8 +47,8 @@ pub enum Violation {
     Unexplained(Held, Held),
     /// Guarantee 9: a lease never ended, though its worker lived.
     NeverEnded(Held),
-    /// Nobody knows whether a settlement counted.
-    Unknown(String),
+    /// Nobody knows whether a settlement counted, and no fault says why.
+    Unknown(Held),
     /// A note that makes no sense.
     Nonsense(crate::Line),
 }
@@ -67,7 +67,7 @@ impl Verdict {
         violations.extend(unexplained);
         violations.extend(leases::never_ended(history).cloned().map(Violation::NeverEnded));
         violations.extend(submits::wrongly_refused(history));
-        violations.extend(history.unknown.iter().cloned().map(Violation::Unknown));
+        violations.extend(leases::unknown(history).cloned().map(Violation::Unknown));
         violations.extend(history.nonsense.iter().cloned().map(Violation::Nonsense));
         Self {
             violations,

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{Runs, Violation};
 use crate::history::{Held, History, Submit};
-use crate::line::Answer;
+use crate::line::{Answer, End};
 
-/// The acknowledged submits that nobody finished, and how many others were finished by somebody who died before he could
-/// write down what Redis said.
+/// The acknowledged submits that nobody finished, and how many others were finished by somebody who never learned what
+/// Redis said.
 pub(super) fn unfinished<'a>(history: &'a History, runs: &Runs<'_>) -> (Vec<&'a Submit>, usize) {
     let mut died_settling = 0;
     let mut lost = Vec::new();
@@ -22,7 +22,7 @@ pub(super) fn unfinished<'a>(history: &'a History, runs: &Runs<'_>) -> (Vec<&'a 
         {
             continue;
         }
-        // Redis may have taken the last thing that a killed worker asked for. Had it not, somebody else would have been
+        // Redis may have taken the last thing that a worker asked for. Had it not, somebody else would have been
         // handed the stream, as a history is taken when nothing is left.
         if later.last().is_some_and(|held| may_be_over(history, held)) {
             died_settling += 1;
@@ -37,12 +37,16 @@ fn may_be_over(history: &History, held: &Held) -> bool {
     let Some((asked, how)) = held.asked else {
         return false;
     };
+    let killed = || {
+        let mut faults = history.faults.iter();
+        faults.any(|fault| fault.is_fatal() && fault.hits(held) && fault.until >= asked)
+    };
     how.is_final()
-        && held.ended.is_none()
-        && history
-            .faults
-            .iter()
-            .any(|fault| fault.is_fatal() && fault.hits(held) && fault.until >= asked)
+        && match held.ended {
+            None => killed(),
+            // Whether there was a reason for that is judged by itself.
+            Some((_, end)) => end == End::Unknown,
+        }
 }
 
 /// Submits that were said to be certainly not queued, and were: the first answers to a name that nobody else submits

@@ -307,8 +307,38 @@ fn a_settlement_without_an_outcome_is_told_of() {
     let unknown = json!({ "lease": 2, "end": "unknown", "why": "who knows" });
     let notes = done().submit(2, "t", 12).held(2, "a.1", "t", 40, 50);
     let notes = notes.note(60, "a.1", "ended", unknown);
-    let notes = notes.held(3, "a.1", "t", 70, 80).settles(3, "a.1", 81, "done", "done");
-    assert_eq!(notes.wrong(), ["a settlement without an outcome"]);
+    let again = |notes: Notes| notes.held(3, "a.1", "t", 70, 80).settles(3, "a.1", 81, "done", "done");
+    let away = json!({ "partitions": [0] });
+    let explained = notes.fault("restart", &away, 55, 65, true);
+    assert_eq!(again(explained).wrong(), [""; 0], "Redis was away");
+    let unexplained = Notes::default().submit(2, "t", 12).held(2, "a.1", "t", 40, 50);
+    let unexplained = unexplained.note(60, "a.1", "ended", json!({ "lease": 2, "end": "unknown" }));
+    assert_eq!(again(unexplained).wrong(), ["a settlement without an outcome"]);
+}
+
+#[test]
+fn what_nobody_knows_the_outcome_of_may_be_what_redis_did() {
+    let notes = Notes::default().submit(1, "s", 10).held(1, "a.1", "s", 20, 30);
+    let notes = notes.settles(1, "a.1", 31, "done", "unknown");
+    let verdict = notes.fault("restart", &json!("all"), 30, 40, false).verdict();
+    assert_eq!((verdict.violations, verdict.died_settling), (vec![], 1));
+}
+
+#[test]
+fn who_was_cut_off_from_redis_submits_again_what_was_finished_meanwhile() {
+    let twice = || {
+        let notes = Notes::default().submit(1, "s", 1_000_000);
+        notes
+            .held(1, "a.1", "s", 19_999_000, 19_999_900)
+            .settles(1, "a.1", 20_000_000, "done", "done")
+            .entry(2, "b.1", "s", "front:3-0", "1-0", 25_000_000, 25_000_001)
+            .settles(2, "b.1", 25_000_002, "done", "done")
+            .fault("restart", &json!({ "partitions": [0] }), 9_000_000, 10_000_000, true)
+    };
+    assert_eq!(twice().wrong(), [UNEXPLAINED], "that was ten seconds before");
+    let cut_off = |who: &str| twice().fault("black hole", &json!({ "worker": who }), 9_500_000, 19_000_000, false);
+    assert_eq!(cut_off("p").wrong(), [""; 0]);
+    assert_eq!(cut_off("q").wrong(), [UNEXPLAINED]);
 }
 
 #[test]

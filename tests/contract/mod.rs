@@ -45,4 +45,5 @@ mod shutdown;
 mod steering;
 mod store_faults;
 mod sweeping;
+mod unheard_restore;
 mod work;

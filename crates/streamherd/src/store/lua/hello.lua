@@ -96,8 +96,10 @@ end
 if known ~= '' and id_of(known) ~= id_of(epoch) then redis.call('SET', LOST .. id_of(known), '', 'PX', KEPT_MS) end
 if this and this ~= before then redis.call('HSET', CONTROL, 'run_id', this) end
 note_ttl(ttl, now)
--- Whoever has left took the name along; of others it can't be told whether they live.
-if unsettled and (known ~= '' or redis.call('HLEN', CONSUMERS) > 0) then
+-- Whoever has left took the name along; of others it can't be told whether they live. Interleaving: a service's first worker
+-- comes, is handed a stream, and a failover loses all that; a newcomer finds nobody, and the stream waiting.
+if unsettled and (known ~= '' or redis.call('HLEN', CONSUMERS) > 0
+    or redis.call('XLEN', INPUT) + redis.call('XLEN', FRONT) > 0) then
   redis.call('HSET', CONTROL, 'quiet_until', whole(now + math.max(largest, ttl)))
 end
 return {'ok', epoch, quiet(), whole(now_us())}

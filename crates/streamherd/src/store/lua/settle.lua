@@ -74,7 +74,20 @@ local function stand_after_loss(lock, done, ref, value, memory)
   return 'finished'
 end
 
+-- Where this very lease was written anew, if its owner was never answered: with its lock, or pending for it.
+-- Interleaving: restore is carried out, the answer is lost, and Redis stays out of reach until the lease's deadline has passed.
+-- It is settled under its old id then; taken for somebody else's, its done would not count, and be done again.
+local function own_copy(value, memory)
+  local origin = field(memory, '_sh_origin')
+  local token, ref = noted(WRITTEN .. origin, origin)
+  if not token or ref == '' or token ~= tonumber(token_in(value)) or string.match(ref, '^delayed:') then return nil end
+  local stream, id = place(ref)
+  if is_mine(LOCK .. ref, value, stream, id, consumer) then return ref end
+end
+
 local function settle(lock, operation, ref, value, name, reason, text, delay, memory)
+  local copy = memory and own_copy(value, memory)
+  if copy then lock, ref = LOCK .. copy, copy end
   local stream, id = place(ref)
   local done = operation == 'done'
   local stands = 'mine'
@@ -86,9 +99,11 @@ local function settle(lock, operation, ref, value, name, reason, text, delay, me
   end
   if stands == 'lost' or stands == 'gone' then return {stands} end
   local anew = stands ~= 'mine'
+  -- Noted also where it was there: a copy of this batch on a dead connection can outlive its receipt, and must not take what
+  -- is settled for lost.
   if done then
+    if memory then note_written(field(memory, '_sh_origin'), token_in(value), '') end
     if anew then
-      note_written(field(memory, '_sh_origin'), token_in(value), '')
       if lock_value(lock) == value then redis.call('DEL', lock) end
       return {'ok'}
     end
@@ -140,9 +155,9 @@ local function settle(lock, operation, ref, value, name, reason, text, delay, me
     end
     answer = answer or {'ok', new}
   end
+  -- What another run serves is not this one's to be taken away.
+  if memory then note_written(field(memory, '_sh_origin'), token_in(value), new or '') end
   if anew then
-    -- What another run serves is not this one's to be taken away.
-    note_written(field(memory, '_sh_origin'), token_in(value), new or '')
     if lock_value(lock) == value then redis.call('DEL', lock) end
   else
     finish(stream, id, lock)

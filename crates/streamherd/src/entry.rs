@@ -1,9 +1,12 @@
 //! What an entry of the queue says: its wire format, read without trust and written for producers.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::id::{EntryId, StreamId};
@@ -91,6 +94,40 @@ struct WireIn<'a> {
     info: Option<&'a RawValue>,
 }
 
+impl<'a> WireIn<'a> {
+    /// All of it is text, as JSON is; the scripts and the library take its digest, and must take the same one.
+    fn read(input: &'a [u8]) -> Result<Self, String> {
+        let text = std::str::from_utf8(input).map_err(|e| format!("{INPUT_FIELD} is no text: {e}"))?;
+        match serde_json::from_str(text) {
+            Ok(Object(wire)) => Ok(wire),
+            Err(e) => Err(format!("{INPUT_FIELD} is not the expected JSON: {e}")),
+        }
+    }
+}
+
+/// A struct that is written as an object. serde would take a list of its values too, which other readers don't.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Inside<T>(std::marker::PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Inside<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_map(Inside(std::marker::PhantomData)).map(Self)
+    }
+}
+
 #[derive(Serialize)]
 struct WireOut<'a, I: ?Sized> {
     #[serde(rename = "DataStreamName")]
@@ -114,8 +151,7 @@ impl Entry {
         }
         let input = field(&fields, INPUT_FIELD)
             .ok_or_else(|| Poison::Unparseable(format!("there is no field {INPUT_FIELD}")))?;
-        let wire: WireIn<'_> = serde_json::from_slice(input)
-            .map_err(|e| Poison::Unparseable(format!("{INPUT_FIELD} is not the expected JSON: {e}")))?;
+        let wire = WireIn::read(input).map_err(Poison::Unparseable)?;
         check_name(&wire.name).map_err(Poison::Unparseable)?;
         // The info was borrowed from the input, so it stands somewhere in it.
         let info = wire.info.map(|info| {
@@ -192,7 +228,7 @@ fn check_name(name: &str) -> Result<(), String> {
 
 /// The data stream that an entry names, however large it is; [`None`] if it is unreadable.
 pub(crate) fn stream_name(fields: &Fields) -> Option<String> {
-    let wire: WireIn<'_> = serde_json::from_slice(field(fields, INPUT_FIELD)?).ok()?;
+    let wire = WireIn::read(field(fields, INPUT_FIELD)?).ok()?;
     Some(wire.name.into_owned())
 }
 
@@ -281,6 +317,9 @@ mod tests {
             fields(&[(INPUT_FIELD, r#"{"Info":1}"#)]),
             fields(&[(INPUT_FIELD, r#"{"DataStreamName":""}"#)]),
             fields(&[(INPUT_FIELD, r#"{"DataStreamName":7}"#)]),
+            fields(&[(INPUT_FIELD, r#"["a","list of its values"]"#)]),
+            fields(&[(INPUT_FIELD, r#"{"DataStreamName":"a","DataStreamName":"b"}"#)]),
+            vec![(INPUT_FIELD.into(), b"{\"DataStreamName\":\"s\",\"unknown\":\"\xff\"}".to_vec())],
             fields(&[(INPUT_FIELD, &encode_unchecked(&"n".repeat(MAX_NAME_BYTES + 1)))]),
             vec![],
         ];

@@ -245,11 +245,12 @@ pub(crate) fn size(fields: &Fields) -> usize {
     fields.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
-/// A counter that is absent or unreadable counts as zero, as it does in the scripts.
+/// A counter that is absent or unreadable counts as zero. The scripts read it by the same rule: only digits, at most nine.
 pub(crate) fn counter(fields: &Fields, name: &str) -> u32 {
-    field(fields, name)
-        .and_then(|v| std::str::from_utf8(v).ok())
-        .and_then(|t| t.parse().ok())
+    let digits = field(fields, name).filter(|value| value.len() < 10 && value.iter().all(u8::is_ascii_digit));
+    digits
+        .and_then(|digits| std::str::from_utf8(digits).ok())
+        .and_then(|text| text.parse().ok())
         .unwrap_or(0)
 }
 
@@ -307,6 +308,25 @@ mod tests {
         )
         .unwrap();
         assert_eq!((entry.attempt, entry.origin), (0, id().id));
+    }
+
+    #[test]
+    fn counters_are_what_they_are_in_the_scripts() {
+        for (text, number) in [
+            ("", 0),
+            ("7", 7),
+            ("007", 7),
+            ("999999999", 999_999_999),
+            ("+7", 0),
+            ("-7", 0),
+            ("1000000000", 0),
+            ("0000000007", 0),
+            ("4294967295", 0),
+            ("7.0", 0),
+            ("\u{667}", 0),
+        ] {
+            assert_eq!(counter(&fields(&[("c", text)]), "c"), number, "{text:?}");
+        }
     }
 
     #[test]

@@ -200,7 +200,13 @@ mod tests {
     #[test]
     fn a_line_is_an_object_and_nothing_else() {
         assert_eq!(item(br#" {"stream": "a"} "#).unwrap().stream, "a");
-        for line in [r#"["a", 1]"#, r#"["a"]"#, "\"a\"", r#"{"stream": "a", "inof": 1}"#, r#"{"stream": "a"} 1"#] {
+        for line in [
+            r#"["a", 1]"#,
+            r#"["a"]"#,
+            "\"a\"",
+            r#"{"stream": "a", "inof": 1}"#,
+            r#"{"stream": "a"} 1"#,
+        ] {
             let problem = item(line.as_bytes()).unwrap_err();
             assert!(problem.starts_with("not an object of the form"), "{problem}");
         }

@@ -339,7 +339,10 @@ mod tests {
             fields(&[(INPUT_FIELD, r#"{"DataStreamName":7}"#)]),
             fields(&[(INPUT_FIELD, r#"["a","list of its values"]"#)]),
             fields(&[(INPUT_FIELD, r#"{"DataStreamName":"a","DataStreamName":"b"}"#)]),
-            vec![(INPUT_FIELD.into(), b"{\"DataStreamName\":\"s\",\"unknown\":\"\xff\"}".to_vec())],
+            vec![(
+                INPUT_FIELD.into(),
+                b"{\"DataStreamName\":\"s\",\"unknown\":\"\xff\"}".to_vec(),
+            )],
             fields(&[(INPUT_FIELD, &encode_unchecked(&"n".repeat(MAX_NAME_BYTES + 1)))]),
             vec![],
         ];

@@ -144,7 +144,8 @@ fn a_failed_stream_waits_in_redis_and_its_slot_is_free_meanwhile() {
 fn a_name_that_no_environment_holds_is_a_dead_letter_at_its_first_attempt() {
     let server = Server::start();
     let mut redis = server.client();
-    let add = |redis: &mut RawClient, input: &str| redis.call(&["XADD", "{orders:0}:input", "*", "lbs-input", input]).ok();
+    let add =
+        |redis: &mut RawClient, input: &str| redis.call(&["XADD", "{orders:0}:input", "*", "lbs-input", input]).ok();
     add(&mut redis, r#"{"DataStreamName":"a\u0000b"}"#);
     add(&mut redis, r#"{"DataStreamName":"PATH=x"}"#);
     // The value is one argument, whatever is in it.

@@ -1,12 +1,14 @@
 //! URLs and files with passwords, as operators write them.
 
 use std::error::Error;
+use std::path::Path;
 
 use bolero::check;
 
 use super::shape::{Text, upto};
 use crate::config::ClusterMode;
-use crate::store::{Access, Credentials, Endpoint};
+use crate::error::ConnectError;
+use crate::store::{Access, Credentials, Endpoint, Tls};
 
 /// Stands in every password, and must not be shown anywhere.
 const SECRET: &str = "gehe1m";
@@ -128,4 +130,67 @@ fn any_file_is_a_password_or_refused() {
                 assert!(text.trim().len() < 4 || !shown.contains(text.trim()), "{shown}");
             }
         });
+}
+
+#[test]
+fn any_file_is_an_authority_a_certificate_or_a_key_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    check!(name = "pem")
+        .with_iterations(500)
+        .with_max_len(256)
+        .for_each(|text| {
+            is_pem_or_refused(dir.path(), text);
+        });
+}
+
+#[test]
+fn what_looks_like_pem_is_an_authority_a_certificate_or_a_key_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let pieces = &[
+        "-----BEGIN CERTIFICATE-----\n",
+        "-----END CERTIFICATE-----\n",
+        "-----BEGIN PRIVATE KEY-----\n",
+        "-----END PRIVATE KEY-----\n",
+        "-----BEGIN EC PRIVATE KEY-----\n",
+        "-----END EC PRIVATE KEY-----\n",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\n",
+        "-----END RSA PRIVATE KEY-----\n",
+        "gehe1m\n",
+        "gehe1mAA\n",
+        "MIIB",
+        "\n",
+        "=",
+        "-----",
+        "BEGIN ",
+        "AA==\n",
+    ];
+    check!(name = "pem_shaped")
+        .with_iterations(1_000)
+        .with_generator(Text { pieces, most: 8 })
+        .for_each(|text| is_pem_or_refused(dir.path(), text));
+}
+
+fn is_pem_or_refused(dir: &Path, text: &[u8]) {
+    let path = dir.join("pem");
+    std::fs::write(&path, text).unwrap();
+    let any = Tls::new().ca_file(&path);
+    for (setting, tls) in [
+        ("tls.ca_file", any.clone()),
+        ("tls.", any.client_certificate(&path, &path)),
+    ] {
+        let access = Access {
+            tls: Some(tls),
+            ..Access::default()
+        };
+        match Endpoint::from_url("rediss://h", access) {
+            // There is one in it.
+            Ok(_) => assert!(text.windows(17).any(|part| part == b"BEGIN CERTIFICATE")),
+            Err(ConnectError::Setting(e)) => {
+                let shown = format!("{e} {e:?}");
+                assert!(e.setting.starts_with(setting) && shown.len() < 1_024, "{shown}");
+                assert!(!shown.contains(SECRET), "{shown}");
+            }
+            Err(e) => panic!("{e:?}"),
+        }
+    }
 }

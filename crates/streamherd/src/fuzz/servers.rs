@@ -181,7 +181,9 @@ fn any_error_of_a_server_is_of_one_kind_and_has_a_text() {
 
 #[test]
 fn any_version_is_too_old_or_not() {
-    let pieces = &["6", "7", "2", "0", ".", "10", "255", "-rc1", "v", " ", "valkey"];
+    let pieces = &[
+        "6", "6.2", "6.1", "7.0", "7", "2", "0", ".", "10", "255", "-rc1", "v", " ", "valkey",
+    ];
     check!(name = "version")
         .with_iterations(10_000)
         .with_generator(Text { pieces, most: 6 })

@@ -35,6 +35,23 @@ async fn a_pending_entry_whose_body_was_deleted_is_tidied_away_once_and_counted(
 }
 
 #[tokio::test]
+async fn a_receipt_that_another_program_has_spoilt_keeps_no_stream_from_being_done() {
+    const SPOILT: [&[u8]; 6] = [b"", b"garbage", b"\xc1", b"\x91\x01", b"\x92\x01\x01", b"\x92\xa1a\x90"];
+    let server = Redis::start(crate::TOPOLOGY);
+    let names = server.together("s", SPOILT.len());
+    let mut truth = Truth::at(&server, &names[0]);
+    let mut worker = Worker::start(&server).await;
+    let receipt = format!("{}:last", worker.client.consumer());
+    queue(&server, &names);
+    for (lease, spoilt) in worker.added_many(names.len()).await.into_iter().zip(SPOILT) {
+        let words: [&[u8]; 4] = [b"HSET", b"T:consumers", receipt.as_bytes(), spoilt];
+        truth.call(&words).ok();
+        lease.done().await.unwrap();
+    }
+    truth.becomes_clean().await;
+}
+
+#[tokio::test]
 async fn a_sweep_of_much_that_is_pending_leaves_redis_to_others() {
     let server = Redis::start(crate::TOPOLOGY);
     let names = server.together("s", 20_000);

@@ -20,6 +20,7 @@ mod handler_services;
 mod handlers;
 mod handover;
 mod heartbeat;
+mod hostile_entries;
 mod lease_validity;
 mod limits;
 mod loss_rivals;

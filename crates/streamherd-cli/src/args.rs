@@ -497,7 +497,7 @@ fn demo_work(text: &str) -> Result<Duration, String> {
     Err("the demo's work takes from 50ms to 60s".to_owned())
 }
 
-fn json(text: &str) -> Result<Box<RawValue>, String> {
+pub(crate) fn json(text: &str) -> Result<Box<RawValue>, String> {
     serde_json::from_str(text).map_err(|e| format!("not JSON: {e}"))
 }
 

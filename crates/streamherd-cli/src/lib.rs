@@ -11,6 +11,8 @@ mod demo;
 mod dlq;
 mod doctor;
 mod failure;
+#[cfg(test)]
+mod fuzz;
 mod human;
 mod output;
 mod pause;

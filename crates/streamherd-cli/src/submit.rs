@@ -23,10 +23,10 @@ const CHUNK: usize = 500;
 /// One line of input. An unknown field is refused: it is a misspelt `info` more often than anything harmless.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Item {
-    stream: String,
+pub(crate) struct Item {
+    pub(crate) stream: String,
     #[serde(default)]
-    info: Option<Box<RawValue>>,
+    pub(crate) info: Option<Box<RawValue>>,
 }
 
 /// What was read, and where it stood, for messages.
@@ -161,6 +161,17 @@ async fn take_names(names: Vec<String>, info: Option<Box<RawValue>>, sender: mps
     }
 }
 
+pub(crate) fn item(line: &[u8]) -> Result<Item, String> {
+    let refused = |problem: &str| format!("not an object of the form {{\"stream\": NAME, \"info\": JSON}}: {problem}");
+    // serde takes a list of a struct's values for the struct.
+    if line.trim_ascii_start().starts_with(b"[") {
+        return Err(refused("it is a list"));
+    }
+    // To serde_json each line is the first.
+    let read = serde_json::from_slice(line.trim_ascii_end());
+    read.map_err(|e| refused(&e.to_string().replace(" at line 1 column ", " at column ")))
+}
+
 async fn read_lines(input: impl AsyncRead + Unpin, sender: mpsc::Sender<Read>) {
     let mut input = BufReader::new(input);
     let mut line = Vec::new();
@@ -170,11 +181,7 @@ async fn read_lines(input: impl AsyncRead + Unpin, sender: mpsc::Sender<Read>) {
         let read = match input.read_until(b'\n', &mut line).await {
             Ok(0) => return,
             Ok(_) if line.trim_ascii().is_empty() => continue,
-            Ok(_) => serde_json::from_slice(line.trim_ascii_end()).map_err(|e| {
-                // To serde_json each line is the first.
-                let problem = e.to_string().replace(" at line 1 column ", " at column ");
-                format!("not an object of the form {{\"stream\": NAME, \"info\": JSON}}: {problem}")
-            }),
+            Ok(_) => item(&line),
             Err(e) => {
                 let _ = sender.send((place(), Err(format!("cannot read on: {e}")))).await;
                 return;
@@ -182,6 +189,26 @@ async fn read_lines(input: impl AsyncRead + Unpin, sender: mpsc::Sender<Read>) {
         };
         if sender.send((place(), read)).await.is_err() {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_an_object_and_nothing_else() {
+        assert_eq!(item(br#" {"stream": "a"} "#).unwrap().stream, "a");
+        for line in [
+            r#"["a", 1]"#,
+            r#"["a"]"#,
+            "\"a\"",
+            r#"{"stream": "a", "inof": 1}"#,
+            r#"{"stream": "a"} 1"#,
+        ] {
+            let problem = item(line.as_bytes()).unwrap_err();
+            assert!(problem.starts_with("not an object of the form"), "{problem}");
         }
     }
 }

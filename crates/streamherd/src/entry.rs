@@ -1,9 +1,12 @@
 //! What an entry of the queue says: its wire format, read without trust and written for producers.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::id::{EntryId, StreamId};
@@ -91,6 +94,40 @@ struct WireIn<'a> {
     info: Option<&'a RawValue>,
 }
 
+impl<'a> WireIn<'a> {
+    /// All of it is text, as JSON is; the scripts and the library take its digest, and must take the same one.
+    fn read(input: &'a [u8]) -> Result<Self, String> {
+        let text = std::str::from_utf8(input).map_err(|e| format!("{INPUT_FIELD} is no text: {e}"))?;
+        match serde_json::from_str(text) {
+            Ok(Object(wire)) => Ok(wire),
+            Err(e) => Err(format!("{INPUT_FIELD} is not the expected JSON: {e}")),
+        }
+    }
+}
+
+/// A struct that is written as an object. serde would take a list of its values too, which other readers don't.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Inside<T>(std::marker::PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Inside<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_map(Inside(std::marker::PhantomData)).map(Self)
+    }
+}
+
 #[derive(Serialize)]
 struct WireOut<'a, I: ?Sized> {
     #[serde(rename = "DataStreamName")]
@@ -114,8 +151,7 @@ impl Entry {
         }
         let input = field(&fields, INPUT_FIELD)
             .ok_or_else(|| Poison::Unparseable(format!("there is no field {INPUT_FIELD}")))?;
-        let wire: WireIn<'_> = serde_json::from_slice(input)
-            .map_err(|e| Poison::Unparseable(format!("{INPUT_FIELD} is not the expected JSON: {e}")))?;
+        let wire = WireIn::read(input).map_err(Poison::Unparseable)?;
         check_name(&wire.name).map_err(Poison::Unparseable)?;
         // The info was borrowed from the input, so it stands somewhere in it.
         let info = wire.info.map(|info| {
@@ -192,7 +228,7 @@ fn check_name(name: &str) -> Result<(), String> {
 
 /// The data stream that an entry names, however large it is; [`None`] if it is unreadable.
 pub(crate) fn stream_name(fields: &Fields) -> Option<String> {
-    let wire: WireIn<'_> = serde_json::from_slice(field(fields, INPUT_FIELD)?).ok()?;
+    let wire = WireIn::read(field(fields, INPUT_FIELD)?).ok()?;
     Some(wire.name.into_owned())
 }
 
@@ -209,11 +245,12 @@ pub(crate) fn size(fields: &Fields) -> usize {
     fields.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
-/// A counter that is absent or unreadable counts as zero, as it does in the scripts.
+/// A counter that is absent or unreadable counts as zero. The scripts read it by the same rule: only digits, at most nine.
 pub(crate) fn counter(fields: &Fields, name: &str) -> u32 {
-    field(fields, name)
-        .and_then(|v| std::str::from_utf8(v).ok())
-        .and_then(|t| t.parse().ok())
+    let digits = field(fields, name).filter(|value| value.len() < 10 && value.iter().all(u8::is_ascii_digit));
+    digits
+        .and_then(|digits| std::str::from_utf8(digits).ok())
+        .and_then(|text| text.parse().ok())
         .unwrap_or(0)
 }
 
@@ -274,6 +311,25 @@ mod tests {
     }
 
     #[test]
+    fn counters_are_what_they_are_in_the_scripts() {
+        for (text, number) in [
+            ("", 0),
+            ("7", 7),
+            ("007", 7),
+            ("999999999", 999_999_999),
+            ("+7", 0),
+            ("-7", 0),
+            ("1000000000", 0),
+            ("0000000007", 0),
+            ("4294967295", 0),
+            ("7.0", 0),
+            ("\u{667}", 0),
+        ] {
+            assert_eq!(counter(&fields(&[("c", text)]), "c"), number, "{text:?}");
+        }
+    }
+
+    #[test]
     fn poison_says_what_is_wrong() {
         let unparseable = [
             fields(&[("other", "x")]),
@@ -281,6 +337,12 @@ mod tests {
             fields(&[(INPUT_FIELD, r#"{"Info":1}"#)]),
             fields(&[(INPUT_FIELD, r#"{"DataStreamName":""}"#)]),
             fields(&[(INPUT_FIELD, r#"{"DataStreamName":7}"#)]),
+            fields(&[(INPUT_FIELD, r#"["a","list of its values"]"#)]),
+            fields(&[(INPUT_FIELD, r#"{"DataStreamName":"a","DataStreamName":"b"}"#)]),
+            vec![(
+                INPUT_FIELD.into(),
+                b"{\"DataStreamName\":\"s\",\"unknown\":\"\xff\"}".to_vec(),
+            )],
             fields(&[(INPUT_FIELD, &encode_unchecked(&"n".repeat(MAX_NAME_BYTES + 1)))]),
             vec![],
         ];

@@ -62,6 +62,8 @@ mod config;
 mod dead_letter;
 mod entry;
 pub mod error;
+#[cfg(test)]
+mod fuzz;
 mod id;
 mod keys;
 mod lease;

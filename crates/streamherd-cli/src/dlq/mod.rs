@@ -281,7 +281,7 @@ fn summarize(run: &DeadLetterRun, dry_run: bool) {
 }
 
 /// Text that may be anything, as a part of one line.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let mut cut: String = text.chars().take(CELL).collect();
     if cut.len() < text.len() {
         cut.push('…');
@@ -289,7 +289,7 @@ fn one_line(text: &str) -> String {
     printable(&cut).into_owned()
 }
 
-fn readable(bytes: &[u8]) -> String {
+pub(crate) fn readable(bytes: &[u8]) -> String {
     std::str::from_utf8(bytes).map_or_else(
         |_| bytes.escape_ascii().to_string(),
         |text| printable(text).into_owned(),

@@ -38,6 +38,10 @@ impl Exec {
     /// Works on a stream until the command ends, the lease is lost or `stop` fires; then nothing of it is left running,
     /// but for what a command put into the background and left behind.
     pub(super) async fn work(&self, lease: &Lease, stop: &CancellationToken) -> Verdict {
+        if lease.stream().contains('\0') {
+            // Nor does it at the next attempt.
+            return Verdict::DeadLetter("its name has a NUL in it, which no environment variable holds".to_owned());
+        }
         let (mut child, leader) = match self.start(lease) {
             Ok(started) => started,
             // Of what other streams would meet too.

@@ -141,6 +141,27 @@ fn a_failed_stream_waits_in_redis_and_its_slot_is_free_meanwhile() {
 }
 
 #[test]
+fn a_name_that_no_environment_holds_is_a_dead_letter_at_its_first_attempt() {
+    let server = Server::start();
+    let mut redis = server.client();
+    let add =
+        |redis: &mut RawClient, input: &str| redis.call(&["XADD", "{orders:0}:input", "*", "lbs-input", input]).ok();
+    add(&mut redis, r#"{"DataStreamName":"a\u0000b"}"#);
+    add(&mut redis, r#"{"DataStreamName":"PATH=x"}"#);
+    // The value is one argument, whatever is in it.
+    let script = r#"test "$STREAMHERD_STREAM" = PATH=x"#;
+    let mut worker = Worker::start(&server, &["--exec", script]);
+    worker.wait_for_events("dead_lettered", 1);
+    worker.wait_for_events("done", 1);
+    worker.end();
+    assert_eq!(worker.story("a\0b"), ["added", "dead_lettered"]);
+    assert_eq!(worker.story("PATH=x"), ["added", "done"]);
+    let letters = dead_letters(&mut redis);
+    assert_eq!(letters.len(), 1);
+    assert!(letters[0].1.contains("NUL"), "{letters:?}");
+}
+
+#[test]
 fn exec_gets_the_stream_in_its_environment_and_the_info_on_stdin() {
     let server = Server::start();
     let dir = tempfile::tempdir().unwrap();

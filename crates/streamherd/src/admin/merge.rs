@@ -10,14 +10,14 @@ impl Status {
         let mut status = Self {
             service: self.service,
             used: self.used || other.used,
-            queued: self.queued + other.queued,
+            queued: self.queued.saturating_add(other.queued),
             queued_oldest_ms: self.queued_oldest_ms.max(other.queued_oldest_ms),
-            requeued: self.requeued + other.requeued,
+            requeued: self.requeued.saturating_add(other.requeued),
             requeued_oldest_ms: self.requeued_oldest_ms.max(other.requeued_oldest_ms),
-            pending: self.pending + other.pending,
-            delayed: self.delayed + other.delayed,
+            pending: self.pending.saturating_add(other.pending),
+            delayed: self.delayed.saturating_add(other.delayed),
             delayed_next_ms: least(self.delayed_next_ms, other.delayed_next_ms),
-            dead_letters: self.dead_letters + other.dead_letters,
+            dead_letters: self.dead_letters.saturating_add(other.dead_letters),
             paused_ms: self.paused_ms.max(other.paused_ms),
             pauses: pauses(self.pauses, other.pauses),
             consumers: consumers(self.consumers, other.consumers),
@@ -65,7 +65,7 @@ fn both(one: ConsumerStatus, other: ConsumerStatus) -> ConsumerStatus {
         consumer: one.consumer,
         state: liveliest(one.state, other.state),
         paused: one.paused || other.paused,
-        pending: one.pending + other.pending,
+        pending: one.pending.saturating_add(other.pending),
         idle_ms: least(one.idle_ms, other.idle_ms),
         registration: match (one.registration, other.registration) {
             (Some(one), Some(other)) => Some(both_rows(one, other)),
@@ -76,7 +76,8 @@ fn both(one: ConsumerStatus, other: ConsumerStatus) -> ConsumerStatus {
 
 /// The latest of both; a worker says in each partition what it holds from there, and the same capacity in all.
 fn both_rows(one: Registration, other: Registration) -> Registration {
-    let held = one.held + other.held;
+    // Another program may have written any number.
+    let held = one.held.saturating_add(other.held);
     let capacity = one.capacity.max(other.capacity);
     let latest = if one.seen_ms <= other.seen_ms { one } else { other };
     Registration {
@@ -171,6 +172,16 @@ mod tests {
         let about = w.registration.as_ref().unwrap();
         assert_eq!((about.held, about.capacity), (6, 64));
         assert_eq!((about.seen_ms, about.host.as_str()), (100, "h100"));
+    }
+
+    #[test]
+    fn a_row_that_tells_any_number_is_added_up_all_the_same() {
+        let (mut one, mut two) = (empty(0), empty(1));
+        one.consumers = vec![consumer("w", ConsumerState::Alive, u64::MAX, 1, usize::MAX - 60)];
+        two.consumers = vec![consumer("w", ConsumerState::Alive, 1, 1, usize::MAX - 60)];
+        let both = one.with(two);
+        assert_eq!(both.consumers[0].registration.as_ref().unwrap().held, usize::MAX);
+        assert_eq!(both.consumers[0].pending, u64::MAX);
     }
 
     #[test]

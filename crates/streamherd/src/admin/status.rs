@@ -212,7 +212,7 @@ impl Status {
             answered: true,
             queued: seen.input.length.saturating_sub(seen.input.pending),
             requeued: seen.front.length.saturating_sub(seen.front.pending),
-            pending: seen.input.pending + seen.front.pending,
+            pending: seen.input.pending.saturating_add(seen.front.pending),
             delayed: seen.delayed,
             dead_letters: seen.dead_letters,
         };
@@ -256,7 +256,7 @@ impl Status {
         let mut all: BTreeMap<String, ConsumerStatus> = BTreeMap::new();
         for one in seen.input.consumers.iter().chain(&seen.front.consumers) {
             let status = all.entry(one.name.clone()).or_insert_with(|| blank(&one.name));
-            status.pending += one.pending;
+            status.pending = status.pending.saturating_add(one.pending);
             status.idle_ms = Some(status.idle_ms.map_or(one.idle_ms, |idle| idle.min(one.idle_ms)));
         }
         for (consumer, seen_ms, about) in seen.rows {

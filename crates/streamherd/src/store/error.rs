@@ -85,7 +85,7 @@ impl StoreError {
     }
 
     /// An error that a batch script reported for one of its entries.
-    pub(super) fn of_entry(operation: &'static str, text: &str) -> Self {
+    pub(crate) fn of_entry(operation: &'static str, text: &str) -> Self {
         Self {
             operation,
             kind: of_server(text),

@@ -48,6 +48,8 @@ pub(crate) use kept::{Asked, Identity, Lost, Resubmission, Resubmitted, Stands, 
 pub(crate) use lease::{Acquired, Renewed, Restorable, Restored};
 pub use login::Credentials;
 pub(crate) use network::{Line, Lines, Network, Node, Placement, Which};
+#[cfg(test)]
+pub(crate) use network::{merge, of_cluster, of_sentinel};
 pub(crate) use queue::{RawEntry, Taken};
 pub(crate) use registry::{Reaped, Registry};
 pub(crate) use requeue::{Gate, Listing, Looked, RequeueLimits, Requeued};

@@ -48,7 +48,7 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
-    pub(super) fn read(partition: u16, id: StreamId, fields: Fields, now_ms: u64) -> Self {
+    pub(crate) fn read(partition: u16, id: StreamId, fields: Fields, now_ms: u64) -> Self {
         let text = |name| field(&fields, name).map(|value| String::from_utf8_lossy(value).into_owned());
         let number = |name| text(name).and_then(|text| text.parse::<u64>().ok());
         let at_ms = number("_sh_at").unwrap_or(id.ms);

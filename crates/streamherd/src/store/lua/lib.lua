@@ -257,6 +257,15 @@ local function remove_consumer(consumer)
   return 0
 end
 
+-- {number, outcomes} of a consumer's last settlement batch. Nil where another program has spoilt it, as where it is missing: the
+-- guard of each entry says what has become of it.
+local function last_receipt(consumer)
+  local stored = redis.call('HGET', CONSUMERS, consumer .. ':last')
+  if not stored then return nil end
+  local ok, last = pcall(cmsgpack.unpack, stored)
+  if ok and type(last) == 'table' and type(last[1]) == 'number' and type(last[2]) == 'table' then return last end
+end
+
 -- Redis 7 raises tables, Redis 6.2 strings.
 local function message(e)
   if type(e) == 'table' then return e.err or 'error' end

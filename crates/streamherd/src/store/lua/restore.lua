@@ -9,11 +9,7 @@
 if redis.call('GET', EPOCH) ~= ARGV[1] then return {'epoch'} end
 local consumer, ttl = ARGV[2], ARGV[3]
 
-local function receipt()
-  local stored = redis.call('HGET', CONSUMERS, consumer .. ':last')
-  return stored and cmsgpack.unpack(stored)[1] or 0
-end
-local settled = receipt()
+local settled = (last_receipt(consumer) or {0})[1]
 
 local function hold(stream, id, lock, value, still)
   if not still then redis.call('XCLAIM', stream, GROUP, consumer, 0, id, 'FORCE', 'JUSTID') end

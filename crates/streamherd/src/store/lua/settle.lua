@@ -7,9 +7,8 @@
 -- and above all it doesn't overwrite its successor's receipt.
 local receipt = ARGV[2] .. ':last'
 local number = tonumber(ARGV[3])
-local stored = redis.call('HGET', CONSUMERS, receipt)
-if stored then
-  local last = cmsgpack.unpack(stored)
+local last = last_receipt(ARGV[2])
+if last then
   if last[1] == number then return last[2] end
   if last[1] > number then return {'stale'} end
 end

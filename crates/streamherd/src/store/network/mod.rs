@@ -19,6 +19,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(crate) use lines::{Line, Lines};
 use lookout::Lookout;
+#[cfg(test)]
+pub(crate) use view::{merge, of_cluster, of_sentinel};
 
 use super::{Endpoint, StoreError};
 use crate::backoff::{Backoff, jittered};
@@ -37,7 +39,7 @@ pub(crate) enum Node {
 }
 
 impl Node {
-    pub(super) fn at(host: &str, port: u16) -> Self {
+    pub(crate) fn at(host: &str, port: u16) -> Self {
         // In a URL an IPv6 address stands in brackets.
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         Self::At {

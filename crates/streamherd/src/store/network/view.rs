@@ -6,23 +6,23 @@ use super::{Node, Placement};
 
 /// One server's view: for each partition who holds it, by which configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct View {
-    pub(super) claims: Vec<Option<Claim>>,
+pub(crate) struct View {
+    pub(crate) claims: Vec<Option<Claim>>,
     /// Other servers that may be asked.
-    pub(super) others: Vec<Node>,
+    pub(crate) others: Vec<Node>,
     /// The host names that servers announce.
-    pub(super) names: Vec<(Node, String)>,
+    pub(crate) names: Vec<(Node, String)>,
 }
 
 /// That a server holds a partition. Of two that contradict each other the later configuration is right.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Claim {
-    pub(super) epoch: u64,
-    pub(super) node: Node,
+pub(crate) struct Claim {
+    pub(crate) epoch: u64,
+    pub(crate) node: Node,
 }
 
 /// Reads `CLUSTER NODES`: a line per node, `id ip:port@bus[,hostname] flags primary ping pong epoch link slot…`.
-pub(super) fn of_cluster(text: &str, asked: &Node, slots: &[u16]) -> View {
+pub(crate) fn of_cluster(text: &str, asked: &Node, slots: &[u16]) -> View {
     let mut view = View {
         claims: vec![None; slots.len()],
         others: Vec::new(),
@@ -62,7 +62,7 @@ pub(super) fn of_cluster(text: &str, asked: &Node, slots: &[u16]) -> View {
 }
 
 /// Reads `SENTINEL MASTER <name>`.
-pub(super) fn of_sentinel(pairs: &HashMap<String, String>, partitions: usize) -> Option<View> {
+pub(crate) fn of_sentinel(pairs: &HashMap<String, String>, partitions: usize) -> Option<View> {
     let text = |name: &str| pairs.get(name).map(String::as_str);
     let claim = Claim {
         epoch: text("config-epoch").and_then(|w| w.parse().ok()).unwrap_or(0),
@@ -76,7 +76,7 @@ pub(super) fn of_sentinel(pairs: &HashMap<String, String>, partitions: usize) ->
 }
 
 /// For each partition the claim of the latest configuration.
-pub(super) fn merge(views: &[View], slots: &[u16]) -> Placement {
+pub(crate) fn merge(views: &[View], slots: &[u16]) -> Placement {
     let latest = |partition: usize| {
         let claims = views.iter().filter_map(|view| view.claims.get(partition)?.as_ref());
         claims.max().map(|claim| claim.node.clone())

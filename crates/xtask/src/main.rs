@@ -4,6 +4,7 @@
 //! the signals sent to it are the task's own. A parent that only waited would die first on Ctrl-C, and hide the exit
 //! code of a demo that was still shutting down. That makes xtask Unix only, as redis-server is.
 
+mod deny;
 mod redis_server;
 
 use std::convert::Infallible;
@@ -13,6 +14,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+use deny::Database;
+
 fn main() -> ExitCode {
     let mut args = env::args_os().skip(1);
     let task = args.next();
@@ -21,6 +24,10 @@ fn main() -> ExitCode {
     let ended = match task.as_deref().and_then(OsStr::to_str) {
         Some("demo") => demo(&rest),
         Some("test") => test(&rest),
+        Some("deny") if rest.is_empty() => match deny::check(Database::Required) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(message) => Err(message),
+        },
         Some("ci") if rest.is_empty() => ci(),
         Some("help" | "-h" | "--help") => {
             print!("{HELP}");
@@ -71,7 +78,7 @@ fn test(args: &[OsString]) -> Ended {
     Err(format!("cannot run cargo: {}", command.exec()))
 }
 
-/// The gate, then the tests. The tests' own duration is not printed: the output ends with cargo test's lines, which a
+/// The gate, the dependencies, then the tests. The tests' own duration is not printed: the output ends with cargo test's lines, which a
 /// reader of a log looks for at its end.
 fn ci() -> Ended {
     for step in &GATE {
@@ -88,6 +95,9 @@ fn ci() -> Ended {
         }
         eprintln!("xtask: passed in {seconds:.1} s");
     }
+    let started = Instant::now();
+    deny::check(Database::Wanted)?;
+    eprintln!("xtask: passed in {:.1} s", started.elapsed().as_secs_f64());
     eprintln!("xtask: cargo xtask test");
     test(&[])
 }
@@ -152,11 +162,14 @@ usage: cargo xtask TASK
 tasks:
   demo [ARGS...]   build streamherd and run `streamherd demo ARGS...`
   test [ARGS...]   run `cargo test --workspace --all-features ARGS...`
-  ci               check formatting, clippy and docs with warnings denied, then run `test`
+  deny             check licences, sources, versions and advisories of the dependencies with cargo-deny
+  ci               check formatting, clippy and docs with warnings denied, run `deny`, then `test`
   help             print this
 
 demo and test install redis-server with apt-get, dnf or brew if this machine has none;
 set STREAMHERD_REDIS_SERVER to use a particular one.
+deny and ci install cargo-deny into target/tools if it is not there. Where the database of advisories can't be fetched,
+deny fails, and ci says so and goes on.
 ";
 
 #[cfg(test)]
@@ -191,5 +204,9 @@ mod tests {
                 );
             }
         }
+        assert!(
+            runs("cargo xtask deny"),
+            "ci.yml does not check the dependencies in full"
+        );
     }
 }

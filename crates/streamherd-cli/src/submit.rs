@@ -13,8 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::sync::mpsc;
 
 use crate::args::{Global, Output, SubmitArgs};
-use crate::failure::{Failure, with_sources};
-use crate::human::printable;
+use crate::failure::{Failure, in_one_line};
 use crate::output;
 
 /// Streams submitted together. Input is read ahead by as many, and no further.
@@ -65,7 +64,7 @@ pub(crate) async fn run(global: &Global, options: &SubmitArgs) -> Result<ExitCod
     producer.close().await;
 
     let Summary { submitted, failed } = summary;
-    eprintln!("submitted {submitted}, failed {failed}");
+    output::say(&format!("submitted {submitted}, failed {failed}"));
     Ok(if failed == 0 {
         ExitCode::SUCCESS
     } else {
@@ -119,11 +118,11 @@ async fn submit(
                         id: id.to_string(),
                         coalesced,
                     })?,
-                    Output::Table if coalesced => output::line(&format!("{id}  {}  (coalesced)", printable(stream)))?,
-                    Output::Table => output::line(&format!("{id}  {}", printable(stream)))?,
+                    Output::Table if coalesced => output::line(&format!("{id}  {stream}  (coalesced)"))?,
+                    Output::Table => output::line(&format!("{id}  {stream}"))?,
                 }
             }
-            Err(e) => summary.fail(place, &with_sources(&e)),
+            Err(e) => summary.fail(place, &in_one_line(&e)),
         }
     }
     Ok(())
@@ -132,7 +131,7 @@ async fn submit(
 impl Summary {
     fn fail(&mut self, place: &str, problem: &str) {
         self.failed += 1;
-        eprintln!("{place}: {problem}");
+        output::say(&format!("{place}: {problem}"));
     }
 }
 

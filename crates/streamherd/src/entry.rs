@@ -209,9 +209,11 @@ pub(crate) fn size(fields: &Fields) -> usize {
     fields.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
-/// A counter that is absent or unreadable counts as zero, as it does in the scripts.
+/// A counter that is absent or unreadable counts as zero, as it does in the scripts: what they don't count on from must not
+/// be told to a handler. Up to nine digits, so that one more is a number still.
 pub(crate) fn counter(fields: &Fields, name: &str) -> u32 {
     field(fields, name)
+        .filter(|v| v.len() < 10 && v.iter().all(u8::is_ascii_digit))
         .and_then(|v| std::str::from_utf8(v).ok())
         .and_then(|t| t.parse().ok())
         .unwrap_or(0)
@@ -271,6 +273,31 @@ mod tests {
         )
         .unwrap();
         assert_eq!((entry.attempt, entry.origin), (0, id().id));
+    }
+
+    #[test]
+    fn a_counter_is_read_as_the_scripts_read_it() {
+        for (text, count) in [("7", 7), ("007", 7), ("999999999", 999_999_999)] {
+            assert_eq!(counter(&fields(&[(FAILURES_FIELD, text)]), FAILURES_FIELD), count);
+        }
+        for text in [
+            "",
+            "+5",
+            "-1",
+            " 5",
+            "5\n",
+            "1e3",
+            "0x1",
+            "4294967295",
+            "1000000000",
+            "٣",
+        ] {
+            assert_eq!(
+                counter(&fields(&[(FAILURES_FIELD, text)]), FAILURES_FIELD),
+                0,
+                "{text:?}"
+            );
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod dead_letters;
 mod delayed;
 mod due;
 mod foreign_hands;
+mod forged;
 mod handler_endings;
 mod handler_running;
 #[cfg(feature = "tower")]
@@ -19,6 +20,9 @@ mod handler_services;
 mod handlers;
 mod handover;
 mod heartbeat;
+mod hostile;
+mod hostile_keys;
+mod hostile_metrics;
 mod lease_validity;
 mod limits;
 mod loss_rivals;

@@ -73,6 +73,7 @@ const LABELS: [(&str, &[&str]); 8] = [
             "info",
             "script_load",
             "subscribe",
+            "topology",
             "unblock",
             "wait",
             // Scripts.

@@ -154,6 +154,39 @@ fn a_line_of_input_that_is_none_is_told_in_a_line() {
 }
 
 #[test]
+fn what_is_beyond_the_limits_is_refused_line_by_line_and_the_rest_is_submitted() {
+    let server = Server::start();
+    let lines = [
+        format!("{{\"stream\": \"{}\"}}", "n".repeat(1024 * 1024)),
+        format!("{{\"stream\": \"big\", \"info\": \"{}\"}}", "x".repeat(1024 * 1024)),
+        format!(
+            "{{\"stream\": \"huge\", \"info\": \"{}\"}}",
+            "x".repeat(10 * 1024 * 1024)
+        ),
+        format!(
+            "{{\"stream\": \"deep\", \"info\": {}{}}}",
+            "[".repeat(100_000),
+            "]".repeat(100_000)
+        ),
+        format!("{{\"stream\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000)),
+        "{\"stream\": \"good\"}".to_owned(),
+    ];
+    let output = run_with_stdin(at(&server).args(["submit", "--file", "-"]), &lines.join("\n"));
+    assert_eq!(output.status.code(), Some(1));
+    let told = stderr(&output);
+    assert!(
+        told.len() < 4_096,
+        "an error is no copy of what it is about: {} bytes",
+        told.len()
+    );
+    for number in [1, 2, 3, 5] {
+        assert!(told.contains(&format!("line {number}: ")), "{told}");
+    }
+    assert!(told.contains("submitted 2, failed 4"), "{told}");
+    assert_eq!(server.client().cmd("XLEN {orders:0}:input").int(), 2);
+}
+
+#[test]
 fn no_name_of_others_forges_a_line_of_a_workers_log() {
     let server = Server::start();
     let log = tempfile::NamedTempFile::new().unwrap();

@@ -10,7 +10,7 @@ use streamherd_tests::{Redis, SOON, Truth, Worker, builder, side_by_side, submit
 #[test]
 fn guarantee_7_what_was_written_back_unheard_is_settled_where_it_is() {
     let rows = ["done", "retry", "suspended"].map(|how| (how.to_owned(), how));
-    side_by_side(3, rows.into(), |how| unheard(how));
+    side_by_side(3, rows.into(), unheard);
 }
 
 async fn unheard(how: &str) {

@@ -4,6 +4,7 @@
 //!   connections a client needs there.
 //! - [`breaker`]: what one server says that is away for one reason or another.
 //! - [`clocks`]: the testkit gives one server a clock of its own.
+//! - [`hostile`]: how much memory one worker takes is the same wherever its server is.
 //! - [`many_outages`]: the counts are of one server's connections, and the rest is the client's own.
 //! - [`databases`]: a cluster has no other than 0; it runs under Sentinels too.
 //! - [`doctor`], [`doctor_logins`]: what is wrong with one server, and the commands for that server that mend it.
@@ -14,4 +15,5 @@ mod clocks;
 mod databases;
 mod doctor;
 mod doctor_logins;
+mod hostile;
 mod many_outages;

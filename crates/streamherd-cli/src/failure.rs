@@ -6,6 +6,9 @@ use std::process::ExitCode;
 
 use streamherd::error::ConnectError;
 
+use crate::human::printable;
+use crate::output;
+
 /// A failure that ends the command.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -38,9 +41,18 @@ impl Failure {
         }
     }
 
+    /// The same with more to read, of any number of lines.
+    pub(crate) fn with_text(mut self, text: &str) -> Self {
+        let _ = write!(self.message, "\n{text}");
+        self
+    }
+
     /// Prints the failure, and returns its exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        eprintln!("error: {}", self.message);
+        // What breaks lines here is meant to: whatever one error says is in one of them.
+        for text in format!("error: {}", self.message).lines() {
+            output::say(text);
+        }
         ExitCode::from(self.code)
     }
 }
@@ -84,12 +96,38 @@ pub(crate) fn usage_error(message: &str) -> Failure {
 }
 
 /// An error and what caused it, one line each.
-pub(crate) fn with_sources(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let _ = write!(text, "\n  caused by: {cause}");
-        source = cause.source();
+fn with_sources(error: &dyn Error) -> String {
+    causes(error).join("\n  caused by: ")
+}
+
+/// An error and what caused it, in one line.
+pub(crate) fn in_one_line(error: &dyn Error) -> String {
+    causes(error).join(", caused by: ")
+}
+
+fn causes(error: &dyn Error) -> Vec<String> {
+    let mut causes = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        causes.push(printable(&error.to_string()).into_owned());
+        next = error.source();
     }
-    text
+    causes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_breaks_no_line_that_is_not_meant() {
+        let inner = std::io::Error::other("no\nerror: forged\u{1b}[31m");
+        let error = streamherd::error::InvalidEntry::Info(serde_json::Error::io(inner));
+        let outer = error.to_string();
+        assert_eq!(
+            with_sources(&error),
+            format!("{outer}\n  caused by: no\\nerror: forged\\u{{1b}}[31m")
+        );
+        assert_eq!(in_one_line(&error).lines().count(), 1);
+    }
 }

@@ -27,20 +27,34 @@ pub(crate) fn span(ms: u64) -> String {
     text.join(" ")
 }
 
-/// A name that anybody may have chosen, without what would move the cursor or break a line.
-pub(crate) fn printable(name: &str) -> Cow<'_, str> {
-    if !name.contains(char::is_control) {
-        return Cow::Borrowed(name);
+/// Text that anybody may have chosen, as a part of one line: without what would move the cursor, break the line, colour a
+/// terminal, or show its letters in another order than they have.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unsafe) {
+        return Cow::Borrowed(text);
     }
-    let mut text = String::with_capacity(name.len());
-    for c in name.chars() {
-        if c.is_control() {
-            text.extend(c.escape_default());
+    let mut safe = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_unsafe(c) {
+            safe.extend(c.escape_default());
         } else {
-            text.push(c);
+            safe.push(c);
         }
     }
-    Cow::Owned(text)
+    Cow::Owned(safe)
+}
+
+/// Control characters (C0, DEL, C1), and those of Unicode that are not seen themselves and change how others are.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            // Soft hyphen; marks, embeddings, overrides and isolates of direction.
+            '\u{ad}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            // No width: two names that look the same may not be.
+            | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{feff}'
+            // Line and paragraph separators; annotations; tags.
+            | '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 #[cfg(test)]
@@ -69,5 +83,24 @@ mod tests {
     fn names_stay_in_their_line() {
         assert_eq!(printable("über 1"), "über 1");
         assert_eq!(printable("a\n\u{1b}[2Jb"), "a\\n\\u{1b}[2Jb");
+        for (text, shown) in [
+            ("\r\u{7}\u{8}\0\u{7f}", "\\r\\u{7}\\u{8}\\u{0}\\u{7f}"),
+            (
+                "\u{9b}2J\u{9d}0;title\u{9c}\u{85}",
+                "\\u{9b}2J\\u{9d}0;title\\u{9c}\\u{85}",
+            ),
+            ("a\u{2028}b\u{2029}", "a\\u{2028}b\\u{2029}"),
+            (
+                "\u{202e}gpj.exe\u{2066}\u{200f}\u{61c}",
+                "\\u{202e}gpj.exe\\u{2066}\\u{200f}\\u{61c}",
+            ),
+            (
+                "a\u{200b}b\u{feff}\u{2060}\u{e0041}",
+                "a\\u{200b}b\\u{feff}\\u{2060}\\u{e0041}",
+            ),
+        ] {
+            assert_eq!(printable(text), shown);
+            assert_eq!(printable(shown), shown, "what is safe stays as it is");
+        }
     }
 }

@@ -77,7 +77,7 @@ fn log_to_stderr() {
     // Refused when a program that calls `run` has a subscriber of its own, which is then the one to use.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| output::Log)
         .with_ansi(false)
         .try_init();
 }

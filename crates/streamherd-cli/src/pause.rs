@@ -9,7 +9,6 @@ use streamherd::{PauseTarget, Status};
 
 use crate::args::{Global, Output};
 use crate::failure::Failure;
-use crate::human::printable;
 use crate::output;
 use crate::status::hint_at_the_name;
 
@@ -64,7 +63,7 @@ pub(crate) async fn run(global: &Global, options: &PauseArgs, pause: bool) -> Re
         })?,
         Output::Table => {
             let what = match consumer {
-                Some(consumer) => format!("consumer {} of service {service}", printable(consumer)),
+                Some(consumer) => format!("consumer {consumer} of service {service}"),
                 None => format!("service {service}"),
             };
             output::line(&match (pause, changed) {
@@ -93,8 +92,7 @@ fn hint(status: &Status, consumer: Option<&str>, pause: bool) {
         && let Some(consumer) = consumer
     {
         output::say(&format!(
-            "no consumer {} takes part at present; `status` shows who does",
-            printable(consumer)
+            "no consumer {consumer} takes part at present; `status` shows who does"
         ));
     }
     if pause {
@@ -103,7 +101,7 @@ fn hint(status: &Status, consumer: Option<&str>, pause: bool) {
     let still: Vec<_> = meant
         .iter()
         .filter(|row| row.paused)
-        .map(|row| printable(&row.consumer))
+        .map(|row| row.consumer.as_str())
         .collect();
     if !still.is_empty() {
         output::say(&format!(

@@ -9,7 +9,7 @@ use streamherd::{FoundStream, RequeueOutcome};
 
 use crate::args::{Global, Output};
 use crate::failure::Failure;
-use crate::human::{printable, span};
+use crate::human::span;
 use crate::output;
 
 /// Put streams at the front of the queue: orphans, delayed ones, and with --force held ones
@@ -53,7 +53,6 @@ pub(crate) async fn run(global: &Global, options: &RequeueArgs) -> Result<ExitCo
             .map_err(Failure::failed)?;
         let told = describe(&found.outcome);
         all &= told.is_ok();
-        let stream = printable(name);
         match (global.output, told) {
             (Output::Json, _) => output::json(&Line {
                 stream: name,
@@ -64,9 +63,9 @@ pub(crate) async fn run(global: &Global, options: &RequeueArgs) -> Result<ExitCo
                     Some(partition) if divided => format!(", partition {partition}"),
                     _ => String::new(),
                 };
-                output::line(&format!("{id}  {stream}  ({what}{place})"))?;
+                output::line(&format!("{id}  {name}  ({what}{place})"))?;
             }
-            (Output::Table, Err(why)) => output::say(&format!("{stream}: {why}")),
+            (Output::Table, Err(why)) => output::say(&format!("{name}: {why}")),
         }
     }
     admin.close().await;
@@ -80,8 +79,7 @@ fn describe(outcome: &RequeueOutcome) -> Result<(String, &'static str), String> 
         RequeueOutcome::MadeDue { entry } => Ok((entry.to_string(), "was delayed")),
         RequeueOutcome::Requeued { entry } => Ok((entry.to_string(), "re-queued")),
         RequeueOutcome::Held { consumer, remaining_ms } => Err(format!(
-            "held by {}, whose lock lives for {} without a heartbeat; --force takes it from its owner",
-            printable(consumer),
+            "held by {consumer}, whose lock lives for {} without a heartbeat; --force takes it from its owner",
             span(*remaining_ms)
         )),
         RequeueOutcome::TooLarge { entry } => Err(format!(

@@ -8,7 +8,7 @@ use streamherd::{ConsumerState, ConsumerStatus, LeaseState, LeaseStatus, Status}
 
 use crate::args::{Global, Output, at_least_one};
 use crate::failure::Failure;
-use crate::human::{now_ms, printable, span};
+use crate::human::{now_ms, span};
 use crate::output;
 
 /// Show the queue, its consumers, its pauses and its dead letters
@@ -112,7 +112,7 @@ fn queue(status: &Status) -> Result<(), Failure> {
         notes.push(format!("the service has been paused for {}", span(ms)));
     }
     for pause in &status.pauses {
-        let (consumer, time) = (printable(&pause.consumer), span(pause.paused_ms));
+        let (consumer, time) = (&pause.consumer, span(pause.paused_ms));
         notes.push(format!("consumer {consumer} has been paused for {time}"));
     }
     if let Some(ms) = status.requeued_oldest_ms {
@@ -188,7 +188,7 @@ fn consumer(row: &ConsumerStatus) -> Vec<String> {
     };
     let paused = if row.paused { ", paused" } else { "" };
     let mut cells = vec![
-        printable(&row.consumer).into_owned(),
+        row.consumer.clone(),
         format!("{state}{paused}"),
         row.pending.to_string(),
     ];
@@ -198,9 +198,9 @@ fn consumer(row: &ConsumerStatus) -> Vec<String> {
             about.capacity.to_string(),
             format!("{} ago", span(about.seen_ms)),
             span(now_ms().saturating_sub(about.started_ms)),
-            printable(&about.host).into_owned(),
+            about.host.clone(),
             about.pid.to_string(),
-            printable(&about.version).into_owned(),
+            about.version.clone(),
         ]),
         None => {
             let seen = row
@@ -241,9 +241,9 @@ fn print_leases(leases: &[LeaseStatus], status: &Status) -> Result<(), Failure> 
             _ => span(lease.remaining_ms),
         };
         let mut cells = vec![
-            printable(lease.stream.as_deref().unwrap_or("(unreadable)")).into_owned(),
+            lease.stream.as_deref().unwrap_or("(unreadable)").to_owned(),
             lease.entry.to_string(),
-            printable(&lease.consumer).into_owned(),
+            lease.consumer.clone(),
             match lease.state {
                 LeaseState::Orphan => "orphan".to_owned(),
                 _ => "leased".to_owned(),

@@ -9,16 +9,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use streamherd::{Duplicates, Producer, Submitted};
 use tokio::fs::File;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::io::{self, AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::sync::mpsc;
 
 use crate::args::{Global, Output, SubmitArgs};
-use crate::failure::{Failure, with_sources};
-use crate::human::printable;
+use crate::failure::{Failure, in_one_line};
 use crate::output;
 
 /// Streams submitted together. Input is read ahead by as many, and no further.
 const CHUNK: usize = 500;
+
+/// The longest line of input: an entry has at most 1 MiB, and with it stand a name and blanks.
+const LONGEST: usize = 2 * 1024 * 1024;
 
 /// One line of input. An unknown field is refused: it is a misspelt `info` more often than anything harmless.
 #[derive(Debug, Deserialize)]
@@ -65,7 +67,7 @@ pub(crate) async fn run(global: &Global, options: &SubmitArgs) -> Result<ExitCod
     producer.close().await;
 
     let Summary { submitted, failed } = summary;
-    eprintln!("submitted {submitted}, failed {failed}");
+    output::say(&format!("submitted {submitted}, failed {failed}"));
     Ok(if failed == 0 {
         ExitCode::SUCCESS
     } else {
@@ -119,11 +121,11 @@ async fn submit(
                         id: id.to_string(),
                         coalesced,
                     })?,
-                    Output::Table if coalesced => output::line(&format!("{id}  {}  (coalesced)", printable(stream)))?,
-                    Output::Table => output::line(&format!("{id}  {}", printable(stream)))?,
+                    Output::Table if coalesced => output::line(&format!("{id}  {stream}  (coalesced)"))?,
+                    Output::Table => output::line(&format!("{id}  {stream}"))?,
                 }
             }
-            Err(e) => summary.fail(place, &with_sources(&e)),
+            Err(e) => summary.fail(place, &in_one_line(&e)),
         }
     }
     Ok(())
@@ -132,7 +134,7 @@ async fn submit(
 impl Summary {
     fn fail(&mut self, place: &str, problem: &str) {
         self.failed += 1;
-        eprintln!("{place}: {problem}");
+        output::say(&format!("{place}: {problem}"));
     }
 }
 
@@ -178,8 +180,11 @@ async fn read_lines(input: impl AsyncRead + Unpin, sender: mpsc::Sender<Read>) {
     for number in 1_u64.. {
         line.clear();
         let place = || format!("line {number}");
-        let read = match input.read_until(b'\n', &mut line).await {
+        let read = match read_line(&mut input, &mut line).await {
             Ok(0) => return,
+            Ok(bytes) if bytes > LONGEST => Err(format!(
+                "it has {bytes} bytes, and the limit is {LONGEST}; keep the payload elsewhere and submit a reference to it"
+            )),
             Ok(_) if line.trim_ascii().is_empty() => continue,
             Ok(_) => item(&line),
             Err(e) => {
@@ -191,6 +196,23 @@ async fn read_lines(input: impl AsyncRead + Unpin, sender: mpsc::Sender<Read>) {
             return;
         }
     }
+}
+
+/// Reads a line with its end, and says how long it is. Of one that is too long it keeps the beginning only, whatever its
+/// length: input may come from a program that never ends its line.
+async fn read_line(input: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>) -> io::Result<usize> {
+    let most = u64::try_from(LONGEST).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = (&mut *input).take(most).read_until(b'\n', line).await?;
+    let mut ended = bytes <= LONGEST || line.ends_with(b"\n");
+    while !ended {
+        let more = input.fill_buf().await?;
+        let end = more.iter().position(|byte| *byte == b'\n');
+        let skipped = end.map_or(more.len(), |at| at + 1);
+        ended = end.is_some() || skipped == 0;
+        input.consume(skipped);
+        bytes += skipped;
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -209,6 +231,20 @@ mod tests {
         ] {
             let problem = item(line.as_bytes()).unwrap_err();
             assert!(problem.starts_with("not an object of the form"), "{problem}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_without_end_takes_no_more_memory_than_the_longest() {
+        let input = io::repeat(b'x').take(40 * 1024 * 1024).chain(&b"\nshort\nlast"[..]);
+        let mut input = BufReader::new(input);
+        let mut line = Vec::new();
+        assert_eq!(read_line(&mut input, &mut line).await.unwrap(), 40 * 1024 * 1024 + 1);
+        assert!(line.capacity() <= 8 * 1024 * 1024, "{}", line.capacity());
+        for (text, bytes) in [("short\n", 6), ("last", 4), ("", 0)] {
+            line.clear();
+            assert_eq!(read_line(&mut input, &mut line).await.unwrap(), bytes);
+            assert_eq!(line, text.as_bytes());
         }
     }
 }

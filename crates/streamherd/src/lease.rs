@@ -39,7 +39,7 @@ pub struct Lease {
 impl Lease {
     pub(crate) fn new(held: Arc<Held>, partition: Arc<Partition>, slot: Slot, alive: Handle) -> Self {
         let span = tracing::info_span!(
-            "lease", service = %partition.core.settings.service, stream = %held.entry.name, token = %held.token,
+            "lease", service = %partition.core.settings.service, stream = held.entry.name, token = %held.token,
             attempt = held.entry.attempt
         );
         Self {

@@ -4,6 +4,7 @@
 //! the signals sent to it are the task's own. A parent that only waited would die first on Ctrl-C, and hide the exit
 //! code of a demo that was still shutting down. That makes xtask Unix only, as redis-server is.
 
+mod deny;
 mod redis_server;
 mod soak;
 
@@ -14,6 +15,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+use deny::Database;
+
 fn main() -> ExitCode {
     let mut args = env::args_os().skip(1);
     let task = args.next();
@@ -23,6 +26,10 @@ fn main() -> ExitCode {
         Some("demo") => demo(&rest),
         Some("test") => test(&rest),
         Some("soak") => soak(&rest),
+        Some("deny") if rest.is_empty() => match deny::check(Database::Required) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(message) => Err(message),
+        },
         Some("ci") if rest.is_empty() => ci(),
         Some("help" | "-h" | "--help") => {
             print!("{HELP}");
@@ -87,7 +94,7 @@ fn soak(args: &[OsString]) -> Ended {
     Err(format!("cannot run cargo: {}", command.exec()))
 }
 
-/// The gate, then the tests. The tests' own duration is not printed: the output ends with cargo test's lines, which a
+/// The gate, the dependencies, then the tests. The tests' own duration is not printed: the output ends with cargo test's lines, which a
 /// reader of a log looks for at its end.
 fn ci() -> Ended {
     for step in &GATE {
@@ -104,6 +111,9 @@ fn ci() -> Ended {
         }
         eprintln!("xtask: passed in {seconds:.1} s");
     }
+    let started = Instant::now();
+    deny::check(Database::Wanted)?;
+    eprintln!("xtask: passed in {:.1} s", started.elapsed().as_secs_f64());
     eprintln!("xtask: cargo xtask test");
     test(&[])
 }
@@ -170,11 +180,14 @@ tasks:
   test [ARGS...]   run `cargo test --workspace --all-features ARGS...`
   soak [--minutes N] [--topology standalone|sentinel|cluster] [--seed S]
                    put fleets of workers through random faults for so long (20 minutes), and judge what they saw
-  ci               check formatting, clippy and docs with warnings denied, then run `test`
+  deny             check licences, sources, versions and advisories of the dependencies with cargo-deny
+  ci               check formatting, clippy and docs with warnings denied, run `deny`, then `test`
   help             print this
 
 demo, test and soak install redis-server with apt-get, dnf or brew if this machine has none;
 set STREAMHERD_REDIS_SERVER to use a particular one.
+deny and ci install cargo-deny into target/tools if it is not there. Where the database of advisories can't be fetched,
+deny fails, and ci says so and goes on.
 ";
 
 #[cfg(test)]
@@ -209,5 +222,9 @@ mod tests {
                 );
             }
         }
+        assert!(
+            runs("cargo xtask deny"),
+            "ci.yml does not check the dependencies in full"
+        );
     }
 }

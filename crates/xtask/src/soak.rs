@@ -45,7 +45,7 @@ fn test_of(topology: &str) -> Result<&'static str, String> {
 /// Another one each time, and short enough to be typed again.
 fn any_seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(1, |now| u64::from(now.subsec_nanos() / 1_000))
+    now.map_or(1, |now| u64::from(now.subsec_micros()))
 }
 
 #[cfg(test)]

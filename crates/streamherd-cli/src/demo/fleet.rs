@@ -11,6 +11,7 @@ use super::journal::{self, Journal};
 use super::records::Event;
 use crate::args::{Events, LOGIN_VARIABLES};
 use crate::failure::Failure;
+use crate::output;
 
 /// Streams a worker holds at one time.
 pub(super) const SLOTS: u32 = 4;
@@ -125,11 +126,10 @@ impl Worker {
         }
         match self.ended() {
             None => Ok(()),
-            Some(status) => Err(Failure::failed(format!(
-                "{} ended by itself ({status}); the end of its log:\n{}",
-                self.name,
-                self.log_tail()
-            ))),
+            Some(status) => {
+                let what = format!("{} ended by itself ({status}); the end of its log:", self.name);
+                Err(Failure::failed(what).with_text(&self.log_tail()))
+            }
         }
     }
 
@@ -168,7 +168,8 @@ pub(super) async fn end(workers: &mut [Worker]) -> usize {
         if status.is_none_or(|status| !status.success()) {
             unclean += 1;
             let ending = status.map_or_else(|| "still runs".to_owned(), |status| format!("ended with {status}"));
-            eprintln!("{} {ending}; the end of its log:\n{}", worker.name, worker.log_tail());
+            output::say(&format!("{} {ending}; the end of its log:", worker.name));
+            worker.log_tail().lines().for_each(output::say);
             // It may still hold streams, and is not to change what is counted next.
             worker.kill();
         }

@@ -59,7 +59,7 @@ async fn demonstrate(global: &Global, options: &DemoArgs) -> Result<ExitCode, Fa
 
     match global.output {
         Output::Json => output::json(&tally)?,
-        Output::Table => output::line(tally.to_string().trim_end())?,
+        Output::Table => tally.to_string().lines().try_for_each(output::line)?,
     }
     Ok(if tally.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::human::printable;
+use crate::output;
+
 /// Time between two lines where there is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(2);
 
@@ -39,8 +42,8 @@ impl Progress {
     pub(super) fn note(&self, text: &str) {
         match self {
             Self::Silent => {}
-            Self::Live(bar) => bar.println(text),
-            Self::Plain { .. } => eprintln!("{text}"),
+            Self::Live(bar) => bar.println(printable(text)),
+            Self::Plain { .. } => output::say(text),
         }
     }
 
@@ -50,13 +53,13 @@ impl Progress {
             Self::Silent => {}
             Self::Live(bar) => {
                 bar.set_position(done as u64);
-                bar.set_message(workers());
+                bar.set_message(printable(&workers()).into_owned());
             }
             Self::Plain { total, next } => {
                 let now = Instant::now();
                 if now >= *next {
                     *next = now + PLAIN_EVERY;
-                    eprintln!("{done}/{total} done  {}", workers());
+                    output::say(&format!("{done}/{total} done  {}", workers()));
                 }
             }
         }

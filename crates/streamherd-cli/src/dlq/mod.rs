@@ -4,7 +4,6 @@ pub(crate) mod args;
 
 use std::process::ExitCode;
 
-use comfy_table::CellAlignment;
 use serde::Serialize;
 use streamherd::{
     Admin, DeadLetter, DeadLetterFilter, DeadLetterReason, DeadLetterRun, LetterId, LetterOutcome, StreamId,
@@ -12,8 +11,8 @@ use streamherd::{
 
 use self::args::{DlqArgs, DlqCommand};
 use crate::args::{Global, Output};
-use crate::failure::{Failure, with_sources};
-use crate::human::{printable, span};
+use crate::failure::{Failure, in_one_line};
+use crate::human::span;
 use crate::output;
 
 /// Longer texts are cut in tables.
@@ -109,9 +108,7 @@ async fn list(admin: &Admin, filter: DeadLetterFilter, form: Form) -> Result<Exi
         "error",
     ];
     let mut table = output::table(&headers);
-    for column in table.column_iter_mut().skip(5) {
-        column.set_cell_alignment(CellAlignment::Left);
-    }
+    table.text_from(5);
     let mut count = 0_u64;
     while let Some(letter) = letters.next().await.map_err(Failure::failed)? {
         count += 1;
@@ -140,8 +137,8 @@ async fn list(admin: &Admin, filter: DeadLetterFilter, form: Form) -> Result<Exi
                     letter.abandonments.to_string(),
                     letter.redriven.to_string(),
                     letter.reason.map_or("?", DeadLetterReason::as_str).to_owned(),
-                    letter.stream.as_deref().map_or_else(|| "?".to_owned(), one_line),
-                    letter.error.as_deref().map(one_line).unwrap_or_default(),
+                    letter.stream.as_deref().map_or_else(|| "?".to_owned(), cut),
+                    letter.error.as_deref().map(cut).unwrap_or_default(),
                 ]);
             }
         }
@@ -179,11 +176,11 @@ fn print(letter: &DeadLetter, form: Form) -> Result<(), Failure> {
         form.id(LetterId::from(letter)),
         letter.bytes
     ))?;
-    output::line(&format!("stream    {}", printable(&or_unknown(&letter.stream))))?;
+    output::line(&format!("stream    {}", or_unknown(&letter.stream)))?;
     let reason = letter.reason.map_or("?", DeadLetterReason::as_str);
     output::line(&format!("reason    {reason}, {} ago", span(letter.age_ms)))?;
-    output::line(&format!("error     {}", printable(&or_unknown(&letter.error))))?;
-    output::line(&format!("consumer  {}", printable(&or_unknown(&letter.consumer))))?;
+    output::line(&format!("error     {}", or_unknown(&letter.error)))?;
+    output::line(&format!("consumer  {}", or_unknown(&letter.consumer)))?;
     output::line(&format!(
         "attempts  {failures} failed, {abandonments} abandoned; redriven {redriven} times before"
     ))?;
@@ -221,7 +218,7 @@ async fn deal_with(mut run: DeadLetterRun, form: Form, by_id: bool, dry_run: boo
         let (reference, error) = match &handled.outcome {
             LetterOutcome::Redriven(reference) => (reference.map(|reference| reference.to_string()), None),
             LetterOutcome::Coalesced(reference) => (Some(reference.to_string()), None),
-            LetterOutcome::Failed(e) => (None, Some(with_sources(e))),
+            LetterOutcome::Failed(e) => (None, Some(in_one_line(e))),
             _ => (None, None),
         };
         let outcome = handled.outcome.as_str();
@@ -236,7 +233,7 @@ async fn deal_with(mut run: DeadLetterRun, form: Form, by_id: bool, dry_run: boo
                 error,
             })?,
             Output::Table => {
-                let stream = handled.stream.as_deref().map_or_else(|| "?".to_owned(), one_line);
+                let stream = handled.stream.as_deref().map_or_else(|| "?".to_owned(), cut);
                 let more = reference.or(error).map(|more| format!("  {more}")).unwrap_or_default();
                 let id = form.id(LetterId {
                     partition: handled.partition,
@@ -280,20 +277,17 @@ fn summarize(run: &DeadLetterRun, dry_run: bool) {
     output::say(&if dry_run { format!("dry run: {told}") } else { told });
 }
 
-/// Text that may be anything, as a part of one line.
-pub(crate) fn one_line(text: &str) -> String {
+/// Text that may be anything, as long as a table's cell may be.
+pub(crate) fn cut(text: &str) -> String {
     let mut cut: String = text.chars().take(CELL).collect();
     if cut.len() < text.len() {
         cut.push('…');
     }
-    printable(&cut).into_owned()
+    cut
 }
 
 pub(crate) fn readable(bytes: &[u8]) -> String {
-    std::str::from_utf8(bytes).map_or_else(
-        |_| bytes.escape_ascii().to_string(),
-        |text| printable(text).into_owned(),
-    )
+    std::str::from_utf8(bytes).map_or_else(|_| bytes.escape_ascii().to_string(), str::to_owned)
 }
 
 #[cfg(test)]
@@ -301,8 +295,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_of_any_kind_stays_on_one_line_of_the_table() {
-        assert_eq!(one_line("a\nb\u{1b}[2J"), "a\\nb\\u{1b}[2J");
-        assert_eq!(one_line(&"é".repeat(61)), format!("{}…", "é".repeat(60)));
+    fn a_long_text_is_cut_between_its_letters() {
+        assert_eq!(cut("short"), "short");
+        assert_eq!(cut(&"é".repeat(61)), format!("{}…", "é".repeat(60)));
     }
 }

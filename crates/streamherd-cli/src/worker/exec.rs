@@ -38,9 +38,9 @@ impl Exec {
     /// Works on a stream until the command ends, the lease is lost or `stop` fires; then nothing of it is left running,
     /// but for what a command put into the background and left behind.
     pub(super) async fn work(&self, lease: &Lease, stop: &CancellationToken) -> Verdict {
+        // Whoever named it: no environment can hold such a name, and a part of it is another name.
         if lease.stream().contains('\0') {
-            // Nor does it at the next attempt.
-            return Verdict::DeadLetter("its name has a NUL in it, which no environment variable holds".to_owned());
+            return Verdict::DeadLetter("its name holds a NUL character, which no environment variable can".to_owned());
         }
         let (mut child, leader) = match self.start(lease) {
             Ok(started) => started,

@@ -10,7 +10,7 @@ use super::events::{Events, Subject};
 use super::exec::Exec;
 use super::ledger::Ledger;
 use super::stop::Stop;
-use crate::failure::with_sources;
+use crate::failure::in_one_line;
 use crate::output;
 
 /// How the work on a stream ended.
@@ -94,9 +94,10 @@ impl Handler {
         }
         if let Work::Exec(exec) = &self.work {
             output::say(&format!(
-                "error: the command can't be run, so the worker stops and hands its streams back: {}\n  {why}",
+                "error: the command can't be run, so the worker stops and hands its streams back: {}",
                 exec.command
             ));
+            output::say(&format!("  {why}"));
         }
         self.stop.requested.cancel();
     }
@@ -173,7 +174,7 @@ impl Handler {
                 self.events.settled(event, &subject, reason.as_deref(), delay).await;
             }
             Err(e) => {
-                tracing::debug!(error = with_sources(&e), "a settlement did not count");
+                tracing::debug!(error = in_one_line(&e), "a settlement did not count");
                 self.events.refused(&subject, &e).await;
             }
         }

@@ -27,7 +27,7 @@ use self::handler::{Handler, Verdict, Work, describe};
 use self::ledger::Ledger;
 use self::stop::Stop;
 use crate::args::{Global, WorkerArgs};
-use crate::failure::{Failure, usage_error, with_sources};
+use crate::failure::{Failure, in_one_line, usage_error};
 use crate::output;
 
 /// Peers hear of an orphan at the same moment, and all but one would ask in vain.
@@ -228,6 +228,6 @@ async fn claim(client: Client, handler: Arc<Handler>, orphan: Orphan) {
         }
         Ok(_) => handler.events.orphan("claimed", &orphan, None).await,
         Err(ClaimError::AlreadyClaimed(_) | ClaimError::StillAlive(_) | ClaimError::TooEarly { .. }) => {}
-        Err(e) => tracing::debug!(error = with_sources(&e), "an orphan could not be claimed"),
+        Err(e) => tracing::debug!(error = in_one_line(&e), "an orphan could not be claimed"),
     }
 }

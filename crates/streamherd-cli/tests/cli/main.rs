@@ -4,6 +4,7 @@ mod demo;
 mod dlq;
 mod doctor;
 mod exec;
+mod hostile;
 mod logins;
 mod operators;
 mod partitions;

@@ -96,6 +96,12 @@ impl Worker {
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
+        Self::spawn(command)
+    }
+
+    /// Starts a worker with `--events` and its stdout piped, and waits until it is ready.
+    #[track_caller]
+    pub(crate) fn spawn(command: Command) -> Self {
         let mut process = Process::spawn(command);
         let lines = Arc::new(Mutex::new(Vec::new()));
         let stdout = BufReader::new(process.take_stdout().unwrap());

@@ -264,7 +264,7 @@ async fn renew_chunk(partition: &Arc<Partition>, store: &Store, chunk: &[Arc<Hel
                 held.extend(start, deadline);
             }
             Renewed::Reacquired => {
-                tracing::warn!(stream = %held.entry.name, token = %held.token, "a lock had expired and was set again");
+                tracing::warn!(stream = held.entry.name, token = %held.token, "a lock had expired and was set again");
                 held.known_in(era);
                 held.extend(start, deadline);
             }

@@ -130,7 +130,7 @@ async fn tell(
             Restored::Settled => held.known_in(era),
             Restored::Written(new) => {
                 tracing::warn!(
-                    stream = %held.entry.name, entry = %held.id(), %new, token = %held.token,
+                    stream = held.entry.name, entry = %held.id(), %new, token = %held.token,
                     "Redis had lost an entry that is held here; it was written anew"
                 );
                 partition.leases.rename(held, new);
@@ -144,7 +144,7 @@ async fn tell(
             Restored::Lost => {}
             Restored::Failed(e) if e.is_transient() => failed = Some(e),
             Restored::Failed(e) => {
-                tracing::error!(error = %e, stream = %held.entry.name, "a lease could not be restored");
+                tracing::error!(error = %e, stream = held.entry.name, "a lease could not be restored");
             }
         }
     }

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use fred::error::{Error as FredError, ErrorKind};
 
@@ -36,11 +36,24 @@ impl fmt::Display for Cause {
             let (_, error) = details.strip_prefix("Custom { ")?.split_once(", error: ")?;
             error.strip_suffix(" }")
         };
-        f.write_str(message.or_else(custom).unwrap_or(details))
+        Said(message.or_else(custom).unwrap_or(details)).fmt(f)
     }
 }
 
 impl std::error::Error for Cause {}
+
+/// What a server said, as a part of one line: errors are logged as they are displayed, and a script's may repeat what another
+/// program wrote.
+struct Said<'a>(&'a str);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            '\'' | '"' | '\\' => f.write_char(c),
+            _ => write!(f, "{}", c.escape_debug()),
+        })
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
@@ -365,7 +378,7 @@ impl fmt::Display for StoreError {
             Kind::Denied => write!(
                 f,
                 "{operation}: the Redis user lacks a permission; grant it with ACL SETUSER ({})",
-                self.server_text()
+                Said(self.server_text())
             ),
             Kind::OutOfMemory => write!(
                 f,
@@ -373,8 +386,12 @@ impl fmt::Display for StoreError {
             ),
             Kind::EpochChanged => write!(f, "{operation}: Redis is another one than before, or came back changed"),
             Kind::NotReady if self.server_text().is_empty() => write!(f, "{operation}: Redis can't serve this now"),
-            Kind::NotReady => write!(f, "{operation}: Redis can't serve this now ({})", self.server_text()),
-            Kind::Refused(text) => write!(f, "{operation}: Redis refused: {text}"),
+            Kind::NotReady => write!(
+                f,
+                "{operation}: Redis can't serve this now ({})",
+                Said(self.server_text())
+            ),
+            Kind::Refused(text) => write!(f, "{operation}: Redis refused: {}", Said(text)),
             Kind::Reply(what) => write!(f, "{operation}: Redis gave an unexpected answer: {what}"),
         }
     }
@@ -399,6 +416,22 @@ mod tests {
         assert!(!StoreError::new("submit", told_to_all).is_certain());
         let not_sent = FredError::new(ErrorKind::Canceled, "Connection closed unexpectedly.");
         assert!(StoreError::new("submit", not_sent).is_certain());
+    }
+
+    #[test]
+    fn what_a_server_says_stays_in_its_line() {
+        let said = "ERR no\r\nforged \u{1b}[2J\u{9b}m\u{202e} 'it''s' \"\\ü";
+        let shown = "ERR no\\r\\nforged \\u{1b}[2J\\u{9b}m\\u{202e} 'it''s' \"\\ü";
+        let error = StoreError::of_entry("settle", said);
+        assert_eq!(error.to_string(), format!("settle: Redis refused: {shown}"));
+        let error = StoreError::new("settle", FredError::new(ErrorKind::Unknown, said));
+        assert_eq!(error.source.unwrap().to_string(), shown);
+        for text in ["NOPERM", "LOADING"] {
+            let error = StoreError::of_entry("read", &format!("{text} {said}"));
+            let source = FredError::new(ErrorKind::Unknown, format!("{text} {said}"));
+            let whole = StoreError::new("read", source);
+            assert!(whole.to_string().contains(shown) && error.to_string().lines().count() == 1);
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::standing::Standing;
 use super::tally::{Fault, Known, Tally};
 use crate::args::DemoArgs;
 use crate::failure::Failure;
+use crate::output;
 
 /// For how long the producer keeps what it submits.
 const KEPT_FOR: Duration = Duration::from_secs(600);
@@ -255,7 +256,7 @@ impl Play {
             .map(String::as_str)
             .collect();
         let shown = missing.get(..MISSING_SHOWN.min(missing.len())).unwrap_or_default();
-        eprintln!(
+        output::say(&format!(
             "the limit of {:.0?} ran out: {} not finished ({}{}); queued {}, re-queued {}, pending {}",
             self.limit,
             streams(missing.len()),
@@ -264,7 +265,7 @@ impl Play {
             status.queued,
             status.requeued,
             status.pending
-        );
+        ));
     }
 
     /// Waits a moment for a condition.

@@ -21,7 +21,9 @@ local result = {'ok', whole(now_ms()), used, redis.call('XLEN', DLQ),
 for _, stream in ipairs({INPUT, FRONT}) do
   local group = group_of(stream)
   local delivered = group and field(group, 'last-delivered-id')
-  local head = redis.call('XRANGE', stream, delivered and '(' .. delivered or '-', '+', 'COUNT', 1)[1]
+  -- After the last id that there can be, which another program may have used, XRANGE knows no place, and nothing is.
+  local after = redis.pcall('XRANGE', stream, delivered and '(' .. delivered or '-', '+', 'COUNT', 1)
+  local head = not after.err and after[1]
   result[#result + 1] = {redis.call('XLEN', stream), group and field(group, 'pending') or 0, head and head[1] or '',
     group and redis.call('XINFO', 'CONSUMERS', stream, GROUP) or {}}
 end

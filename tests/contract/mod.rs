@@ -1,6 +1,7 @@
 //! The guarantees, one file per part of the protocol. Test names are the sentences they prove.
 
 mod bad_entries;
+mod cancellation;
 mod coalescing;
 mod conservation;
 mod crashes;

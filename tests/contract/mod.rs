@@ -42,6 +42,7 @@ mod rights;
 mod rollback;
 mod settings;
 mod shutdown;
+mod silent_connections;
 mod steering;
 mod store_faults;
 mod sweeping;

@@ -116,11 +116,20 @@ impl Shared {
         self.vital
     }
 
-    /// Closes what leads to such servers.
+    /// Closes what leads to such servers, and forgets what is being opened to them.
     pub(super) fn close_where(&self, of: impl Fn(&Node) -> bool) {
+        self.close(|node, _| of(node));
+    }
+
+    /// Closes what nothing is heard over; the next call opens another.
+    fn close_silent(&self) {
+        self.close(|_, cell| cell.get().is_some_and(Connection::is_silent));
+    }
+
+    fn close(&self, of: impl Fn(&Node, &OnceCell<Connection>) -> bool) {
         let mut gone = Vec::new();
         lock(&self.open).retain(|node, cell| {
-            let closed = of(node);
+            let closed = of(node, cell);
             if closed {
                 gone.extend(cell.get().cloned());
             }
@@ -224,6 +233,10 @@ impl Line {
     pub(in crate::store) fn note(&self, error: &StoreError) {
         if error.is_disconnected() || error.is_timeout() || error.is_misplaced() {
             self.network().suspect();
+        }
+        // Heartbeats replace theirs by themselves, and only by one that answers: it may be the last to be had.
+        if error.is_timeout() && !self.lines.0.are_vital() {
+            self.lines.0.close_silent();
         }
         // One address may lead to another server by now, and a connection that stays open keeps to the old one.
         if error.is_misplaced() && self.network().endpoint().mode() == ClusterMode::Standalone {

@@ -52,7 +52,11 @@ impl Lines {
             open: Mutex::default(),
             vital,
         });
-        lock(&network.shared.lines).push(Arc::downgrade(&shared));
+        let mut all = lock(&network.shared.lines);
+        // What is gone keeps its place in memory until nobody points to it: a producer per request would add up.
+        all.retain(|lines| lines.strong_count() > 0);
+        all.push(Arc::downgrade(&shared));
+        drop(all);
         Self(shared)
     }
 

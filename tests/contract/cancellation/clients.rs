@@ -32,6 +32,12 @@ async fn a_dropped_claim_is_carried_out_once_or_not_at_all() {
         ..recovery()
     };
     let mut worker = Worker::with(builder(&proxy).recovery(unscanned)).await;
+    eventually(SOON, "it hears of expired locks", || {
+        let listening = worker.client.health().listening;
+        async move { listening.then_some(()) }
+    })
+    .await;
+    let standing = super::Standing::of(&mut truth);
     let mut left = ids.into_iter();
     let of = |command: &Command| command.script() == Some("requeue");
     drop_everywhere("Client::claim", &proxy, of, async |cut| {
@@ -54,6 +60,7 @@ async fn a_dropped_claim_is_carried_out_once_or_not_at_all() {
         assert_eq!((worker.unasked(), truth.pending_count()), (0, left.len()));
     })
     .await;
+    standing.returns(&mut truth).await;
     worker.client.shutdown(Duration::ZERO).await;
 }
 
@@ -63,6 +70,7 @@ async fn a_dropped_pause_or_resume_can_be_asked_for_again() {
     let mut truth = Truth::of(&server);
     let proxy = server.proxy().await;
     let mut worker = Worker::with(builder(&proxy).max_in_flight(1)).await;
+    works(&server, &mut worker, "first").await;
     let standing = super::Standing::of(&mut truth);
     let of = |command: &Command| command.script() == Some("pause");
     drop_everywhere("Client::pause", &proxy, of, async |cut| {
@@ -104,22 +112,22 @@ async fn a_dropped_reset_of_the_topology_leaves_a_client_that_works_and_hears() 
         })
         .await;
     }
-    eventually(SOON, "it hears of expired locks", || {
-        let listening = worker.client.health().listening;
-        async move { listening.then_some(()) }
-    })
-    .await;
     standing.returns(&mut truth).await;
     worker.client.shutdown(Duration::ZERO).await;
     super::nothing_is_left(&mut truth).await;
 }
 
-/// The worker, which has one slot, is given a stream and finishes it.
+/// The worker, which has one slot, is given a stream and finishes it; and it hears of expired locks.
 async fn works(server: &Redis, worker: &mut Worker, name: &str) {
     submit(server, [name]).await;
     let lease = worker.added().await;
     assert_eq!((lease.stream(), lease.attempt()), (name, 0));
     lease.done().await.unwrap();
+    eventually(SOON, "it hears of expired locks", || {
+        let listening = worker.client.health().listening;
+        async move { listening.then_some(()) }
+    })
+    .await;
 }
 
 /// The streams go through all of these shutdowns, and nothing of them is ever counted.

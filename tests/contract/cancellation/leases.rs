@@ -1,15 +1,17 @@
 //! `Lease::done` and its siblings.
 
+use std::time::Duration;
+
 use streamherd::{Lane, Lease, RetryAfter};
-use streamherd_testkit::Command;
-use streamherd_tests::{Cut, Redis, Truth, Worker, builder, drop_everywhere, field, submit};
+use streamherd_testkit::{Command, eventually};
+use streamherd_tests::{Cut, Redis, SOON, Truth, Worker, builder, drop_everywhere, field, submit};
 
 #[tokio::test]
 async fn a_dropped_done_is_carried_out_and_frees_its_slot() {
     a_dropped_settlement(
         "Lease::done",
         async |cut, lease| cut.drop(lease.done()).await.map(drop),
-        async |_, truth, _| assert!(truth.dead_letters().is_empty()),
+        async |_, server, _| assert!(Truth::of(server).dead_letters().is_empty()),
     )
     .await;
 }
@@ -19,10 +21,19 @@ async fn a_dropped_retry_is_carried_out_and_frees_its_slot() {
     a_dropped_settlement(
         "Lease::retry",
         async |cut, lease| {
-            let again = RetryAfter::now().because("it broke");
-            cut.drop(lease.retry(again)).await.map(drop)
+            // A lease that is dropped is tried again at once.
+            let later = RetryAfter::after(Duration::from_secs(600)).because("it broke");
+            cut.drop(lease.retry(later)).await.map(drop)
         },
-        async |name, _, worker| {
+        async |name, server, worker| {
+            let mut truth = Truth::of(server);
+            eventually(SOON, "it waits for its time", || {
+                let waits = truth.cmd("ZCARD T:delayed").int() == 1;
+                async move { waits.then_some(()) }
+            })
+            .await;
+            // Which makes it due.
+            submit(server, [name]).await;
             let again = worker.added().await;
             assert_eq!((again.stream(), again.failures(), again.abandonments()), (name, 1, 0));
             again.done().await.unwrap();
@@ -36,7 +47,9 @@ async fn a_dropped_dead_letter_is_carried_out_and_frees_its_slot() {
     a_dropped_settlement(
         "Lease::dead_letter",
         async |cut, lease| cut.drop(lease.dead_letter("it is bad")).await.map(drop),
-        async |name, truth, _| {
+        async |name, server, _| {
+            let mut truth = Truth::of(server);
+            truth.becomes_clean().await;
             let letters = truth.dead_letters();
             assert_eq!(letters.len(), 1);
             assert!(field(&letters[0], "lbs-input").contains(name));
@@ -67,7 +80,7 @@ async fn a_dropped_release_is_carried_out_and_frees_its_slot() {
 async fn a_dropped_settlement(
     operation: &str,
     settle: impl AsyncFn(&Cut<'_>, Lease) -> Option<()>,
-    check: impl AsyncFn(&str, &mut Truth, &mut Worker),
+    check: impl AsyncFn(&str, &Redis, &mut Worker),
 ) {
     let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
@@ -85,16 +98,13 @@ async fn a_dropped_settlement(
             assert_eq!((again.stream(), again.failures()), (name.as_str(), 1));
             again.done().await.unwrap();
         } else {
-            if operation == "Lease::dead_letter" {
-                truth.becomes_clean().await;
-            }
-            check(&name, &mut truth, &mut worker).await;
+            check(&name, &server, &mut worker).await;
         }
         truth.becomes_clean().await;
         assert_eq!((worker.unasked(), worker.unasked_disowned()), (0, 0));
     })
     .await;
     assert_eq!(worker.client.health().held, 0);
-    worker.client.shutdown(std::time::Duration::ZERO).await;
+    worker.client.shutdown(Duration::ZERO).await;
     super::nothing_is_left(&mut truth).await;
 }

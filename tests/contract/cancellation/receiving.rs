@@ -30,7 +30,8 @@ async fn a_dropped_recv_loses_no_notification() {
                 dropped += usize::from(told.is_none());
                 told
             } else {
-                Some(notifications.recv().await)
+                let told = tokio::time::timeout(SOON, notifications.recv()).await;
+                Some(told.expect("a stream is told of"))
             };
         }
         let Some(Some(Notification::StreamAdded(lease))) = told else {

@@ -133,11 +133,6 @@ impl Faults {
 /// It never said that it was there, so its name is kept for an hour.
 const GHOST: &str = "ghost";
 
-pub(crate) fn ghost_is_there(truth: &mut Truth) -> bool {
-    let consumers = truth.cmd("XINFO CONSUMERS T:input workers").array();
-    consumers.iter().any(|one| one.array()[1].text() == GHOST)
-}
-
 /// Deletes all dead letters.
 pub(crate) async fn purge(redis: &Redis) {
     let admin = admin(redis).await;

@@ -121,10 +121,6 @@ impl Fleet {
         &self.hands[0].client
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.hands.len()
-    }
-
     /// Whether all are connected, hear, and hold nothing.
     pub(crate) fn is_well(&self) -> bool {
         self.hands.iter().all(|hand| {

@@ -164,6 +164,9 @@ pub async fn drop_at_each_poll(operation: &str, attempt: &mut impl AsyncFnMut(&C
     at_each(operation, Place::Woken, None, 1..MOST, attempt).await;
 }
 
+/// Polls of an operation that are told apart in any case.
+const FIRST: usize = 4;
+
 /// Drops an operation at each place in turn, until it is ready before it gets there: after each number of polls, and at
 /// each command that it sends. `of` says which of the commands that go through the proxy are the operation's.
 ///
@@ -178,7 +181,7 @@ pub async fn drop_everywhere(
     drop_in_strides(operation, proxy, of, 1, attempt).await;
 }
 
-/// The same, but only at every `stride`th of the commands, beginning with the first.
+/// The same, but only at every `stride`th of the commands, beginning with the first, and of the polls beyond the first few.
 ///
 /// # Panics
 /// As [`drop_everywhere`].
@@ -189,7 +192,9 @@ pub async fn drop_in_strides(
     stride: usize,
     mut attempt: impl AsyncFnMut(&Cut<'_>),
 ) {
-    drop_at_each_poll(operation, &mut attempt).await;
+    let polls = |first| (first..FIRST).chain((FIRST..MOST).step_by(stride));
+    at_each(operation, Place::Waiting, None, polls(0), &mut attempt).await;
+    at_each(operation, Place::Woken, None, polls(1), &mut attempt).await;
     let commands = || (1..MOST).step_by(stride);
     at_each(operation, Place::Sent, Some((proxy, of)), commands(), &mut attempt).await;
     at_each(

@@ -6,13 +6,20 @@ use streamherd::{Admin, DeadLetterFilter, DeadLetterRun, PauseTarget, RequeueOut
 use streamherd_testkit::Command;
 use streamherd_tests::letters::{admin, bury, name_of};
 use streamherd_tests::{
-    Cut, Proxied, Redis, Truth, Worker, builder, by_name, drop_at_each_poll, drop_everywhere, drop_in_strides, names,
-    submit,
+    Cut, Proxied, Redis, Topology, Truth, Worker, builder, by_name, drop_at_each_poll, drop_everywhere,
+    drop_in_strides, names, submit,
 };
 
 /// Nothing but the admin goes through the proxy; a cluster's nodes are asked where the slots are all the time.
 fn asked(command: &Command) -> bool {
     !command.is("CLUSTER") && !command.is("SENTINEL")
+}
+
+/// An admin that has asked every partition, and so opened what it needs.
+async fn connected(proxy: &Proxied) -> Admin {
+    let admin = admin(proxy).await;
+    admin.status().await.unwrap();
+    admin
 }
 
 /// A service with something of each kind: queued, held, delayed and dead.
@@ -33,7 +40,7 @@ async fn a_dropped_look_changes_nothing_and_leaves_an_admin_that_looks_again() {
     let mut worker = some_of_each(&server).await;
     let lease = worker.added().await;
     let proxy = server.proxy().await;
-    let admin = admin(&proxy).await;
+    let admin = connected(&proxy).await;
     let letter = truth.entries("dlq")[0].0.parse().unwrap();
     let letter = server.letter_of(&name_of(&truth.entries("dlq")[0].1), letter);
     looks("Admin::status", &proxy, &mut truth, async |cut| {
@@ -78,7 +85,12 @@ async fn looks(operation: &str, proxy: &Proxied, truth: &mut Truth, look: impl A
     ];
     let before = counts.map(|count| truth.cmd(count));
     let standing = super::Standing::of(truth);
-    let stride = if operation.contains("doctor") { 7 } else { 1 };
+    // Which asks each server, and each partition, dozens of things.
+    let stride = match crate::TOPOLOGY {
+        _ if !operation.contains("doctor") => 1,
+        Topology::Standalone | Topology::Sentinel => 7,
+        Topology::Cluster { .. } => 41,
+    };
     drop_in_strides(operation, proxy, asked, stride, look).await;
     standing.returns(truth).await;
     assert_eq!(before, counts.map(|count| truth.cmd(count)));
@@ -91,7 +103,7 @@ async fn a_dropped_next_loses_no_letter() {
     let wanted = names("dead", 12);
     bury(&server, &wanted, "rejected");
     let proxy = server.proxy().await;
-    let admin = admin(&proxy).await;
+    let admin = connected(&proxy).await;
     looks("DeadLetters::next", &proxy, &mut truth, async |cut| {
         let mut letters = admin.dead_letters(DeadLetterFilter::default());
         let mut found = Vec::new();
@@ -113,7 +125,7 @@ async fn a_dropped_redrive_or_purge_deals_with_each_letter_once() {
     let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     let proxy = server.proxy().await;
-    let admin = admin(&proxy).await;
+    let admin = connected(&proxy).await;
     let runs: [(&str, fn(&Admin) -> DeadLetterRun); 2] = [
         ("redrive", |admin| admin.redrive(DeadLetterFilter::default())),
         ("purge", |admin| admin.purge(DeadLetterFilter::default())),
@@ -189,7 +201,7 @@ async fn a_dropped_requeue_puts_a_stream_at_the_front_once_or_not_at_all() {
     let server = Redis::start(crate::TOPOLOGY);
     Truth::of(&server).make_groups();
     let proxy = server.proxy().await;
-    let admin = admin(&proxy).await;
+    let admin = connected(&proxy).await;
     requeued("Admin::requeue", &server, &proxy, async |cut, name| match cut {
         Some(cut) => cut.drop(admin.requeue(name, false)).await.map(Result::unwrap),
         None => Some(admin.requeue(name, false).await.unwrap()),
@@ -238,7 +250,7 @@ async fn a_dropped_pause_or_resume_of_the_service_can_be_asked_for_again() {
     let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
     let proxy = server.proxy().await;
-    let admin = admin(&proxy).await;
+    let admin = connected(&proxy).await;
     let all = PauseTarget::Service;
     admin.pause(&all).await.unwrap();
     admin.resume(&all).await.unwrap();

@@ -63,12 +63,13 @@ async fn dropped_submits(operation: &str, submit: impl AsyncFn(&Cut<'_>, &Produc
     };
     let kept = plain.clone().retain(LATER, 1_000).await.unwrap();
     let producers = [plain.clone(), kept.durability(unconfirmed)];
-    for (round, producer) in producers.iter().enumerate() {
-        producer.submit(&format!("first-{round}"), &7).await.ok();
+    // Connections are opened as they are needed.
+    let mut wanted = server.each_partition();
+    for producer in &producers {
+        producer.submit_many(wanted.iter().map(|name| (name, 7))).await;
     }
     let standing = super::Standing::of(&mut truth);
     let of = |command: &Command| command.script() == Some("submit") || command.is("WAIT");
-    let mut wanted = vec!["first-0".to_owned(), "first-1".to_owned()];
     for (round, producer) in producers.iter().enumerate() {
         drop_everywhere(operation, &proxy, of, async |cut| {
             let names = [0, 1, 2].map(|nth| cut.name(&format!("s{round}{nth}")));

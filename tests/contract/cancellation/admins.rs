@@ -126,7 +126,8 @@ async fn a_dropped_redrive_or_purge_deals_with_each_letter_once() {
     let mut truth = Truth::of(&server);
     let proxy = server.proxy().await;
     let admin = connected(&proxy).await;
-    let runs: [(&str, fn(&Admin) -> DeadLetterRun); 2] = [
+    type Start = fn(&Admin) -> DeadLetterRun;
+    let runs: [(&str, Start); 2] = [
         ("redrive", |admin| admin.redrive(DeadLetterFilter::default())),
         ("purge", |admin| admin.purge(DeadLetterFilter::default())),
     ];

@@ -1,6 +1,7 @@
 //! The guarantees, one file per part of the protocol. Test names are the sentences they prove.
 
 mod bad_entries;
+mod cancellation;
 mod coalescing;
 mod conservation;
 mod crashes;
@@ -13,7 +14,6 @@ mod delayed;
 mod due;
 mod foreign_hands;
 mod forged;
-mod half_open;
 mod handler_endings;
 mod handler_running;
 #[cfg(feature = "tower")]
@@ -47,6 +47,7 @@ mod rights;
 mod rollback;
 mod settings;
 mod shutdown;
+mod silent_connections;
 mod steering;
 mod store_faults;
 mod sweeping;

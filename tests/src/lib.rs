@@ -1,6 +1,7 @@
 //! What the contract tests share: a service on a real server, workers on it, and a view of the truth in Redis.
 
 mod address;
+mod cut;
 mod handling;
 pub mod letters;
 pub mod load;
@@ -18,6 +19,7 @@ mod worker;
 use std::time::Duration;
 
 pub use address::{Address, Reachable};
+pub use cut::{Cut, Place, drop_at_each_poll, drop_everywhere, drop_in_strides, dropped_after, dropped_as_woken};
 pub use handling::{Census, Counted, Diary, Handling, Note, Reading};
 pub use log::Log;
 pub use outage::{Figures, Outage, go_through};

@@ -189,7 +189,8 @@ impl Builder {
     /// Each says what is wrong and what to do. Nothing is left running then.
     ///
     /// # Cancel safety
-    /// Dropping the future before it is ready ends what it had started.
+    /// Dropping the future before it is ready ends what it had started. That takes a moment, as what is being opened is
+    /// opened first.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -202,6 +203,9 @@ impl Builder {
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
+    /// As [`connect`](Self::connect).
     pub async fn connect_producer(self) -> Result<Producer, ConnectError> {
         let (settings, endpoint) = self.checked()?;
         Producer::open(&settings, endpoint).await
@@ -210,6 +214,9 @@ impl Builder {
     /// Connects to look at a service without taking part in it.
     ///
     /// # Errors
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
     /// As [`connect`](Self::connect).
     pub async fn connect_admin(self) -> Result<crate::Admin, ConnectError> {
         let (settings, endpoint) = self.checked()?;

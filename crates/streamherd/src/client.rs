@@ -176,7 +176,7 @@ impl Client {
     /// Redis did not answer, or refused.
     ///
     /// # Cancel safety
-    /// Dropping the future may or may not keep the pause from being written.
+    /// Dropping the future may or may not keep the pause from being written, in some partitions or all. May be repeated.
     pub async fn pause(&self) -> Result<bool, StoreError> {
         self.set_paused(true).await
     }
@@ -206,7 +206,8 @@ impl Client {
     /// knows of a change before it shows.
     ///
     /// # Cancel safety
-    /// Cancel safe.
+    /// Once polled, the look goes on if the future is dropped, but what it would have been followed by is left out:
+    /// subscriptions and scans come as they would have. May be repeated.
     pub async fn reset_topology(&self) {
         self.network.look_again().await;
         self.core.resubscribe.notify_one();

@@ -27,6 +27,9 @@ pub enum Fault {
     Delay(Duration),
     /// The same until the test says so, or drops its end.
     HoldUntil(oneshot::Receiver<()>),
+    /// Forwards the request, and holds its reply, and everything behind it on the connection, until the test says so or
+    /// drops its end. Happens when the reply is there.
+    HoldReplyUntil(oneshot::Receiver<()>),
     /// Runs the hook instead of forwarding the request (to kill the worker that sent it, say), then closes the
     /// connection. The hook may block.
     Before(Box<dyn FnOnce() + Send>),
@@ -42,6 +45,7 @@ impl fmt::Debug for Fault {
             Self::DropRequest => f.write_str("DropRequest"),
             Self::Delay(time) => f.debug_tuple("Delay").field(time).finish(),
             Self::HoldUntil(_) => f.write_str("HoldUntil(..)"),
+            Self::HoldReplyUntil(_) => f.write_str("HoldReplyUntil(..)"),
             Self::Before(_) => f.write_str("Before(..)"),
             Self::After(_) => f.write_str("After(..)"),
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_blocking;
 
 use crate::proxy::command::Command;
@@ -38,8 +38,16 @@ enum Expected {
     /// Deliver, and from then on pass everything through.
     DeliverAndStopCounting,
     Lose(Option<Hook>, Armed),
+    /// Deliver, but not before the test says so.
+    Hold(oneshot::Receiver<()>, Armed),
     /// No reply will come: close the connection when those before it are delivered.
     Close,
+}
+
+/// What the side of the replies has to do before it goes on.
+enum Halt {
+    Lost(Option<Hook>, Armed),
+    Held(oneshot::Receiver<()>, Armed),
 }
 
 impl<'a> Link<'a> {
@@ -177,6 +185,11 @@ impl<'a> Link<'a> {
                 server.add(bytes);
                 return;
             }
+            Fault::HoldReplyUntil(told) => {
+                expect(Expected::Hold(told, armed));
+                server.add(bytes);
+                return;
+            }
             Fault::SwallowReply => Some(None),
             Fault::After(hook) => Some(Some(hook)),
             Fault::DropRequest => {
@@ -228,30 +241,36 @@ impl<'a> Link<'a> {
                 tokio::time::sleep(slowness).await;
                 while server.try_read_buf(&mut received).is_ok_and(|n| n > 0) {}
             }
-            let lost = self.sort(&mut received, &mut out, &mut counting);
-            // A client that has gone is noticed by the side of the requests. Here it must not matter: a reply that is to
-            // be lost still has to be awaited.
-            let _ = client.write_all(&out).await;
-            out.clear();
-            match lost {
-                None => {}
-                Some((None, armed)) => {
-                    armed.mark();
-                    return Ok(());
-                }
-                Some((Some(hook), armed)) => {
-                    run(hook, armed).await;
-                    return Ok(());
+            loop {
+                let halt = self.sort(&mut received, &mut out, &mut counting);
+                // A client that has gone is noticed by the side of the requests. Here it must not matter: a reply that is
+                // to be lost still has to be awaited.
+                let _ = client.write_all(&out).await;
+                out.clear();
+                match halt {
+                    None => break,
+                    Some(Halt::Held(told, armed)) => {
+                        armed.mark();
+                        let _ = told.await;
+                    }
+                    Some(Halt::Lost(None, armed)) => {
+                        armed.mark();
+                        return Ok(());
+                    }
+                    Some(Halt::Lost(Some(hook), armed)) => {
+                        run(hook, armed).await;
+                        return Ok(());
+                    }
                 }
             }
         }
     }
 
-    /// Moves the complete replies from `received` to `out`, up to one that is to be lost, which is returned.
-    fn sort(&self, received: &mut Vec<u8>, out: &mut Vec<u8>, counting: &mut bool) -> Option<(Option<Hook>, Armed)> {
+    /// Moves the complete replies from `received` to `out`, up to one that is to be lost, or to be held, which stays.
+    fn sort(&self, received: &mut Vec<u8>, out: &mut Vec<u8>, counting: &mut bool) -> Option<Halt> {
         let mut at = 0;
-        let mut lost = None;
-        while *counting && lost.is_none() {
+        let mut halt = None;
+        while *counting && halt.is_none() {
             let len = match frame::frame_len(&received[at..]) {
                 Ok(Some(len)) => len,
                 Ok(None) => break,
@@ -268,7 +287,12 @@ impl<'a> Link<'a> {
                 lock(&self.expected).pop_front()
             };
             match expected {
-                Some(Expected::Lose(hook, armed)) => lost = Some((hook, armed)),
+                Some(Expected::Lose(hook, armed)) => halt = Some(Halt::Lost(hook, armed)),
+                Some(Expected::Hold(told, armed)) => {
+                    lock(&self.expected).push_front(Expected::Deliver);
+                    at -= len;
+                    halt = Some(Halt::Held(told, armed));
+                }
                 Some(Expected::DeliverAndStopCounting) => {
                     *counting = false;
                     out.extend_from_slice(reply);
@@ -283,7 +307,7 @@ impl<'a> Link<'a> {
             at = received.len();
         }
         received.drain(..at);
-        lost
+        halt
     }
 }
 

@@ -175,6 +175,11 @@ impl Proxy {
         lock(&self.shared.seen).clone()
     }
 
+    /// Forgets what was [seen](Self::seen) so far, for a test that lets millions of commands go by.
+    pub fn forget_seen(&self) {
+        drop(std::mem::take(&mut *lock(&self.shared.seen)));
+    }
+
     /// Replaces `from` by `to` in every reply from now on: to fake `redis_version:6.0.16`, say.
     ///
     /// # Panics

@@ -127,6 +127,26 @@ async fn a_held_request_and_what_is_behind_it_wait_until_they_are_let_go() {
 }
 
 #[tokio::test]
+async fn a_held_reply_was_executed_and_what_is_behind_it_waits_with_it() {
+    let server = Server::start();
+    let proxy = Proxy::start(&server).await;
+    let (release, held) = oneshot::channel();
+    let fault = proxy.on(Matcher::command("SET"), 1, Fault::HoldReplyUntil(held));
+    let mut client = through(&proxy);
+    pipeline(&mut client, &["INCR before", "SET k v", "INCR after"]);
+    assert_eq!(client.receive().unwrap(), Reply::Int(1));
+    fault.wait_fired(SOON).await;
+    assert_eq!(server.client().cmd("EXISTS k").int(), 1);
+    client.set_timeout(Some(Duration::from_millis(50))).unwrap();
+    assert!(client.receive().is_err(), "nothing comes past it");
+    client.set_timeout(Some(SOON)).unwrap();
+    release.send(()).unwrap();
+    assert_eq!(client.receive().unwrap().text(), "OK");
+    assert_eq!(client.receive().unwrap(), Reply::Int(1));
+    assert_eq!(client.cmd("INCR after").int(), 2, "the connection goes on");
+}
+
+#[tokio::test]
 async fn a_delayed_request_arrives_even_if_its_client_is_gone() {
     let server = Server::start();
     let proxy = Proxy::start(&server).await;

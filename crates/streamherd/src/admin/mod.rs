@@ -177,6 +177,9 @@ impl Admin {
     }
 
     /// Ends the connection.
+    ///
+    /// # Cancel safety
+    /// Once polled, dropping the future drops the connection without a goodbye.
     pub async fn close(self) {
         self.lines.close(Duration::from_millis(500)).await;
         self.network.close();

@@ -262,6 +262,10 @@ impl Producer {
 
     /// Ends the producer's connection, and what [`retain`](Self::retain) has started, for all of its clones. One that came
     /// from a [`Client`](crate::Client) shares that client's connection, which stays, and its clones go on.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops this clone. Once polled, what [`retain`](Self::retain) has started ends all the same; the
+    /// connection ends with the last clone at the latest.
     pub async fn close(self) {
         if let Some(retained) = self.retained.as_ref().filter(|_| !self.connections.are_shared()) {
             retained.end().await;

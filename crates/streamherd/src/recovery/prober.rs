@@ -18,7 +18,8 @@ pub(crate) struct Prober {
 }
 
 impl Prober {
-    pub(crate) const fn new(partitions: Partitions, network: Network) -> Self {
+    pub(crate) fn new(partitions: Partitions, network: Network) -> Self {
+        network.probe_all();
         Self { partitions, network }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fred::clients::{Client, Pipeline};
@@ -43,9 +43,18 @@ pub(crate) struct Connection {
     /// Which connection of this process it is, and how often it was made again.
     number: u64,
     born: Instant,
-    /// When the server last answered anything, in ms since the connection was born.
-    heard: Arc<AtomicU64>,
     again: Arc<Mutex<(broadcast::Receiver<Server>, u64)>>,
+    silence: Arc<Mutex<Silence>>,
+}
+
+/// Whether anything is heard over a connection. The client library looks at the last command that it wrote: one that is
+/// used all the time never is too old for it, however silent its server.
+#[derive(Debug, Default)]
+struct Silence {
+    /// When a call first went without an answer, if none was answered since.
+    since: Option<Instant>,
+    /// So did one that was sent after that.
+    confirmed: bool,
 }
 
 /// The client library's task goes on, with its connection, when every handle is dropped; so it ends with the last.
@@ -102,20 +111,36 @@ impl Connection {
             router: Arc::new(Router(router)),
             metrics: manner.metrics.clone(),
             born: Instant::now(),
-            heard: Arc::default(),
             number: OPENED.fetch_add(1, Ordering::Relaxed),
             again: Arc::new(Mutex::new((again, 0))),
+            silence: Arc::default(),
         })
+    }
+
+    /// Whether two calls, one after the other, went without an answer, and none was answered since.
+    pub(super) fn is_silent(&self) -> bool {
+        self.silence().confirmed
+    }
+
+    fn listened(&self, sent: Instant, answer: Option<&StoreError>) {
+        let mut silence = self.silence();
+        if !answer.is_some_and(StoreError::is_timeout) {
+            *silence = Silence::default();
+            return;
+        }
+        match silence.since {
+            None => silence.since = Some(Instant::now()),
+            // Those that were sent together are one.
+            Some(since) => silence.confirmed |= sent >= since,
+        }
+    }
+
+    fn silence(&self) -> MutexGuard<'_, Silence> {
+        self.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn age(&self) -> Duration {
         self.born.elapsed()
-    }
-
-    /// For how long nothing has come from the server.
-    pub(super) fn silence(&self) -> Duration {
-        let heard = Duration::from_millis(self.heard.load(Ordering::Relaxed));
-        self.age().saturating_sub(heard)
     }
 
     /// Which connection this is and how often it was made again: whatever the server forgets with a connection is
@@ -169,10 +194,7 @@ impl Connection {
     ) -> Result<T, StoreError> {
         let start = Instant::now();
         let result = call.await.map_err(|e| StoreError::new(operation, e));
-        if !matches!(&result, Err(e) if e.is_timeout() || e.is_disconnected()) {
-            let now = u64::try_from(self.age().as_millis()).unwrap_or(u64::MAX);
-            self.heard.fetch_max(now, Ordering::Relaxed);
-        }
+        self.listened(start, result.as_ref().err());
         if let Some(metrics) = &self.metrics {
             metrics.store_call(operation, start.elapsed(), result.as_ref().err());
         }

@@ -77,15 +77,17 @@ impl Drop for Hold {
 }
 
 impl<H: Handler> Shared<H> {
-    pub(super) async fn attend(self: Arc<Self>, lease: Lease) -> Ending {
+    /// The lease is in its hold before the first poll: dropped without one, with its worker, it would count as a failed
+    /// attempt.
+    pub(super) fn attend(self: Arc<Self>, lease: Lease) -> impl Future<Output = Ending> + Send + 'static {
         let span = lease.span().clone();
-        self.attempt(lease).instrument(span).await
-    }
-
-    async fn attempt(self: Arc<Self>, lease: Lease) -> Ending {
         let lost = lease.lost().clone();
         let job = Job::of(&lease, self.limit(lease.failures()));
         let hold = Arc::new(Hold(Mutex::new(Some(lease))));
+        self.attempt(lost, job, hold).instrument(span)
+    }
+
+    async fn attempt(self: Arc<Self>, lost: CancellationToken, job: Job, hold: Arc<Hold>) -> Ending {
         let permit = tokio::select! {
             biased;
             // What nobody works on yet goes to the others at once.

@@ -256,6 +256,9 @@ impl Reader {
         let core = &partition.core;
         let leaving = core.closing.is_cancelled() || core.outbox.is_closed();
         slots.truncate(entries.len());
+        // Before the table is asked. Interleaving: it does not know an id, all is lost, a lease of this process is written
+        // back under that very id, and the acquisition, under the new epoch, finds that lease's lock and takes it for its own.
+        let (epoch, era) = partition.session.current();
         let mut readable = Vec::new();
         for raw in entries {
             core.metrics.read(raw.id.lane);
@@ -290,7 +293,6 @@ impl Reader {
             return Ok(());
         }
         let ids: Vec<_> = readable.iter().map(|(entry, _)| entry.id).collect();
-        let (epoch, era) = partition.session.current();
         let start = Moment::now();
         let acquired = partition.leasing.acquire(&epoch, core.settings.lock_ttl, &ids).await;
         let outcomes = match acquired {

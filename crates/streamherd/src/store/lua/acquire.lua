@@ -8,7 +8,7 @@ local consumer, ttl = ARGV[2], ARGV[4]
 local mine = consumer .. ':'
 -- Asked here once more: a read that was blocked when the pause came has taken an entry after it.
 local pause = paused(consumer, ARGV[3])
-local token = tonumber(redis.call('HGET', CONTROL, 'token')) or 0
+local token = last_token()
 local drawn = false
 local now = now_us()
 

@@ -83,15 +83,17 @@ if created or not epoch then
   -- A service that begins has nobody to wait for.
   unsettled = known ~= ''
   redis.call('SET', EPOCH, epoch)
-elseif known ~= '' and id_of(known) ~= id_of(epoch) and not lock_value(LOST .. id_of(known)) then
-  -- A newcomer, who can't know of a loss, made the epoch: this is the first of the old ones, and the others are on their way.
-  unsettled = true
 elseif this and before and this ~= before or jumped and known == epoch or is_behind(epoch, known) then
+  -- Before what follows. Interleaving: all is lost, a newcomer makes an epoch, that server fails over, and one who was away all
+  -- the time is the first to say hello to the next: without another generation nobody would restore what the failover lost.
   local id, generation = string.match(epoch, '^([^.]*)%.?(%d*)')
   local seen = tonumber(string.match(known, '%.(%d+)')) or 0
   epoch = id .. '.' .. whole(math.max(tonumber(generation) or 0, seen) + 1) .. '.' .. ARGV[1]
   unsettled = true
   redis.call('SET', EPOCH, epoch)
+elseif known ~= '' and id_of(known) ~= id_of(epoch) and not lock_value(LOST .. id_of(known)) then
+  -- A newcomer, who can't know of a loss, made the epoch: this is the first of the old ones, and the others are on their way.
+  unsettled = true
 end
 if known ~= '' and id_of(known) ~= id_of(epoch) then redis.call('SET', LOST .. id_of(known), '', 'PX', KEPT_MS) end
 if this and this ~= before then redis.call('HSET', CONTROL, 'run_id', this) end

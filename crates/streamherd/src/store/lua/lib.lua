@@ -67,11 +67,12 @@ local function is_known_server()
   return not this or this == known
 end
 
--- How long nothing is to be handed out, in ms. More than a lock_ttl is left of a clock that has gone back since.
+-- How long nothing is to be handed out, in ms. More than a lock_ttl is left of a clock that has gone back since, and more than
+-- any lock lives is another program's.
 local function quiet()
   local said = redis.call('HMGET', CONTROL, 'quiet_until', 'lock_ttl')
   local left = (tonumber(said[1]) or 0) - now_ms()
-  if left > (tonumber(said[2]) or math.huge) then return 0 end
+  if left > (tonumber(said[2]) or math.huge) or left > 86400000 then return 0 end
   return math.max(left, 0)
 end
 
@@ -108,6 +109,13 @@ local function is_mine(lock, value, stream, id, consumer)
   end
   local p = pending(stream, id)
   return p ~= nil and p[2] == consumer
+end
+
+-- The last token that was drawn. What another program has made of it counts for nothing where it is no whole number that Lua
+-- can count on from: two leases would get equal ones.
+local function last_token()
+  local stored = tonumber(redis.call('HGET', CONTROL, 'token'))
+  return stored and stored >= 0 and stored < 2 ^ 52 and stored or 0
 end
 
 -- Whether the service, this consumer, or all consumers of its name are to take no new work.

@@ -9,7 +9,8 @@ if left > 0 then return {'quiet', left} end
 local consumer, stream, gate = ARGV[2], ARGV[3] == 'front' and FRONT or INPUT, tonumber(ARGV[4])
 if ARGV[9] == '1' then
   local holder = redis.call('GET', SCAN)
-  if holder and holder ~= consumer then return {'gate'} end
+  -- One without a time to live would stay shut for ever.
+  if holder and holder ~= consumer and alive(SCAN) then return {'gate'} end
 end
 redis.call('SET', SCAN, consumer, 'PX', gate)
 local WALK = 2000

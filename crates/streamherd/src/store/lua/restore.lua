@@ -15,7 +15,7 @@ local function hold(stream, id, lock, value, still)
   if not still then redis.call('XCLAIM', stream, GROUP, consumer, 0, id, 'FORCE', 'JUSTID') end
   redis.call('SET', lock, value, 'PX', ttl)
   local token = tonumber(token_in(value))
-  if token > (tonumber(redis.call('HGET', CONTROL, 'token')) or 0) then
+  if token > last_token() then
     redis.call('HSET', CONTROL, 'token', whole(token))
   end
 end
@@ -48,7 +48,11 @@ local function restore(lock, ref, value, valid, batch, sum, fields)
   local way, wanted = may_write(origin, tonumber(token_in(value)), true)
   if way == 'taken' then
     -- By this very lease, where the answer was lost, or by a newer owner.
-    if wanted ~= '' and lock_value(LOCK .. wanted) == value then return {'written', wanted} end
+    if wanted ~= '' and lock_value(LOCK .. wanted) == value then
+      -- As the owner counts from this answer.
+      redis.call('PEXPIRE', LOCK .. wanted, ttl)
+      return {'written', wanted}
+    end
     return {'lost'}
   end
   local due

@@ -1,6 +1,6 @@
 //! Connections for one purpose, one to each server that holds a partition, and the way from a partition to its own.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,8 +25,6 @@ pub(super) struct Shared {
     network: Network,
     endpoint: Endpoint,
     open: Mutex<HashMap<Node, Arc<OnceCell<Connection>>>>,
-    /// To which another connection is being opened in place of one that doesn't answer.
-    replacing: Mutex<HashSet<Node>>,
     vital: bool,
 }
 
@@ -52,10 +50,13 @@ impl Lines {
             network: network.clone(),
             endpoint: network.endpoint().clone().within(timeout),
             open: Mutex::default(),
-            replacing: Mutex::default(),
             vital,
         });
-        lock(&network.shared.lines).push(Arc::downgrade(&shared));
+        let mut all = lock(&network.shared.lines);
+        // What is gone keeps its place in memory until nobody points to it: a producer per request would add up.
+        all.retain(|lines| lines.strong_count() > 0);
+        all.push(Arc::downgrade(&shared));
+        drop(all);
         Self(shared)
     }
 
@@ -119,11 +120,20 @@ impl Shared {
         self.vital
     }
 
-    /// Closes what leads to such servers.
+    /// Closes what leads to such servers, and forgets what is being opened to them.
     pub(super) fn close_where(&self, of: impl Fn(&Node) -> bool) {
+        self.close(|node, _| of(node));
+    }
+
+    /// Closes what nothing is heard over; the next call opens another.
+    fn close_silent(&self) {
+        self.close(|_, cell| cell.get().is_some_and(Connection::is_silent));
+    }
+
+    fn close(&self, of: impl Fn(&Node, &OnceCell<Connection>) -> bool) {
         let mut gone = Vec::new();
         lock(&self.open).retain(|node, cell| {
-            let closed = of(node);
+            let closed = of(node, cell);
             if closed {
                 gone.extend(cell.get().cloned());
             }
@@ -228,27 +238,15 @@ impl Line {
         if error.is_disconnected() || error.is_timeout() || error.is_misplaced() {
             self.network().suspect();
         }
-        // One address may lead to another server by now, and a connection that stays open keeps to the old one.
-        let elsewhere = error.is_misplaced() && self.network().endpoint().mode() == ClusterMode::Standalone;
-        if elsewhere || error.is_timeout() && self.is_silent() {
-            let line = self.clone();
-            tokio::spawn(async move { line.replace_once().await });
+        // A worker's are closed by whoever probes its masters, and heartbeats replace theirs by themselves, and only by one
+        // that answers: it may be the last to be had.
+        if error.is_timeout() && !self.network().is_probed() {
+            self.lines.0.close_silent();
         }
-    }
-
-    /// Whether nothing at all comes over the connection. A network that has forgotten it tells neither side so, and the
-    /// system finds out after minutes.
-    fn is_silent(&self) -> bool {
-        let timeout = self.lines.0.endpoint.timeout();
-        self.open_connection().is_some_and(|open| open.silence() >= timeout)
-    }
-
-    /// Opens another connection in place of this one, unless somebody is at it.
-    async fn replace_once(&self) {
-        let Some(node) = self.node() else { return };
-        if lock(&self.lines.0.replacing).insert(node.clone()) {
-            self.replace().await;
-            lock(&self.lines.0.replacing).remove(&node);
+        // One address may lead to another server by now, and a connection that stays open keeps to the old one.
+        if error.is_misplaced() && self.network().endpoint().mode() == ClusterMode::Standalone {
+            let line = self.clone();
+            tokio::spawn(async move { line.replace().await });
         }
     }
 

@@ -9,6 +9,7 @@ mod view;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -103,6 +104,7 @@ struct Shared {
     suspicion: Notify,
     waiting: Mutex<Vec<oneshot::Sender<()>>>,
     lines: Mutex<Vec<Weak<lines::Shared>>>,
+    probed: AtomicBool,
     /// Nobody looks any more.
     closed: CancellationToken,
 }
@@ -116,6 +118,15 @@ impl fmt::Debug for Network {
 }
 
 impl Network {
+    /// From now on somebody looks after servers that don't answer, and after the connections to them.
+    pub(crate) fn probe_all(&self) {
+        self.shared.probed.store(true, Ordering::Relaxed);
+    }
+
+    fn is_probed(&self) -> bool {
+        self.shared.probed.load(Ordering::Relaxed)
+    }
+
     /// Finds the servers of all partitions for the first time.
     ///
     /// # Errors
@@ -134,6 +145,7 @@ impl Network {
             suspicion: Notify::new(),
             waiting: Mutex::default(),
             lines: Mutex::default(),
+            probed: AtomicBool::new(false),
             closed: closed.clone(),
             endpoint,
         });

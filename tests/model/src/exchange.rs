@@ -1,0 +1,297 @@
+//! What workers ask of Redis, and what they make of the answers.
+
+use crate::broken::Broken;
+use crate::protocol::Protocol;
+use crate::redis::{Acquired, Id, Judged, Restorable, Restored, Settled, Step, Token};
+use crate::seeded::Seeded;
+use crate::worker::{Answer, Ask, Batch, Call, Ending, Greeting, Lease, Life, Phase, Told, Worker};
+use crate::world::{Reply, Straggler, World};
+
+impl Protocol {
+    /// `Partition::say_hello`, up to where what is held has to be restored.
+    pub(crate) fn hello(&self, world: &mut World, w: usize, reply: Reply) {
+        let World { redis, drawn, workers, .. } = world;
+        let worker = &mut workers[w];
+        let quiet = if self.has(Seeded::NoQuietTime) { 0 } else { self.bounds.ttl };
+        let mut epoch = redis.hello(drawn, worker.epoch, false, quiet);
+        let jumped = Some(epoch) == worker.epoch && redis.clock != worker.clock;
+        if jumped && !self.has(Seeded::ClockBelieved) {
+            epoch = redis.hello(drawn, worker.epoch, true, quiet);
+        }
+        if reply == Reply::Lost {
+            return;
+        }
+        let greeting = Greeting {
+            epoch,
+            clock: redis.clock,
+            with_fields: false,
+        };
+        let is_held = worker.leases.iter().any(|lease| lease.token.is_some() && lease.left > 0);
+        if worker.epoch.is_none_or(|known| known == epoch) {
+            worker.epoch = Some(epoch);
+            worker.clock = greeting.clock;
+            worker.greeting = None;
+        } else if !is_held || self.has(Seeded::NoRestore) {
+            adopt(worker, greeting);
+        } else {
+            worker.leases.iter_mut().for_each(|lease| lease.told = Told::Nothing);
+            worker.greeting = Some(greeting);
+        }
+    }
+
+    /// `restore`: one call without fields, and one with those of what is gone. Then the epoch is adopted.
+    pub(crate) fn restore(&self, world: &mut World, w: usize, reply: Reply) {
+        let World { redis, drawn, workers, .. } = world;
+        let worker = &mut workers[w];
+        let Some(greeting) = worker.greeting else { return };
+        let mut told = Vec::new();
+        for lease in &worker.leases {
+            let asked = lease.left > 0 && (!greeting.with_fields || lease.told == Told::Missing);
+            let Some(token) = lease.token.filter(|_| asked) else { continue };
+            let is_sent = |batch: &&Batch| batch.step.token == Some(token);
+            let restorable = Restorable {
+                id: lease.id,
+                token,
+                valid: true,
+                batch: worker.batch.as_ref().filter(is_sent).map_or(0, |batch| batch.step.number),
+                body: lease.body,
+                lane: lease.lane,
+                with_fields: greeting.with_fields,
+            };
+            match redis.restore(drawn, greeting.epoch, worker.consumer, restorable, self.bounds.ttl) {
+                Judged::Done(restored) => told.push((token, restored)),
+                // Another loss came meanwhile.
+                Judged::Epoch | Judged::Quiet => {
+                    worker.greeting = None;
+                    return;
+                }
+            }
+        }
+        if self.has(Seeded::NoNotes) {
+            redis.written.clear();
+        }
+        if reply == Reply::Lost {
+            worker.greeting = None;
+            return;
+        }
+        for (token, restored) in told {
+            self.hear(worker, token, restored);
+        }
+        let is_missing = worker.leases.iter().any(|lease| lease.told == Told::Missing && lease.left > 0);
+        if is_missing && !greeting.with_fields {
+            worker.greeting = Some(Greeting {
+                with_fields: true,
+                ..greeting
+            });
+        } else {
+            adopt(worker, greeting);
+        }
+    }
+
+    fn hear(&self, worker: &mut Worker, token: Token, restored: Restored) {
+        let validity = self.validity();
+        let Some(lease) = by_token(worker, token) else { return };
+        let disowned = matches!(lease.phase, Phase::Disowned(_));
+        match restored {
+            Restored::Kept | Restored::Written(_) => {
+                lease.told = Told::Known;
+                if let Restored::Written(new) = restored {
+                    lease.id = new;
+                }
+                if !disowned {
+                    lease.left = validity;
+                }
+            }
+            Restored::Settled => lease.told = Told::Known,
+            Restored::Missing => lease.told = Told::Missing,
+            Restored::Lost => {
+                lease.told = Told::Nothing;
+                if lease.phase == Phase::Held {
+                    worker.leases.retain(|lease| lease.token != Some(token));
+                }
+            }
+        }
+    }
+
+    /// The question of an acquisition or a renewal; what it grants counts from here.
+    pub(crate) fn call(&self, world: &mut World, w: usize, ask: Ask) {
+        let worker = &mut world.workers[w];
+        let Some(epoch) = worker.epoch else { return };
+        worker.call = Some(Call {
+            ask,
+            epoch,
+            left: self.validity(),
+            answer: None,
+        });
+    }
+
+    /// Redis carries it out.
+    pub(crate) fn serve(&self, world: &mut World, w: usize) {
+        let Some(call) = world.workers[w].call else { return };
+        let answer = self.ask(world, world.workers[w].consumer, call.ask, call.epoch);
+        if let Some(call) = &mut world.workers[w].call {
+            call.answer = Some(answer);
+        }
+    }
+
+    fn ask(&self, world: &mut World, consumer: u8, ask: Ask, epoch: crate::redis::Epoch) -> Answer {
+        let ttl = self.bounds.ttl;
+        match ask {
+            Ask::Renew(id, token) => Answer::Renewed(world.redis.renew(epoch, consumer, id, token, ttl)),
+            Ask::Acquire(id) => {
+                let last = world.drawn.token;
+                let is_new = world.redis.lock(id).is_none();
+                let anew = !self.has(Seeded::TokenNotDrawn);
+                let acquired = world.redis.acquire(&mut world.drawn, epoch, consumer, id, ttl, anew);
+                if is_new && matches!(acquired, Judged::Done(Acquired::Ok(token)) if token <= last) {
+                    world.broken.note(Broken::TOKEN);
+                }
+                Answer::Acquired(acquired)
+            }
+        }
+    }
+
+    /// The worker hears the answer.
+    pub(crate) fn answer(&self, world: &mut World, w: usize) {
+        let World { workers, broken, .. } = world;
+        let worker = &mut workers[w];
+        let Some(call) = worker.call.take() else { return };
+        let left = if self.has(Seeded::DeadlineFromReply) { self.validity() } else { call.left };
+        let is_current = Some(call.epoch) == worker.epoch;
+        match (call.ask, call.answer) {
+            (Ask::Acquire(id), Some(Answer::Acquired(answer))) => {
+                let in_hand = worker.in_hand.take();
+                let Some((_, body, lane)) = in_hand.filter(|read| read.0 == id) else { return };
+                let Judged::Done(Acquired::Ok(token)) = answer else { return };
+                let leaving = worker.life == Life::Leaving;
+                worker.leases.push(Lease {
+                    id,
+                    body,
+                    lane,
+                    token: Some(token),
+                    left,
+                    phase: if leaving { Phase::Disowned(Ending::Release) } else { Phase::Held },
+                    known: is_current,
+                    told: Told::Nothing,
+                });
+            }
+            (Ask::Renew(_, token), Some(Answer::Renewed(answer))) => {
+                let Some(lease) = by_token(worker, token) else { return };
+                match answer {
+                    Judged::Done(true) => {
+                        lease.known |= is_current;
+                        if !matches!(lease.phase, Phase::Disowned(_)) {
+                            lease.left = lease.left.max(left);
+                        }
+                    }
+                    Judged::Done(false) if lease.phase == Phase::Held => {
+                        if lease.left > 0 {
+                            broken.note(Broken::OWNER);
+                        }
+                        if lease.known && is_current {
+                            worker.leases.retain(|lease| lease.token != Some(token));
+                        } else {
+                            lease.phase = Phase::Disowned(Ending::Release);
+                        }
+                    }
+                    Judged::Done(false) | Judged::Epoch | Judged::Quiet => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The settler puts a batch together, unless one is outstanding.
+    pub(crate) fn post(&self, world: &mut World, w: usize, id: Id) {
+        let worker = &mut world.workers[w];
+        let (None, Some(epoch), Some(lease)) = (worker.batch, worker.epoch, worker.lease(id).copied()) else {
+            return;
+        };
+        let (Phase::Settling(ending) | Phase::Disowned(ending)) = lease.phase else {
+            return;
+        };
+        worker.number += 1;
+        let step = Step {
+            consumer: worker.consumer,
+            number: worker.number,
+            epoch,
+            id,
+            token: lease.token,
+            ending,
+            body: lease.body,
+            memory: lease.token.is_some() && !lease.known && !self.has(Seeded::NoMemory),
+        };
+        worker.batch = Some(Batch { step, counts: false });
+    }
+
+    /// Redis carries out the batch that is outstanding.
+    pub(crate) fn settle_step(&self, world: &mut World, w: usize, reply: Reply) {
+        let World { redis, drawn, workers, broken, .. } = world;
+        let worker = &mut workers[w];
+        let Some(batch) = &mut worker.batch else { return };
+        let step = batch.step;
+        if self.has(Seeded::UnlockBeforeXack) && step.ending == Ending::Done && !step.memory {
+            if let Some(entry) = redis.entry_mut(step.id) {
+                entry.lock = None;
+            }
+            worker.half_done = Some(step.id);
+            return;
+        }
+        let (answer, counts) = redis.settle(drawn, self.settle(), step);
+        batch.counts |= counts;
+        let counts = batch.counts;
+        if self.has(Seeded::NoNotes) {
+            redis.written.clear();
+        }
+        if reply == Reply::Lost {
+            return;
+        }
+        let Judged::Done(outcome) = answer else {
+            // Without a receipt: nothing of it was carried out. It is put together anew once another epoch is known.
+            if Some(step.epoch) != worker.epoch {
+                worker.batch = None;
+            }
+            return;
+        };
+        if (outcome == Settled::Ok) != counts {
+            broken.note(Broken::OUTCOME);
+        }
+        worker.batch = None;
+        match step.token {
+            Some(token) => worker.leases.retain(|lease| lease.token != Some(token)),
+            None => worker.forget(step.id),
+        }
+    }
+
+    /// A call that was given up is carried out, and nobody hears what it did.
+    pub(crate) fn arrive(&self, world: &mut World, n: usize) {
+        match world.stragglers.remove(n) {
+            Straggler::Call { consumer, ask, epoch } => {
+                self.ask(world, consumer, ask, epoch);
+            }
+            Straggler::Settle(step) => {
+                let (_, counts) = world.redis.settle(&mut world.drawn, self.settle(), step);
+                let same = |batch: &&mut Batch| batch.step == step;
+                let batches = world.workers.iter_mut().filter_map(|w| w.batch.as_mut());
+                for batch in batches.filter(same) {
+                    batch.counts |= counts;
+                }
+            }
+        }
+    }
+}
+
+/// Works under what was heard from now on.
+fn adopt(worker: &mut Worker, greeting: Greeting) {
+    worker.epoch = Some(greeting.epoch);
+    worker.clock = greeting.clock;
+    worker.greeting = None;
+    for lease in &mut worker.leases {
+        lease.known = lease.token.is_none() || lease.told == Told::Known;
+        lease.told = Told::Nothing;
+    }
+}
+
+fn by_token(worker: &mut Worker, token: Token) -> Option<&mut Lease> {
+    worker.leases.iter_mut().find(|lease| lease.token == Some(token))
+}

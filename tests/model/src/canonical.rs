@@ -34,7 +34,7 @@ fn forget_notes(world: &mut World) {
     let mut named: Vec<u8> = Vec::new();
     for worker in &world.workers {
         named.extend(worker.leases.iter().map(|lease| lease.id));
-        named.extend(worker.in_hand.map(|read| read.0));
+        named.extend(worker.in_hand.map(|taken| taken.id));
         named.extend(worker.batch.map(|batch| batch.step.id));
     }
     for straggler in &world.stragglers {
@@ -126,7 +126,7 @@ impl World {
         }
         for worker in &mut self.workers {
             worker.leases.iter_mut().for_each(|lease| f(&mut lease.id));
-            worker.in_hand.iter_mut().for_each(|read| f(&mut read.0));
+            worker.in_hand.iter_mut().for_each(|taken| f(&mut taken.id));
             worker.batch.iter_mut().for_each(|batch| f(&mut batch.step.id));
             worker.half_done.iter_mut().for_each(&mut *f);
             worker.call.iter_mut().for_each(|call| f(call.ask.id_mut()));
@@ -151,7 +151,7 @@ impl World {
             worker.batch.iter_mut().filter_map(|b| b.step.token.as_mut()).for_each(&mut *f);
             let asked = worker.call.iter_mut().filter_map(|call| call.ask.token_mut());
             asked.for_each(&mut *f);
-            if let Some(crate::worker::Answer::Acquired(crate::redis::Judged::Done(crate::redis::Acquired::Ok(token)))) =
+            if let Some(crate::worker::Answer::Acquired(crate::redis::Judged::Done(crate::redis::Acquired::Ok(token) | crate::redis::Acquired::Again(token)))) =
                 worker.call.as_mut().and_then(|call| call.answer.as_mut())
             {
                 f(token);
@@ -171,7 +171,7 @@ impl World {
         }
         for worker in &mut self.workers {
             worker.leases.iter_mut().for_each(|lease| f(&mut lease.body.run));
-            worker.in_hand.iter_mut().for_each(|read| f(&mut read.1.run));
+            worker.in_hand.iter_mut().for_each(|taken| f(&mut taken.body.run));
             worker.batch.iter_mut().for_each(|batch| f(&mut batch.step.body.run));
         }
         for straggler in &mut self.stragglers {

@@ -4,7 +4,7 @@ use crate::broken::Broken;
 use crate::protocol::Protocol;
 use crate::redis::{Acquired, Id, Judged, Restorable, Restored, Settled, Step, Token};
 use crate::seeded::Seeded;
-use crate::worker::{Answer, Ask, Batch, Call, Ending, Greeting, Lease, Life, Phase, Told, Worker};
+use crate::worker::{Answer, Ask, Batch, Call, Ending, Greeting, Lease, Life, Phase, Taken, Told, Worker};
 use crate::world::{Reply, Straggler, World};
 
 impl Protocol {
@@ -13,10 +13,10 @@ impl Protocol {
         let World { redis, drawn, workers, .. } = world;
         let worker = &mut workers[w];
         let quiet = if self.has(Seeded::NoQuietTime) { 0 } else { self.bounds.ttl };
-        let mut epoch = redis.hello(drawn, worker.epoch, false, quiet);
+        let mut epoch = redis.hello(drawn, worker.epoch, false, quiet, self.repaired);
         let jumped = Some(epoch) == worker.epoch && redis.clock != worker.clock;
         if jumped && !self.has(Seeded::ClockBelieved) {
-            epoch = redis.hello(drawn, worker.epoch, true, quiet);
+            epoch = redis.hello(drawn, worker.epoch, true, quiet, self.repaired);
         }
         if reply == Reply::Lost {
             return;
@@ -26,12 +26,12 @@ impl Protocol {
             clock: redis.clock,
             with_fields: false,
         };
-        let is_held = worker.leases.iter().any(|lease| lease.token.is_some() && lease.left > 0);
+        let is_told = worker.leases.iter().any(|lease| self.is_told(lease));
         if worker.epoch.is_none_or(|known| known == epoch) {
             worker.epoch = Some(epoch);
             worker.clock = greeting.clock;
             worker.greeting = None;
-        } else if !is_held || self.has(Seeded::NoRestore) {
+        } else if !is_told || self.has(Seeded::NoRestore) {
             adopt(worker, greeting);
         } else {
             worker.leases.iter_mut().for_each(|lease| lease.told = Told::Nothing);
@@ -46,17 +46,18 @@ impl Protocol {
         let Some(greeting) = worker.greeting else { return };
         let mut told = Vec::new();
         for lease in &worker.leases {
-            let asked = lease.left > 0 && (!greeting.with_fields || lease.told == Told::Missing);
+            let asked = self.is_told(lease) && (!greeting.with_fields || lease.told == Told::Missing);
             let Some(token) = lease.token.filter(|_| asked) else { continue };
             let is_sent = |batch: &&Batch| batch.step.token == Some(token);
             let restorable = Restorable {
                 id: lease.id,
                 token,
-                valid: true,
+                valid: lease.left > 0,
                 batch: worker.batch.as_ref().filter(is_sent).map_or(0, |batch| batch.step.number),
                 body: lease.body,
                 lane: lease.lane,
                 with_fields: greeting.with_fields,
+                asks_again: self.repaired && lease.unanswered,
             };
             match redis.restore(drawn, greeting.epoch, worker.consumer, restorable, self.bounds.ttl) {
                 Judged::Done(restored) => told.push((token, restored)),
@@ -67,17 +68,18 @@ impl Protocol {
                 }
             }
         }
-        if self.has(Seeded::NoNotes) {
-            redis.written.clear();
-        }
         if reply == Reply::Lost {
             worker.greeting = None;
+            for (token, _) in told.into_iter().filter(|_| greeting.with_fields) {
+                by_token(worker, token).into_iter().for_each(|lease| lease.unanswered = true);
+            }
             return;
         }
         for (token, restored) in told {
             self.hear(worker, token, restored);
         }
-        let is_missing = worker.leases.iter().any(|lease| lease.told == Told::Missing && lease.left > 0);
+        let is_missing = |lease: &Lease| lease.told == Told::Missing && self.is_told(lease);
+        let is_missing = worker.leases.iter().any(is_missing);
         if is_missing && !greeting.with_fields {
             worker.greeting = Some(Greeting {
                 with_fields: true,
@@ -88,6 +90,11 @@ impl Protocol {
         }
     }
 
+    /// Past its deadline a lease may be a peer's.
+    const fn is_told(&self, lease: &Lease) -> bool {
+        lease.token.is_some() && (lease.left > 0 || self.repaired && lease.unanswered)
+    }
+
     fn hear(&self, worker: &mut Worker, token: Token, restored: Restored) {
         let validity = self.validity();
         let Some(lease) = by_token(worker, token) else { return };
@@ -95,10 +102,11 @@ impl Protocol {
         match restored {
             Restored::Kept | Restored::Written(_) => {
                 lease.told = Told::Known;
+                lease.unanswered = false;
                 if let Restored::Written(new) = restored {
                     lease.id = new;
                 }
-                if !disowned {
+                if !disowned && lease.left > 0 {
                     lease.left = validity;
                 }
             }
@@ -116,7 +124,11 @@ impl Protocol {
     /// The question of an acquisition or a renewal; what it grants counts from here.
     pub(crate) fn call(&self, world: &mut World, w: usize, ask: Ask) {
         let worker = &mut world.workers[w];
-        let Some(epoch) = worker.epoch else { return };
+        let taken = worker.in_hand.filter(|_| matches!(ask, Ask::Acquire(_)));
+        let taken = taken.filter(|_| !self.has(Seeded::EpochTakenLate));
+        let Some(epoch) = taken.map(|taken| taken.epoch).or(worker.epoch) else {
+            return;
+        };
         worker.call = Some(Call {
             ask,
             epoch,
@@ -129,6 +141,12 @@ impl Protocol {
     pub(crate) fn serve(&self, world: &mut World, w: usize) {
         let Some(call) = world.workers[w].call else { return };
         let answer = self.ask(world, world.workers[w].consumer, call.ask, call.epoch);
+        // An acquisition may be repeated whose reply was lost; a lease may not begin twice.
+        if let (Ask::Acquire(id), Answer::Acquired(Judged::Done(Acquired::Again(_)))) = (call.ask, answer)
+            && world.redis.entry(id).and_then(|e| e.lock).is_some_and(|lock| lock.given)
+        {
+            world.broken.note(Broken::TOKEN);
+        }
         if let Some(call) = &mut world.workers[w].call {
             call.answer = Some(answer);
         }
@@ -140,10 +158,9 @@ impl Protocol {
             Ask::Renew(id, token) => Answer::Renewed(world.redis.renew(epoch, consumer, id, token, ttl)),
             Ask::Acquire(id) => {
                 let last = world.drawn.token;
-                let is_new = world.redis.lock(id).is_none();
                 let anew = !self.has(Seeded::TokenNotDrawn);
                 let acquired = world.redis.acquire(&mut world.drawn, epoch, consumer, id, ttl, anew);
-                if is_new && matches!(acquired, Judged::Done(Acquired::Ok(token)) if token <= last) {
+                if matches!(acquired, Judged::Done(Acquired::Ok(token)) if token <= last) {
                     world.broken.note(Broken::TOKEN);
                 }
                 Answer::Acquired(acquired)
@@ -153,7 +170,9 @@ impl Protocol {
 
     /// The worker hears the answer.
     pub(crate) fn answer(&self, world: &mut World, w: usize) {
-        let World { workers, broken, .. } = world;
+        let World {
+            redis, workers, broken, ..
+        } = world;
         let worker = &mut workers[w];
         let Some(call) = worker.call.take() else { return };
         let left = if self.has(Seeded::DeadlineFromReply) { self.validity() } else { call.left };
@@ -161,8 +180,13 @@ impl Protocol {
         match (call.ask, call.answer) {
             (Ask::Acquire(id), Some(Answer::Acquired(answer))) => {
                 let in_hand = worker.in_hand.take();
-                let Some((_, body, lane)) = in_hand.filter(|read| read.0 == id) else { return };
-                let Judged::Done(Acquired::Ok(token)) = answer else { return };
+                let Some(Taken { body, lane, .. }) = in_hand.filter(|taken| taken.id == id) else {
+                    return;
+                };
+                let Judged::Done(Acquired::Ok(token) | Acquired::Again(token)) = answer else {
+                    return;
+                };
+                redis.give(id, (worker.consumer, token));
                 let leaving = worker.life == Life::Leaving;
                 worker.leases.push(Lease {
                     id,
@@ -173,6 +197,8 @@ impl Protocol {
                     phase: if leaving { Phase::Disowned(Ending::Release) } else { Phase::Held },
                     known: is_current,
                     told: Told::Nothing,
+                    unanswered: false,
+                    survived: false,
                 });
             }
             (Ask::Renew(_, token), Some(Answer::Renewed(answer))) => {
@@ -185,7 +211,8 @@ impl Protocol {
                         }
                     }
                     Judged::Done(false) if lease.phase == Phase::Held => {
-                        if lease.left > 0 {
+                        // What was acquired before a loss and answered after the hello that followed was never restored.
+                        if lease.left > 0 && (lease.known || lease.survived) {
                             broken.note(Broken::OWNER);
                         }
                         if lease.known && is_current {
@@ -240,9 +267,6 @@ impl Protocol {
         let (answer, counts) = redis.settle(drawn, self.settle(), step);
         batch.counts |= counts;
         let counts = batch.counts;
-        if self.has(Seeded::NoNotes) {
-            redis.written.clear();
-        }
         if reply == Reply::Lost {
             return;
         }

@@ -12,6 +12,9 @@ use crate::protocol::Protocol;
 use crate::canonical::canonical;
 use crate::world::Action;
 
+/// A walk that has drawn a fault draws again but for one time in so many.
+const FAULTS_ARE_RARE: u32 = 8;
+
 /// What an exploration has found.
 #[derive(Debug)]
 pub struct Explored {
@@ -118,7 +121,12 @@ fn one_walk(protocol: &Protocol, seed: u64, steps: usize, broken: &mut BTreeMap<
             if actions.is_empty() {
                 return way.len();
             }
-            let action = actions.swap_remove(rng.random_range(0..actions.len()));
+            let mut at = rng.random_range(0..actions.len());
+            // Faults that all strike at once leave nothing for them to hit later.
+            if actions[at].is_fault() && rng.random_range(0..FAULTS_ARE_RARE) > 0 {
+                at = rng.random_range(0..actions.len());
+            }
+            let action = actions.swap_remove(at);
             if let Some(next) = protocol.next_state(&world, action) {
                 break (action, next);
             }

@@ -15,13 +15,19 @@ pub struct Protocol {
     pub bounds: Bounds,
     /// The mistake.
     pub seeded: Option<Seeded>,
+    /// With the repairs of what the model has found: see the crate's documentation.
+    pub repaired: bool,
 }
 
 impl Protocol {
     /// As it is built.
     #[must_use]
     pub const fn new(bounds: Bounds) -> Self {
-        Self { bounds, seeded: None }
+        Self {
+            bounds,
+            seeded: None,
+            repaired: false,
+        }
     }
 
     /// With a mistake.
@@ -30,6 +36,7 @@ impl Protocol {
         Self {
             bounds,
             seeded: Some(seeded),
+            repaired: false,
         }
     }
 
@@ -148,7 +155,7 @@ impl Protocol {
             }
             return;
         }
-        let acquire = worker.in_hand.map(|(id, ..)| Ask::Acquire(id));
+        let acquire = worker.in_hand.map(|taken| Ask::Acquire(taken.id));
         let renewals = worker.leases.iter().filter(|lease| lease.is_valid());
         let renewals = renewals.filter_map(|lease| Some(Ask::Renew(lease.id, lease.token?)));
         for ask in acquire.into_iter().chain(renewals) {
@@ -203,7 +210,7 @@ impl Protocol {
         let entries = world.redis.entries.iter();
         let mine = entries.filter(|e| e.pending.is_some_and(|p| p.consumer == worker.consumer));
         let unknown = mine.filter(move |e| !worker.knows(e.id) || disowned(e.id));
-        let in_hand = worker.in_hand.map(|(id, ..)| id);
+        let in_hand = worker.in_hand.map(|taken| taken.id);
         unknown.map(|e| e.id).filter(move |id| Some(*id) != in_hand)
     }
 }
@@ -242,7 +249,12 @@ impl Model for Protocol {
         }
         actions.extend((0..world.stragglers.len()).map(Action::Arrive));
         if faults.failovers > 0 {
-            actions.push(if world.replica.is_some() { Action::Failover } else { Action::LagBehind });
+            match &world.replica {
+                Some(_) => actions.push(Action::Failover),
+                // A service that is so new that the replica has no epoch yet is not known there to be one.
+                None if world.redis.epoch.is_some() => actions.push(Action::LagBehind),
+                None => {}
+            }
         }
         if faults.wipes > 0 {
             actions.push(Action::Wipe);

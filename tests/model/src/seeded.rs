@@ -37,8 +37,8 @@ pub enum Seeded {
     NoScan,
     /// A jump of the clock is not looked for.
     ClockBelieved,
-    /// Take-overs and write-backs leave no note.
-    NoNotes,
+    /// The epoch of an acquisition is looked up after it was looked up whether the entry is known.
+    EpochTakenLate,
 }
 
 impl Seeded {
@@ -61,6 +61,6 @@ impl Seeded {
         Self::AuditTakesDisowned,
         Self::NoScan,
         Self::ClockBelieved,
-        Self::NoNotes,
+        Self::EpochTakenLate,
     ];
 }

@@ -2,9 +2,9 @@
 
 use crate::broken::Broken;
 use crate::protocol::Protocol;
-use crate::redis::{Body, Entry, Id, Judged, Lane, Place, Requeued};
+use crate::redis::{Entry, Id, Judged, Lane, Place, Requeued};
 use crate::seeded::Seeded;
-use crate::worker::{Ask, Ending, Lease, Life, Phase, Told, Worker};
+use crate::worker::{Ask, Ending, Lease, Life, Phase, Taken, Told, Worker};
 use crate::world::{Action, Reply, Straggler, World};
 
 impl Protocol {
@@ -29,9 +29,8 @@ impl Protocol {
             Action::Restore(w, reply) => self.restore(world, w, reply),
             Action::Read(w, reply) => read(world, w, reply),
             Action::Audit(w, id) => {
-                if let Some(entry) = world.redis.entry(id) {
-                    world.workers[w].in_hand = Some(taken(entry));
-                }
+                let worker = &mut world.workers[w];
+                worker.in_hand = world.redis.entry(id).and_then(|entry| worker.taken(entry));
             }
             Action::Ask(w, ask, reply) => {
                 self.call(world, w, ask);
@@ -94,34 +93,37 @@ impl Protocol {
                 self.shutdown(&mut world.workers[w]);
             }
             Action::HandBack(w, id) => {
-                if let Some(entry) = world.redis.entry(id) {
-                    world.workers[w].leases.push(unleased(taken(entry)));
-                }
+                let worker = &mut world.workers[w];
+                let taken = world.redis.entry(id).and_then(|entry| worker.taken(entry));
+                worker.leases.extend(taken.map(unleased));
             }
             Action::Leave(w) => {
-                world.redis.deregister(world.workers[w].consumer);
+                let left = world.workers[w].consumer;
+                world.redis.deregister(left);
                 world.kill(w);
+                // Its receipt is gone too; what is still on its way arrives before, or never.
+                world.stragglers.retain(|straggler| straggler.consumer() != left);
             }
             Action::Arrive(n) => self.arrive(world, n),
             Action::LagBehind => world.replica = Some(world.redis.clone()),
             Action::Failover => {
                 if let Some(mut replica) = world.replica.take() {
                     world.faults.failovers -= 1;
+                    lose(world);
                     replica.run_id = world.redis.run_id + 1;
                     replica.clock = world.redis.clock;
                     world.redis = replica;
-                    lose(world);
                 }
             }
             Action::Wipe => {
                 world.faults.wipes -= 1;
+                lose(world);
                 world.redis = crate::redis::Redis {
                     run_id: world.redis.run_id + 1,
                     clock: world.redis.clock,
                     ..Default::default()
                 };
                 world.replica = None;
-                lose(world);
             }
             Action::Jump => {
                 world.faults.jumps -= 1;
@@ -162,9 +164,6 @@ impl Protocol {
             return;
         }
         world.redis.requeue(&mut world.drawn, epoch, how, id);
-        if self.has(Seeded::NoNotes) {
-            world.redis.moved.clear();
-        }
     }
 
     fn first_half(&self, world: &mut World, w: usize, entry: Entry) {
@@ -216,18 +215,25 @@ fn read(world: &mut World, w: usize, reply: Reply) {
     let worker = &mut world.workers[w];
     let Some(entry) = world.redis.read(worker.consumer) else { return };
     if reply == Reply::Heard && !worker.knows(entry.id) {
-        worker.in_hand = Some(taken(&entry));
+        worker.in_hand = worker.taken(&entry);
     }
 }
 
-/// What a read or an audit brings.
-fn taken(entry: &Entry) -> (Id, Body, Lane) {
-    let (Place::In(lane) | Place::Delayed(lane)) = entry.place;
-    (entry.id, entry.body, lane)
+impl Worker {
+    /// What a read or an audit brings.
+    fn taken(&self, entry: &Entry) -> Option<Taken> {
+        let (Place::In(lane) | Place::Delayed(lane)) = entry.place;
+        Some(Taken {
+            id: entry.id,
+            body: entry.body,
+            lane,
+            epoch: self.epoch?,
+        })
+    }
 }
 
 /// What is handed back without ever having been leased.
-const fn unleased((id, body, lane): (Id, Body, Lane)) -> Lease {
+const fn unleased(Taken { id, body, lane, .. }: Taken) -> Lease {
     Lease {
         id,
         body,
@@ -237,6 +243,8 @@ const fn unleased((id, body, lane): (Id, Body, Lane)) -> Lease {
         phase: Phase::Disowned(Ending::Release),
         known: true,
         told: Told::Nothing,
+        unanswered: false,
+        survived: false,
     }
 }
 
@@ -249,7 +257,14 @@ fn is_held(world: &World, run: u8) -> bool {
 /// Writes were lost: what a process holds is to be kept, and nothing else can be.
 fn lose(world: &mut World) {
     world.lossy = true;
-    world.kept = world.in_memory();
+    world.kept = 0;
+    for worker in &mut world.workers {
+        let mine = |lease: &&mut Lease| world.redis.is_mine(lease.id, worker.consumer, lease.token);
+        for lease in worker.leases.iter_mut().filter(|lease| lease.token.is_some()).filter(mine) {
+            lease.survived = true;
+            world.kept |= 1 << lease.body.stream;
+        }
+    }
 }
 
 fn give_up(world: &mut World, w: usize) {

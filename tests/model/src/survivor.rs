@@ -74,7 +74,9 @@ fn work(protocol: &Protocol, world: &mut World, w: usize) {
 
 /// From what is in hand to `done`.
 fn finish(protocol: &Protocol, world: &mut World, w: usize) {
-    let Some((id, ..)) = world.workers[w].in_hand else { return };
+    let Some(id) = world.workers[w].in_hand.map(|taken| taken.id) else {
+        return;
+    };
     protocol.step(world, Action::Ask(w, Ask::Acquire(id), Reply::Heard));
     protocol.step(world, Action::End(w, id, Ending::Done));
     protocol.step(world, Action::Post(w, id));

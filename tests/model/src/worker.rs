@@ -30,6 +30,19 @@ pub enum Told {
     Missing,
 }
 
+/// What was read, or taken up by an audit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Taken {
+    /// The entry.
+    pub id: Id,
+    /// Its fields.
+    pub body: Body,
+    /// Its lane.
+    pub lane: Lane,
+    /// The epoch of that moment, under which it is to be acquired.
+    pub epoch: Epoch,
+}
+
 /// How far a lease is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
@@ -60,6 +73,10 @@ pub struct Lease {
     pub known: bool,
     /// What the store has said of it under the epoch that is about to be adopted.
     pub told: Told,
+    /// Whether its fields were sent and the answer was lost: only the repairs look at this.
+    pub unanswered: bool,
+    /// Whether it was held when writes were lost: nobody in the model looks at this but the properties.
+    pub survived: bool,
 }
 
 impl Lease {
@@ -154,7 +171,7 @@ pub struct Worker {
     /// A hello that is heard and not adopted.
     pub greeting: Option<Greeting>,
     /// What was read and is not leased yet.
-    pub in_hand: Option<(Id, Body, Lane)>,
+    pub in_hand: Option<Taken>,
     /// What it knows.
     pub leases: Vec<Lease>,
     /// The last batch number.

@@ -30,6 +30,17 @@ pub enum Straggler {
     Settle(Step),
 }
 
+impl Straggler {
+    /// Who has sent it.
+    #[must_use]
+    pub const fn consumer(&self) -> Consumer {
+        match self {
+            Self::Call { consumer, .. } => *consumer,
+            Self::Settle(step) => step.consumer,
+        }
+    }
+}
+
 /// A step of the world. Where one names a worker that is its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
@@ -95,6 +106,51 @@ pub enum Action {
     Wipe,
     /// The clock of Redis jumps ahead.
     Jump,
+}
+
+impl Action {
+    /// Whether it is counted in [`Faults`].
+    #[must_use]
+    pub const fn is_fault(self) -> bool {
+        match self {
+            Self::LaggingTick(_)
+            | Self::Crash(_)
+            | Self::Shutdown(_)
+            | Self::GiveUp(_)
+            | Self::Duplicate(_)
+            | Self::Hello(_, Reply::Lost)
+            | Self::Restore(_, Reply::Lost)
+            | Self::Read(_, Reply::Lost)
+            | Self::Ask(_, _, Reply::Lost)
+            | Self::Settle(_, Reply::Lost)
+            | Self::LagBehind
+            | Self::Failover
+            | Self::Wipe
+            | Self::Jump => true,
+            Self::Tick
+            | Self::Submit(_)
+            | Self::Hello(..)
+            | Self::Register(_)
+            | Self::Restore(..)
+            | Self::Read(..)
+            | Self::Audit(..)
+            | Self::Ask(..)
+            | Self::Call(..)
+            | Self::Serve(_)
+            | Self::Answer(_)
+            | Self::Expire(..)
+            | Self::End(..)
+            | Self::Post(..)
+            | Self::Settle(..)
+            | Self::Requeue(..)
+            | Self::SecondHalf(_)
+            | Self::Promote(..)
+            | Self::Start(_)
+            | Self::HandBack(..)
+            | Self::Leave(_)
+            | Self::Arrive(_) => false,
+        }
+    }
 }
 
 /// A state of the whole.

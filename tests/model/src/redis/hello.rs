@@ -6,7 +6,7 @@ use crate::bounds::Ticks;
 impl Redis {
     /// Makes group and epoch where either is missing, and finds out whether writes may be missing. A quiet time of `quiet`
     /// ticks follows where somebody may hold what this server does not know of.
-    pub fn hello(&mut self, drawn: &mut Drawn, known: Option<Epoch>, jumped: bool, quiet: Ticks) -> Epoch {
+    pub fn hello(&mut self, drawn: &mut Drawn, known: Option<Epoch>, jumped: bool, quiet: Ticks, repaired: bool) -> Epoch {
         let created = !self.group;
         self.group = true;
         let is_lost = |id: u8| self.lost & (1 << id) != 0;
@@ -49,7 +49,7 @@ impl Redis {
         }
         self.noted_run_id = Some(self.run_id);
         // Of those that have no row it can't be told whether they live.
-        if unsettled && (known.is_some() || self.registered != 0 || !self.receipts.is_empty()) {
+        if unsettled && (repaired || known.is_some() || self.registered != 0 || !self.receipts.is_empty()) {
             self.quiet = quiet;
         }
         epoch

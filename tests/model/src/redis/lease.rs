@@ -8,6 +8,8 @@ use crate::bounds::Ticks;
 pub enum Acquired {
     /// The lease is there.
     Ok(Token),
+    /// The same, of a lease that was there already.
+    Again(Token),
     /// A peer has taken the entry meanwhile.
     Gone,
     /// Its owner lives.
@@ -38,7 +40,7 @@ impl Redis {
             // What makes a call repeatable whose reply was lost.
             Some(lock) if lock.value.0 == consumer => {
                 lock.left = ttl;
-                Judged::Done(Acquired::Ok(lock.value.1))
+                Judged::Done(Acquired::Again(lock.value.1))
             }
             Some(_) => Judged::Done(Acquired::Held),
             none @ None => {
@@ -46,7 +48,11 @@ impl Redis {
                     drawn.token += 1;
                 }
                 let value = (consumer, drawn.token);
-                *none = Some(Lock { value, left: ttl });
+                *none = Some(Lock {
+                    value,
+                    left: ttl,
+                    given: false,
+                });
                 Judged::Done(Acquired::Ok(drawn.token))
             }
         }
@@ -64,7 +70,11 @@ impl Redis {
             .filter(|e| e.lock.map_or(e.pending.is_some_and(|p| p.consumer == consumer), |l| l.value == value));
         match entry {
             Some(entry) => {
-                entry.lock = Some(Lock { value, left: ttl });
+                entry.lock = Some(Lock {
+                    value,
+                    left: ttl,
+                    given: true,
+                });
                 Judged::Done(true)
             }
             None if !is_known_server => Judged::Epoch,

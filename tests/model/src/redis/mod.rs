@@ -94,6 +94,8 @@ pub struct Lock {
     pub value: Value,
     /// For how many ticks more, at least one.
     pub left: Ticks,
+    /// Whether its worker has been told of it: nobody in the model looks at this but the properties.
+    pub given: bool,
 }
 
 /// A body, with its record in the pending entries list and its lock.
@@ -214,6 +216,13 @@ impl Redis {
             (Some(held), Some(token)) => held == (consumer, token),
             (Some(held), None) if held.0 != consumer => false,
             _ => self.pending(id).is_some_and(|p| p.consumer == consumer),
+        }
+    }
+
+    pub(crate) fn give(&mut self, id: Id, value: Value) {
+        let lock = self.entry_mut(id).and_then(|e| e.lock.as_mut());
+        if let Some(lock) = lock.filter(|lock| lock.value == value) {
+            lock.given = true;
         }
     }
 

@@ -55,7 +55,7 @@ impl Redis {
             let entry = self.entries[at];
             if let Place::Delayed(lane) = entry.place {
                 self.entries.remove(at);
-                self.put(drawn, entry.body, Place::In(lane));
+                self.put_again(drawn, entry.body, Place::In(lane));
             }
         }
         Judged::Done(())

@@ -35,6 +35,8 @@ pub struct Restorable {
     pub lane: Lane,
     /// Whether the fields are sent.
     pub with_fields: bool,
+    /// Whether they were sent before, unanswered: with repairs only.
+    pub asks_again: bool,
 }
 
 /// Whether a run may be written anew.
@@ -62,7 +64,11 @@ impl Redis {
             return Judged::Done(Restored::Settled);
         }
         let value = (consumer, lease.token);
-        let held = Lock { value, left: ttl };
+        let held = Lock {
+            value,
+            left: ttl,
+            given: true,
+        };
         let pending = Pending { consumer, idle: 0 };
         if let Some(entry) = self.entry_mut(lease.id).filter(|e| e.body.stream == lease.body.stream) {
             let still = entry.pending.is_some_and(|p| p.consumer == consumer);
@@ -80,6 +86,9 @@ impl Redis {
                 Restored::Kept
             });
         }
+        if lease.asks_again && let Some(id) = self.written_by(consumer, lease) {
+            return Judged::Done(Restored::Written(id));
+        }
         if !lease.with_fields || !lease.valid {
             return Judged::Done(Restored::Missing);
         }
@@ -96,6 +105,12 @@ impl Redis {
         }
         self.note_written(lease.body.stream, lease.token, Some(id));
         Judged::Done(Restored::Written(id))
+    }
+
+    /// Where this very lease has written itself anew, if that is still its own.
+    fn written_by(&self, consumer: Consumer, lease: Restorable) -> Option<Id> {
+        let note = self.written.get(&lease.body.stream).filter(|note| note.token == lease.token)?;
+        note.to.filter(|id| self.is_mine(*id, consumer, Some(lease.token)))
     }
 
     pub(super) fn note_written(&mut self, stream: Stream, token: Token, to: Option<Id>) {

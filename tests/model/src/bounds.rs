@@ -1,6 +1,6 @@
 //! How large a world is explored, and what may go wrong in it.
 
-/// Ticks of the clock. One is longer than any call that is answered, and as long as the margin.
+/// Ticks of the clock. One is longer than a call may take, and as long as the margin.
 pub type Ticks = u8;
 
 /// The size of a world and how often each fault may strike in it.

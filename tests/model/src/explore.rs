@@ -1,16 +1,17 @@
 //! Exploring: all states, or long random walks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
-use stateright::{Checker, CheckerBuilder, HasDiscoveries, Model as _};
+use stateright::{Checker, CheckerBuilder, HasDiscoveries, Model as _, Property};
 
 use crate::protocol::Protocol;
 use crate::canonical::canonical;
-use crate::world::Action;
+use crate::world::{Action, World};
 
 /// A walk that has drawn a fault draws again but for one time in so many.
 const FAULTS_ARE_RARE: u32 = 8;
@@ -30,11 +31,15 @@ pub struct Explored {
     pub took: Duration,
 }
 
-impl Explored {
-    /// The names of what was broken.
-    #[must_use]
-    pub fn names(&self) -> Vec<&'static str> {
-        self.broken.keys().copied().collect()
+impl fmt::Display for Explored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = if self.exhausted { "all " } else { "" };
+        write!(f, "{all}{} states, {} deep, in {:.1?}", self.states, self.depth, self.took)?;
+        for (name, way) in &self.broken {
+            write!(f, "\nbroken: {name}")?;
+            way.iter().try_for_each(|step| write!(f, "\n  {step}"))?;
+        }
+        Ok(())
     }
 }
 
@@ -45,7 +50,9 @@ impl Explored {
 #[must_use]
 pub fn exhaust(protocol: Protocol, patience: Duration) -> Explored {
     let start = Instant::now();
-    let checker = search(protocol, patience).symmetry_fn(canonical).spawn_dfs().join();
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let search = search(protocol, patience).threads(threads);
+    let checker = search.symmetry_fn(canonical).spawn_dfs().join();
     explored(&checker, start, patience)
 }
 
@@ -60,10 +67,23 @@ pub fn shortest(protocol: Protocol, patience: Duration) -> Explored {
     explored(&checker, start, patience)
 }
 
+/// Explores breadth first until one of these is broken, whatever else is.
+///
+/// # Panics
+/// The search panicked.
+#[must_use]
+pub fn until(protocol: Protocol, properties: &[&'static str], patience: Duration) -> Explored {
+    let start = Instant::now();
+    let wanted = BTreeSet::from_iter(properties.iter().copied());
+    let search = search(protocol, patience).finish_when(HasDiscoveries::AnyOf(wanted));
+    explored(&search.spawn_bfs().join(), start, patience)
+}
+
 fn search(protocol: Protocol, patience: Duration) -> CheckerBuilder<Protocol> {
-    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let search = protocol.checker().threads(threads).timeout(patience);
-    search.finish_when(HasDiscoveries::AnyFailures)
+    protocol
+        .checker()
+        .timeout(patience)
+        .finish_when(HasDiscoveries::AnyFailures)
 }
 
 fn explored(checker: &impl Checker<Protocol>, start: Instant, patience: Duration) -> Explored {
@@ -74,20 +94,21 @@ fn explored(checker: &impl Checker<Protocol>, start: Instant, patience: Duration
     Explored {
         states: checker.unique_state_count(),
         depth: checker.max_depth(),
-        broken: broken.collect(),
         exhausted: start.elapsed() < patience,
+        broken: broken.collect(),
         took: start.elapsed(),
     }
 }
 
-/// Walks at random from the beginning, each time for at most that many steps, until the time is over or a property is broken.
-/// Each walk has a seed of its own, counted from `seed`.
+/// Walks at random from the beginning, so many times and each time for at most that many steps, until a property is broken. Each
+/// walk has a seed of its own, counted from `seed`.
 ///
 /// stateright's own simulation ends a walk at the first state that it has seen before, and time that passes between two
 /// renewals leads back to where it was.
 #[must_use]
 pub fn walk(protocol: &Protocol, seed: u64, walks: u64, steps: usize) -> Explored {
     let start = Instant::now();
+    let properties = protocol.properties();
     let mut explored = Explored {
         states: 0,
         depth: 0,
@@ -95,10 +116,18 @@ pub fn walk(protocol: &Protocol, seed: u64, walks: u64, steps: usize) -> Explore
         broken: BTreeMap::new(),
         took: Duration::ZERO,
     };
-    for n in 0..walks {
-        let way = one_walk(protocol, seed.wrapping_add(n), steps, &mut explored.broken);
-        explored.states += way;
-        explored.depth = explored.depth.max(way);
+    for seed in (0..walks).map(|n| seed.wrapping_add(n)) {
+        let broken = &mut explored.broken;
+        let way = one_walk(protocol, seed, steps, |world, way| {
+            let holds = |property: &&Property<Protocol>| (property.condition)(protocol, world);
+            for property in properties.iter().filter(|property| !holds(property)) {
+                let steps = way.iter().map(|action| format!("{action:?}"));
+                broken.insert(property.name, std::iter::once(format!("seed {seed}")).chain(steps).collect());
+            }
+            broken.is_empty()
+        });
+        explored.states += way.len();
+        explored.depth = explored.depth.max(way.len());
         if !explored.broken.is_empty() {
             break;
         }
@@ -107,9 +136,33 @@ pub fn walk(protocol: &Protocol, seed: u64, walks: u64, steps: usize) -> Explore
     explored
 }
 
-fn one_walk(protocol: &Protocol, seed: u64, steps: usize, broken: &mut BTreeMap<&'static str, Vec<String>>) -> usize {
+/// Walks at random until such a state is reached; then the way to it.
+#[must_use]
+pub fn find(
+    protocol: &Protocol,
+    seed: u64,
+    walks: u64,
+    steps: usize,
+    such: fn(&World) -> bool,
+) -> Option<Vec<Action>> {
+    (0..walks).find_map(|n| {
+        let mut found = false;
+        let way = one_walk(protocol, seed.wrapping_add(n), steps, |world, _| {
+            found = such(world);
+            !found
+        });
+        found.then_some(way)
+    })
+}
+
+/// One walk, for as long as `goes_on` says so of the state that it came to and the way there.
+fn one_walk(
+    protocol: &Protocol,
+    seed: u64,
+    steps: usize,
+    mut goes_on: impl FnMut(&World, &[Action]) -> bool,
+) -> Vec<Action> {
     let mut rng = SmallRng::seed_from_u64(seed);
-    let properties = protocol.properties();
     let mut world = protocol.beginning();
     let mut way: Vec<Action> = Vec::new();
     let mut actions = Vec::new();
@@ -119,7 +172,7 @@ fn one_walk(protocol: &Protocol, seed: u64, steps: usize, broken: &mut BTreeMap<
         // What changes nothing is no step.
         let next = loop {
             if actions.is_empty() {
-                return way.len();
+                return way;
             }
             let mut at = rng.random_range(0..actions.len());
             // Faults that all strike at once leave nothing for them to hit later.
@@ -133,14 +186,9 @@ fn one_walk(protocol: &Protocol, seed: u64, steps: usize, broken: &mut BTreeMap<
         };
         way.push(next.0);
         world = next.1;
-        for property in properties.iter().filter(|property| !(property.condition)(protocol, &world)) {
-            let mut steps = vec![format!("seed {seed}")];
-            steps.extend(way.iter().map(|action| format!("{action:?}")));
-            broken.insert(property.name, steps);
-        }
-        if !broken.is_empty() {
+        if !goes_on(&world, &way) {
             break;
         }
     }
-    way.len()
+    way
 }

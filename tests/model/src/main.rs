@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use streamherd_model::explore::{Explored, exhaust, shortest, walk};
+use streamherd_model::explore::{exhaust, shortest, walk};
 use streamherd_model::{Bounds, Endings, Faults, Protocol, Seeded};
 
 /// Explores the model of the lease protocol, exhaustively or by random walks.
@@ -116,17 +116,6 @@ fn main() -> ExitCode {
         Some(walks) => walk(&protocol, options.seed, walks, options.steps),
         None => exhaust(protocol, Duration::from_secs(options.patience)),
     };
-    let Explored {
-        states,
-        depth,
-        exhausted,
-        broken,
-        took,
-    } = &explored;
-    println!("{states} states, {depth} deep, exhausted: {exhausted}, {took:.1?}");
-    for (name, way) in broken {
-        println!("broken: {name}");
-        way.iter().for_each(|step| println!("  {step}"));
-    }
-    ExitCode::from(u8::from(!broken.is_empty()))
+    println!("{explored}");
+    ExitCode::from(u8::from(!explored.broken.is_empty()))
 }

@@ -30,6 +30,16 @@ impl Protocol {
         }
     }
 
+    /// With the repairs of what the model has found.
+    #[must_use]
+    pub const fn repaired(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            seeded: None,
+            repaired: true,
+        }
+    }
+
     /// With a mistake.
     #[must_use]
     pub const fn with(bounds: Bounds, seeded: Seeded) -> Self {

@@ -4,7 +4,7 @@ use crate::broken::Broken;
 use crate::protocol::Protocol;
 use crate::redis::{Entry, Id, Judged, Lane, Place, Requeued};
 use crate::seeded::Seeded;
-use crate::worker::{Ask, Ending, Lease, Life, Phase, Taken, Told, Worker};
+use crate::worker::{Ask, Call, Ending, Lease, Life, Phase, Taken, Told, Worker};
 use crate::world::{Action, Reply, Straggler, World};
 
 impl Protocol {
@@ -141,6 +141,13 @@ impl Protocol {
             replica.tick(self.bounds.ttl);
         }
         for (w, worker) in world.workers.iter_mut().enumerate() {
+            // A call times out before the second tick; only an answer that is there already may be heard later.
+            let given_up = |call: &Call| call.answer.is_none() && call.left < self.validity();
+            if let Some(call) = worker.call.take_if(|call| given_up(call))
+                && matches!(call.ask, Ask::Acquire(_))
+            {
+                worker.in_hand = None;
+            }
             if lagging != Some(w) {
                 worker.tick();
             }

@@ -50,8 +50,11 @@ fn forget_notes(world: &mut World) {
     }
 }
 
+/// Visits all numbers of a kind.
+type Each = fn(&mut World, &mut dyn FnMut(&mut u8));
+
 /// Replaces all numbers of a kind by their ranks.
-fn compress(world: &mut World, each: fn(&mut World, &mut dyn FnMut(&mut u8))) {
+fn compress(world: &mut World, each: Each) {
     let mut ranks = [0_u8; NAMES];
     each(world, &mut |name| ranks[usize::from(*name)] = 1);
     let mut next = 0;
@@ -90,7 +93,11 @@ fn rename(world: &mut World) {
     world.consumers = 0;
     for redis in world.both() {
         let (mut registered, mut others) = (0, 0_u32);
-        for (_, new) in names.iter().enumerate().filter(|name| redis.registered & (1 << name.0) != 0) {
+        for (_, new) in names
+            .iter()
+            .enumerate()
+            .filter(|name| redis.registered & (1 << name.0) != 0)
+        {
             // Of those that are named nowhere else it only matters that there are some.
             match new {
                 &UNKNOWN => others = 1,
@@ -100,7 +107,9 @@ fn rename(world: &mut World) {
         redis.registered = registered | others << known;
         if !redis.receipts.is_empty() {
             let receipts = std::mem::take(&mut redis.receipts).into_iter();
-            redis.receipts = receipts.map(|(name, receipt)| (names[usize::from(name)], receipt)).collect();
+            redis.receipts = receipts
+                .map(|(name, receipt)| (names[usize::from(name)], receipt))
+                .collect();
         }
     }
 }
@@ -147,12 +156,21 @@ impl World {
             redis.written.values_mut().for_each(|note| f(&mut note.token));
         }
         for worker in &mut self.workers {
-            worker.leases.iter_mut().filter_map(|l| l.token.as_mut()).for_each(&mut *f);
-            worker.batch.iter_mut().filter_map(|b| b.step.token.as_mut()).for_each(&mut *f);
+            worker
+                .leases
+                .iter_mut()
+                .filter_map(|l| l.token.as_mut())
+                .for_each(&mut *f);
+            worker
+                .batch
+                .iter_mut()
+                .filter_map(|b| b.step.token.as_mut())
+                .for_each(&mut *f);
             let asked = worker.call.iter_mut().filter_map(|call| call.ask.token_mut());
             asked.for_each(&mut *f);
-            if let Some(crate::worker::Answer::Acquired(crate::redis::Judged::Done(crate::redis::Acquired::Ok(token) | crate::redis::Acquired::Again(token)))) =
-                worker.call.as_mut().and_then(|call| call.answer.as_mut())
+            if let Some(crate::worker::Answer::Acquired(crate::redis::Judged::Done(
+                crate::redis::Acquired::Ok(token) | crate::redis::Acquired::Again(token),
+            ))) = worker.call.as_mut().and_then(|call| call.answer.as_mut())
             {
                 f(token);
             }

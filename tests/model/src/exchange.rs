@@ -2,17 +2,23 @@
 
 use crate::broken::Broken;
 use crate::protocol::Protocol;
-use crate::redis::{Acquired, Id, Judged, Restorable, Restored, Settled, Step, Token};
+use crate::redis::{Acquired, Judged, Restorable, Restored, Token};
 use crate::seeded::Seeded;
 use crate::worker::{Answer, Ask, Batch, Call, Ending, Greeting, Lease, Life, Phase, Taken, Told, Worker};
-use crate::world::{Reply, Straggler, World};
+use crate::world::{Reply, World};
 
 impl Protocol {
     /// `Partition::say_hello`, up to where what is held has to be restored.
     pub(crate) fn hello(&self, world: &mut World, w: usize, reply: Reply) {
-        let World { redis, drawn, workers, .. } = world;
+        let World {
+            redis, drawn, workers, ..
+        } = world;
         let worker = &mut workers[w];
-        let quiet = if self.has(Seeded::NoQuietTime) { 0 } else { self.bounds.ttl };
+        let quiet = if self.has(Seeded::NoQuietTime) {
+            0
+        } else {
+            self.bounds.ttl
+        };
         let mut epoch = redis.hello(drawn, worker.epoch, false, quiet, self.repaired);
         let jumped = Some(epoch) == worker.epoch && redis.clock != worker.clock;
         if jumped && !self.has(Seeded::ClockBelieved) {
@@ -41,19 +47,27 @@ impl Protocol {
 
     /// `restore`: one call without fields, and one with those of what is gone. Then the epoch is adopted.
     pub(crate) fn restore(&self, world: &mut World, w: usize, reply: Reply) {
-        let World { redis, drawn, workers, .. } = world;
+        let World {
+            redis, drawn, workers, ..
+        } = world;
         let worker = &mut workers[w];
         let Some(greeting) = worker.greeting else { return };
         let mut told = Vec::new();
         for lease in &worker.leases {
             let asked = self.is_told(lease) && (!greeting.with_fields || lease.told == Told::Missing);
-            let Some(token) = lease.token.filter(|_| asked) else { continue };
+            let Some(token) = lease.token.filter(|_| asked) else {
+                continue;
+            };
             let is_sent = |batch: &&Batch| batch.step.token == Some(token);
             let restorable = Restorable {
                 id: lease.id,
                 token,
                 valid: lease.left > 0,
-                batch: worker.batch.as_ref().filter(is_sent).map_or(0, |batch| batch.step.number),
+                batch: worker
+                    .batch
+                    .as_ref()
+                    .filter(is_sent)
+                    .map_or(0, |batch| batch.step.number),
                 body: lease.body,
                 lane: lease.lane,
                 with_fields: greeting.with_fields,
@@ -71,7 +85,9 @@ impl Protocol {
         if reply == Reply::Lost {
             worker.greeting = None;
             for (token, _) in told.into_iter().filter(|_| greeting.with_fields) {
-                by_token(worker, token).into_iter().for_each(|lease| lease.unanswered = true);
+                by_token(worker, token)
+                    .into_iter()
+                    .for_each(|lease| lease.unanswered = true);
             }
             return;
         }
@@ -143,7 +159,11 @@ impl Protocol {
         let answer = self.ask(world, world.workers[w].consumer, call.ask, call.epoch);
         // An acquisition may be repeated whose reply was lost; a lease may not begin twice.
         if let (Ask::Acquire(id), Answer::Acquired(Judged::Done(Acquired::Again(_)))) = (call.ask, answer)
-            && world.redis.entry(id).and_then(|e| e.lock).is_some_and(|lock| lock.given)
+            && world
+                .redis
+                .entry(id)
+                .and_then(|e| e.lock)
+                .is_some_and(|lock| lock.given)
         {
             world.broken.note(Broken::TOKEN);
         }
@@ -152,7 +172,7 @@ impl Protocol {
         }
     }
 
-    fn ask(&self, world: &mut World, consumer: u8, ask: Ask, epoch: crate::redis::Epoch) -> Answer {
+    pub(crate) fn ask(&self, world: &mut World, consumer: u8, ask: Ask, epoch: crate::redis::Epoch) -> Answer {
         let ttl = self.bounds.ttl;
         match ask {
             Ask::Renew(id, token) => Answer::Renewed(world.redis.renew(epoch, consumer, id, token, ttl)),
@@ -175,7 +195,11 @@ impl Protocol {
         } = world;
         let worker = &mut workers[w];
         let Some(call) = worker.call.take() else { return };
-        let left = if self.has(Seeded::DeadlineFromReply) { self.validity() } else { call.left };
+        let left = if self.has(Seeded::DeadlineFromReply) {
+            self.validity()
+        } else {
+            call.left
+        };
         let is_current = Some(call.epoch) == worker.epoch;
         match (call.ask, call.answer) {
             (Ask::Acquire(id), Some(Answer::Acquired(answer))) => {
@@ -194,7 +218,11 @@ impl Protocol {
                     lane,
                     token: Some(token),
                     left,
-                    phase: if leaving { Phase::Disowned(Ending::Release) } else { Phase::Held },
+                    phase: if leaving {
+                        Phase::Disowned(Ending::Release)
+                    } else {
+                        Phase::Held
+                    },
                     known: is_current,
                     told: Told::Nothing,
                     unanswered: false,
@@ -225,82 +253,6 @@ impl Protocol {
                 }
             }
             _ => {}
-        }
-    }
-
-    /// The settler puts a batch together, unless one is outstanding.
-    pub(crate) fn post(&self, world: &mut World, w: usize, id: Id) {
-        let worker = &mut world.workers[w];
-        let (None, Some(epoch), Some(lease)) = (worker.batch, worker.epoch, worker.lease(id).copied()) else {
-            return;
-        };
-        let (Phase::Settling(ending) | Phase::Disowned(ending)) = lease.phase else {
-            return;
-        };
-        worker.number += 1;
-        let step = Step {
-            consumer: worker.consumer,
-            number: worker.number,
-            epoch,
-            id,
-            token: lease.token,
-            ending,
-            body: lease.body,
-            memory: lease.token.is_some() && !lease.known && !self.has(Seeded::NoMemory),
-        };
-        worker.batch = Some(Batch { step, counts: false });
-    }
-
-    /// Redis carries out the batch that is outstanding.
-    pub(crate) fn settle_step(&self, world: &mut World, w: usize, reply: Reply) {
-        let World { redis, drawn, workers, broken, .. } = world;
-        let worker = &mut workers[w];
-        let Some(batch) = &mut worker.batch else { return };
-        let step = batch.step;
-        if self.has(Seeded::UnlockBeforeXack) && step.ending == Ending::Done && !step.memory {
-            if let Some(entry) = redis.entry_mut(step.id) {
-                entry.lock = None;
-            }
-            worker.half_done = Some(step.id);
-            return;
-        }
-        let (answer, counts) = redis.settle(drawn, self.settle(), step);
-        batch.counts |= counts;
-        let counts = batch.counts;
-        if reply == Reply::Lost {
-            return;
-        }
-        let Judged::Done(outcome) = answer else {
-            // Without a receipt: nothing of it was carried out. It is put together anew once another epoch is known.
-            if Some(step.epoch) != worker.epoch {
-                worker.batch = None;
-            }
-            return;
-        };
-        if (outcome == Settled::Ok) != counts {
-            broken.note(Broken::OUTCOME);
-        }
-        worker.batch = None;
-        match step.token {
-            Some(token) => worker.leases.retain(|lease| lease.token != Some(token)),
-            None => worker.forget(step.id),
-        }
-    }
-
-    /// A call that was given up is carried out, and nobody hears what it did.
-    pub(crate) fn arrive(&self, world: &mut World, n: usize) {
-        match world.stragglers.remove(n) {
-            Straggler::Call { consumer, ask, epoch } => {
-                self.ask(world, consumer, ask, epoch);
-            }
-            Straggler::Settle(step) => {
-                let (_, counts) = world.redis.settle(&mut world.drawn, self.settle(), step);
-                let same = |batch: &&mut Batch| batch.step == step;
-                let batches = world.workers.iter_mut().filter_map(|w| w.batch.as_mut());
-                for batch in batches.filter(same) {
-                    batch.counts |= counts;
-                }
-            }
         }
     }
 }

@@ -9,8 +9,8 @@ use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use stateright::{Checker, CheckerBuilder, HasDiscoveries, Model as _, Property};
 
-use crate::protocol::Protocol;
 use crate::canonical::canonical;
+use crate::protocol::Protocol;
 use crate::world::{Action, World};
 
 /// A walk that has drawn a fault draws again but for one time in so many.
@@ -34,7 +34,11 @@ pub struct Explored {
 impl fmt::Display for Explored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = if self.exhausted { "all " } else { "" };
-        write!(f, "{all}{} states, {} deep, in {:.1?}", self.states, self.depth, self.took)?;
+        write!(
+            f,
+            "{all}{} states, {} deep, in {:.1?}",
+            self.states, self.depth, self.took
+        )?;
         for (name, way) in &self.broken {
             write!(f, "\nbroken: {name}")?;
             way.iter().try_for_each(|step| write!(f, "\n  {step}"))?;
@@ -63,8 +67,20 @@ pub fn exhaust(protocol: Protocol, patience: Duration) -> Explored {
 #[must_use]
 pub fn shortest(protocol: Protocol, patience: Duration) -> Explored {
     let start = Instant::now();
-    let checker = search(protocol, patience).spawn_bfs().join();
-    explored(&checker, start, patience)
+    let mut found = explored(&search(protocol, patience).spawn_bfs().join(), start, patience);
+    // The search looks at some more states before it ends, and the last way that it finds is the one it keeps.
+    while let Some(steps) = found.broken.values().map(Vec::len).min() {
+        let shorter = search(protocol, patience)
+            .target_max_depth(steps + 1)
+            .spawn_bfs()
+            .join();
+        let shorter = explored(&shorter, start, patience);
+        if shorter.broken.is_empty() {
+            break;
+        }
+        found = shorter;
+    }
+    found
 }
 
 /// Explores breadth first until one of these is broken, whatever else is.
@@ -122,7 +138,10 @@ pub fn walk(protocol: &Protocol, seed: u64, walks: u64, steps: usize) -> Explore
             let holds = |property: &&Property<Protocol>| (property.condition)(protocol, world);
             for property in properties.iter().filter(|property| !holds(property)) {
                 let steps = way.iter().map(|action| format!("{action:?}"));
-                broken.insert(property.name, std::iter::once(format!("seed {seed}")).chain(steps).collect());
+                broken.insert(
+                    property.name,
+                    std::iter::once(format!("seed {seed}")).chain(steps).collect(),
+                );
             }
             broken.is_empty()
         });
@@ -138,13 +157,7 @@ pub fn walk(protocol: &Protocol, seed: u64, walks: u64, steps: usize) -> Explore
 
 /// Walks at random until such a state is reached; then the way to it.
 #[must_use]
-pub fn find(
-    protocol: &Protocol,
-    seed: u64,
-    walks: u64,
-    steps: usize,
-    such: fn(&World) -> bool,
-) -> Option<Vec<Action>> {
+pub fn find(protocol: &Protocol, seed: u64, walks: u64, steps: usize, such: fn(&World) -> bool) -> Option<Vec<Action>> {
     (0..walks).find_map(|n| {
         let mut found = false;
         let way = one_walk(protocol, seed.wrapping_add(n), steps, |world, _| {

@@ -75,6 +75,7 @@ pub mod properties;
 pub mod protocol;
 pub mod redis;
 pub mod seeded;
+mod settler;
 mod step;
 pub mod survivor;
 pub mod worker;

@@ -53,20 +53,26 @@ fn conservation(world: &World) -> bool {
     let is_somewhere = |e: &crate::redis::Entry| {
         e.pending.is_some() || redis.is_queued(e) || matches!(e.place, crate::redis::Place::Delayed(_))
     };
-    (0..8).filter(|stream| world.submitted & (1 << stream) != 0).all(|stream| {
-        let entries = redis.entries.iter().filter(|e| e.body.stream == stream);
-        let bit = |set: u8| usize::from(set >> stream & 1);
-        let stranded = entries.clone().any(|e| !is_somewhere(e));
-        !stranded && entries.count() + bit(redis.done) + bit(redis.dead) == 1
-    })
+    (0..8)
+        .filter(|stream| world.submitted & (1 << stream) != 0)
+        .all(|stream| {
+            let entries = redis.entries.iter().filter(|e| e.body.stream == stream);
+            let bit = |set: u8| usize::from(set >> stream & 1);
+            let stranded = entries.clone().any(|e| !is_somewhere(e));
+            !stranded && entries.count() + bit(redis.done) + bit(redis.dead) == 1
+        })
 }
 
 fn valid_is_mine(world: &World) -> bool {
     let redis = &world.redis;
-    world.workers.iter().filter(|worker| world.is_settled(worker)).all(|worker| {
-        let mut held = worker.leases.iter().filter(|lease| lease.is_in_work() && lease.known);
-        held.all(|lease| redis.is_mine(lease.id, worker.consumer, lease.token))
-    })
+    world
+        .workers
+        .iter()
+        .filter(|worker| world.is_settled(worker))
+        .all(|worker| {
+            let mut held = worker.leases.iter().filter(|lease| lease.is_in_work() && lease.known);
+            held.all(|lease| redis.is_mine(lease.id, worker.consumer, lease.token))
+        })
 }
 
 fn invalid_first(world: &World) -> bool {

@@ -154,7 +154,11 @@ impl Protocol {
     fn calls(&self, world: &World, w: usize, replies: &[Reply], actions: &mut Vec<Action>) {
         let worker = &world.workers[w];
         if let Some(call) = &worker.call {
-            actions.push(if call.answer.is_none() { Action::Serve(w) } else { Action::Answer(w) });
+            actions.push(if call.answer.is_none() {
+                Action::Serve(w)
+            } else {
+                Action::Answer(w)
+            });
             let may_fail = if call.answer.is_none() {
                 world.faults.stragglers > 0
             } else {

@@ -45,7 +45,11 @@ impl Protocol {
             Action::Answer(w) => self.answer(world, w),
             Action::GiveUp(w) => {
                 let answered = world.workers[w].call.is_some_and(|call| call.answer.is_some());
-                let fault = if answered { &mut world.faults.lost_replies } else { &mut world.faults.stragglers };
+                let fault = if answered {
+                    &mut world.faults.lost_replies
+                } else {
+                    &mut world.faults.stragglers
+                };
                 *fault -= 1;
                 give_up(world, w);
             }
@@ -159,7 +163,9 @@ impl Protocol {
         let Some(epoch) = worker.epoch else { return };
         // A claim may come a little before the ttl is over, and does what a scan does.
         let how = self.requeue(worker, self.bounds.ttl - 1);
-        let Some(entry) = world.redis.entry(id).copied() else { return };
+        let Some(entry) = world.redis.entry(id).copied() else {
+            return;
+        };
         if world.redis.may_requeue(epoch, how, id) != Judged::Done(Requeued::Ok(id)) {
             return;
         }
@@ -182,10 +188,15 @@ impl Protocol {
             return;
         }
         let others = world.redis.entries.iter();
-        if others.clone().any(|e| e.body.stream == entry.body.stream && e.id != entry.id) {
+        if others
+            .clone()
+            .any(|e| e.body.stream == entry.body.stream && e.id != entry.id)
+        {
             world.broken.note(Broken::RIVALS);
         }
-        world.redis.put_again(&mut world.drawn, entry.body, Place::In(Lane::Front));
+        world
+            .redis
+            .put_again(&mut world.drawn, entry.body, Place::In(Lane::Front));
     }
 
     fn second_half(&self, world: &mut World, w: usize) {
@@ -201,14 +212,20 @@ impl Protocol {
             worker.batch = None;
             worker.forget(id);
         } else if let (Some(entry), true) = (there, self.has(Seeded::XackThenXadd)) {
-            world.redis.put_again(&mut world.drawn, entry.body, Place::In(Lane::Front));
+            world
+                .redis
+                .put_again(&mut world.drawn, entry.body, Place::In(Lane::Front));
         }
         world.redis.finish(id);
     }
 
     fn shutdown(&self, worker: &mut Worker) {
         worker.life = Life::Leaving;
-        let ending = if self.has(Seeded::ShutdownAcknowledges) { Ending::Done } else { Ending::Release };
+        let ending = if self.has(Seeded::ShutdownAcknowledges) {
+            Ending::Done
+        } else {
+            Ending::Release
+        };
         for lease in worker.leases.iter_mut().filter(|lease| lease.phase == Phase::Held) {
             lease.phase = Phase::Disowned(ending);
         }
@@ -220,7 +237,9 @@ impl Protocol {
 
 fn read(world: &mut World, w: usize, reply: Reply) {
     let worker = &mut world.workers[w];
-    let Some(entry) = world.redis.read(worker.consumer) else { return };
+    let Some(entry) = world.redis.read(worker.consumer) else {
+        return;
+    };
     if reply == Reply::Heard && !worker.knows(entry.id) {
         worker.in_hand = worker.taken(&entry);
     }
@@ -258,7 +277,9 @@ const fn unleased(Taken { id, body, lane, .. }: Taken) -> Lease {
 /// Whether a living worker works on that run with a valid lease.
 fn is_held(world: &World, run: u8) -> bool {
     let leases = world.workers.iter().flat_map(|w| &w.leases);
-    leases.into_iter().any(|lease| lease.body.run == run && lease.is_valid())
+    leases
+        .into_iter()
+        .any(|lease| lease.body.run == run && lease.is_valid())
 }
 
 /// Writes were lost: what a process holds is to be kept, and nothing else can be.
@@ -267,7 +288,12 @@ fn lose(world: &mut World) {
     world.kept = 0;
     for worker in &mut world.workers {
         let mine = |lease: &&mut Lease| world.redis.is_mine(lease.id, worker.consumer, lease.token);
-        for lease in worker.leases.iter_mut().filter(|lease| lease.token.is_some()).filter(mine) {
+        for lease in worker
+            .leases
+            .iter_mut()
+            .filter(|lease| lease.token.is_some())
+            .filter(mine)
+        {
             lease.survived = true;
             world.kept |= 1 << lease.body.stream;
         }

@@ -6,7 +6,14 @@ use crate::bounds::Ticks;
 impl Redis {
     /// Makes group and epoch where either is missing, and finds out whether writes may be missing. A quiet time of `quiet`
     /// ticks follows where somebody may hold what this server does not know of.
-    pub fn hello(&mut self, drawn: &mut Drawn, known: Option<Epoch>, jumped: bool, quiet: Ticks, repaired: bool) -> Epoch {
+    pub fn hello(
+        &mut self,
+        drawn: &mut Drawn,
+        known: Option<Epoch>,
+        jumped: bool,
+        quiet: Ticks,
+        repaired: bool,
+    ) -> Epoch {
         let created = !self.group;
         self.group = true;
         let is_lost = |id: u8| self.lost & (1 << id) != 0;

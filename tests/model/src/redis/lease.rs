@@ -65,9 +65,10 @@ impl Redis {
         }
         let value = (consumer, token);
         let is_known_server = self.is_known_server();
-        let entry = self
-            .entry_mut(id)
-            .filter(|e| e.lock.map_or(e.pending.is_some_and(|p| p.consumer == consumer), |l| l.value == value));
+        let entry = self.entry_mut(id).filter(|e| {
+            e.lock
+                .map_or(e.pending.is_some_and(|p| p.consumer == consumer), |l| l.value == value)
+        });
         match entry {
             Some(entry) => {
                 entry.lock = Some(Lock {

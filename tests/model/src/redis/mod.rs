@@ -187,7 +187,9 @@ impl Redis {
     /// The entry of that id in a lane.
     #[must_use]
     pub fn entry(&self, id: Id) -> Option<&Entry> {
-        self.entries.iter().find(|e| e.id == id && matches!(e.place, Place::In(_)))
+        self.entries
+            .iter()
+            .find(|e| e.id == id && matches!(e.place, Place::In(_)))
     }
 
     pub(crate) fn entry_mut(&mut self, id: Id) -> Option<&mut Entry> {

@@ -54,7 +54,14 @@ impl Redis {
             Requeued::Ok(new) => Some(new),
             _ => None,
         };
-        self.moved.insert(id, Note { token: 0, epoch: epoch.id, to });
+        self.moved.insert(
+            id,
+            Note {
+                token: 0,
+                epoch: epoch.id,
+                to,
+            },
+        );
         self.finish(id);
         Judged::Done(outcome)
     }

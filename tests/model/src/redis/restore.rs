@@ -86,7 +86,9 @@ impl Redis {
                 Restored::Kept
             });
         }
-        if lease.asks_again && let Some(id) = self.written_by(consumer, lease) {
+        if lease.asks_again
+            && let Some(id) = self.written_by(consumer, lease)
+        {
             return Judged::Done(Restored::Written(id));
         }
         if !lease.with_fields || !lease.valid {
@@ -109,7 +111,10 @@ impl Redis {
 
     /// Where this very lease has written itself anew, if that is still its own.
     fn written_by(&self, consumer: Consumer, lease: Restorable) -> Option<Id> {
-        let note = self.written.get(&lease.body.stream).filter(|note| note.token == lease.token)?;
+        let note = self
+            .written
+            .get(&lease.body.stream)
+            .filter(|note| note.token == lease.token)?;
         note.to.filter(|id| self.is_mine(*id, consumer, Some(lease.token)))
     }
 

@@ -94,7 +94,11 @@ impl Redis {
             Stands::Mine => false,
             Stands::Anew => true,
         };
-        let Some(mut body) = (if anew { Some(step.body) } else { self.entry(id).map(|e| e.body) }) else {
+        let Some(mut body) = (if anew {
+            Some(step.body)
+        } else {
+            self.entry(id).map(|e| e.body)
+        }) else {
             // Without a guard a `done` has nothing to acknowledge, and says that it has.
             return (Settled::Ok, false);
         };
@@ -131,7 +135,11 @@ impl Redis {
         let stream = step.body.stream;
         if let Some(entry) = self.entry(step.id) {
             // Without a lock it is nobody's yet, also where a reader has just been given it.
-            return if entry.lock.is_some() { Stands::Lost } else { Stands::Mine };
+            return if entry.lock.is_some() {
+                Stands::Lost
+            } else {
+                Stands::Mine
+            };
         }
         if self.noted(self.moved.get(&step.id), stream).is_some() {
             return Stands::Lost;

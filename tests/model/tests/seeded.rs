@@ -39,6 +39,14 @@ const fn with(faults: Faults) -> Bounds {
     ONE_STREAM.with(faults)
 }
 
+const fn after_a_failover() -> Bounds {
+    let bounds = with(Faults {
+        failovers: 1,
+        ..Faults::NONE
+    });
+    Bounds { entries: 2, ..bounds }
+}
+
 #[test]
 fn xack_and_xadd_as_two_steps_lose_an_entry() {
     breaks(Seeded::XackThenXadd, ONE_STREAM, CONSERVATION, &["Requeue"]);
@@ -71,10 +79,7 @@ fn a_claim_that_does_not_look_at_the_lock_takes_work_from_its_owner() {
 
 #[test]
 fn a_claim_that_does_not_look_at_the_epoch_takes_work_from_its_owner() {
-    let bounds = with(Faults {
-        failovers: 1,
-        ..Faults::NONE
-    });
+    let bounds = after_a_failover();
     breaks(Seeded::ClaimWithoutEpoch, bounds, ONE_OWNER, &["Failover", "Requeue"]);
 }
 
@@ -101,17 +106,14 @@ fn a_deadline_that_counts_from_the_reply_outlives_the_lock() {
     breaks(
         Seeded::DeadlineFromReply,
         bounds,
-        INVALID_FIRST,
-        &["Serve", "Tick", "Answer"],
+        ONE_OWNER,
+        &["Serve", "Tick", "Answer", "Requeue"],
     );
 }
 
 #[test]
 fn without_a_quiet_time_a_failover_gives_a_stream_two_owners() {
-    let bounds = with(Faults {
-        failovers: 1,
-        ..Faults::NONE
-    });
+    let bounds = after_a_failover();
     breaks(Seeded::NoQuietTime, bounds, INVALID_FIRST, &["Failover", "Hello"]);
 }
 

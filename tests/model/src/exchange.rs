@@ -32,6 +32,10 @@ impl Protocol {
             clock: redis.clock,
             with_fields: false,
         };
+        // Each hello that is worth it has an era of its own: what an earlier one was told before it broke off says nothing.
+        if !self.has(Seeded::EraNotDrawn) {
+            worker.leases.iter_mut().for_each(|lease| lease.told = Told::Nothing);
+        }
         let is_told = worker.leases.iter().any(|lease| self.is_told(lease));
         if worker.epoch.is_none_or(|known| known == epoch) {
             worker.epoch = Some(epoch);
@@ -40,7 +44,6 @@ impl Protocol {
         } else if !is_told || self.has(Seeded::NoRestore) {
             adopt(worker, greeting);
         } else {
-            worker.leases.iter_mut().for_each(|lease| lease.told = Told::Nothing);
             worker.greeting = Some(greeting);
         }
     }

@@ -63,8 +63,8 @@
 //!
 //! `tests/found.rs` keeps what the protocol as it is built gets wrong, with the shortest way to it, and [`Protocol::repaired`]
 //! shows that these repairs are sound: a worker tells the store again of a lease that it may have written anew, also past its
-//! deadline, and is told its new id; and whoever first says hello to another server sets the quiet time, also where that knows
-//! of no worker.
+//! deadline, and is told its new id; and whoever first says hello to another server sets the quiet time and a new generation,
+//! also where that server knows of no worker, and where the one who says it comes from an epoch that is lost.
 
 pub mod bounds;
 pub mod broken;

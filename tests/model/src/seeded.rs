@@ -37,13 +37,15 @@ pub enum Seeded {
     NoScan,
     /// A jump of the clock is not looked for.
     ClockBelieved,
+    /// What a hello was told of a lease before it broke off still counts at the next.
+    EraNotDrawn,
     /// The epoch of an acquisition is looked up after it was looked up whether the entry is known.
     EpochTakenLate,
 }
 
 impl Seeded {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::XackThenXadd,
         Self::XaddThenXack,
         Self::UnlockBeforeXack,
@@ -61,6 +63,7 @@ impl Seeded {
         Self::AuditTakesDisowned,
         Self::NoScan,
         Self::ClockBelieved,
+        Self::EraNotDrawn,
         Self::EpochTakenLate,
     ];
 }

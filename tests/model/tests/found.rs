@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use streamherd_model::explore::{exhaust, shortest};
-use streamherd_model::properties::{INVALID_FIRST, TOKENS_GROW};
+use streamherd_model::explore::{exhaust, shortest, walk};
+use streamherd_model::properties::{HELD_IS_KEPT, INVALID_FIRST, TOKENS_GROW};
 use streamherd_model::{Bounds, Faults, Protocol, Seeded};
 
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -33,6 +33,9 @@ const YOUNG: Bounds = Bounds {
     },
     ..Bounds::small()
 };
+
+const WALKS: u64 = 40_000;
+const STEPS: usize = 200;
 
 fn is_repaired(bounds: Bounds) {
     let repaired = exhaust(Protocol::repaired(bounds), PATIENCE);
@@ -69,4 +72,29 @@ fn a_newcomer_does_not_wait_for_workers_whose_rows_a_failover_has_lost() {
     let registered = way.iter().position(|step| step.starts_with("Register"));
     assert!(lagging < registered, "{found}");
     is_repaired(YOUNG);
+}
+
+/// Somebody who has not been here since all data was lost says the first hello to a server that lacks the last writes of the
+/// service as it is by now. That tells it of the loss, and nobody of the failover.
+#[test]
+fn a_hello_under_a_lost_epoch_hides_a_failover_from_all_others() {
+    let bounds = Bounds {
+        faults: Faults {
+            wipes: 1,
+            ..YOUNG.faults
+        },
+        entries: 3,
+        ..YOUNG
+    };
+    let found = walk(&Protocol::new(bounds), 1, WALKS, STEPS);
+    println!("{found}");
+    assert!(!found.broken.is_empty(), "{found}");
+    let repaired = walk(&Protocol::repaired(bounds), 1, WALKS, STEPS);
+    assert!(repaired.broken.is_empty(), "{repaired}");
+    // And what it costs: the stream is gone though a running worker had it.
+    let lost = (0..WALKS).find(|seed| {
+        let found = walk(&Protocol::new(bounds), *seed, 1, STEPS);
+        found.broken.contains_key(HELD_IS_KEPT)
+    });
+    assert!(lost.is_some());
 }

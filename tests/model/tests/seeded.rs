@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use streamherd_model::explore::{exhaust, shortest};
+use streamherd_model::explore::{exhaust, shortest, walk};
 use streamherd_model::properties::{
     CONSERVATION, HANDOVER, HELD_IS_KEPT, INVALID_FIRST, ONCE, ONE_OWNER, RECOVERY, TOKENS_GROW, TRUE_OUTCOME,
 };
-use streamherd_model::{Bounds, Faults, Protocol, Seeded};
+use streamherd_model::{Bounds, Endings, Faults, Protocol, Seeded};
 
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -185,4 +185,41 @@ fn a_clock_that_is_believed_takes_all_locks_at_once() {
         ..Faults::NONE
     });
     breaks(Seeded::ClockBelieved, bounds, ONE_OWNER, &["Jump", "Requeue"]);
+}
+
+/// Two losses, and a hello that breaks off between them: too large a world to see all of it, so these walks are chosen.
+#[test]
+fn what_a_broken_off_hello_was_told_does_not_count_at_the_next() {
+    let large = Bounds {
+        workers: 3,
+        streams: 3,
+        entries: 14,
+        ttl: 3,
+        endings: Endings {
+            retry: true,
+            delay: true,
+            dead_letter: true,
+            release: true,
+        },
+        ..Bounds::small()
+    };
+    let bounds = large.with(Faults {
+        crashes: 2,
+        starts: 2,
+        shutdowns: 1,
+        lost_replies: 3,
+        stragglers: 2,
+        lags: 1,
+        failovers: 1,
+        wipes: 1,
+        ..Faults::NONE
+    });
+    let protocol = Protocol {
+        seeded: Some(Seeded::EraNotDrawn),
+        ..Protocol::repaired(bounds)
+    };
+    let found = walk(&protocol, 1_045_000, 1_000, 400);
+    assert!(found.broken.contains_key(HELD_IS_KEPT), "{found}");
+    let sound = walk(&Protocol::repaired(bounds), 1_045_000, 1_000, 400);
+    assert!(sound.broken.is_empty(), "{sound}");
 }

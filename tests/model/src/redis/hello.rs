@@ -29,8 +29,12 @@ impl Redis {
                     salt: drawn.salt,
                 }
             }
-            // A newcomer made the epoch: this is the first of the old ones.
-            Some(epoch) if known.is_some_and(|known| known.id != epoch.id && !is_lost(known.id)) => {
+            // A newcomer made the epoch: this is the first of the old ones. That the server is another one too goes unnoticed
+            // here, but for the repairs.
+            Some(epoch)
+                if known.is_some_and(|known| known.id != epoch.id && !is_lost(known.id))
+                    && (self.is_known_server() || !repaired) =>
+            {
                 unsettled = true;
                 epoch
             }

@@ -89,6 +89,10 @@ impl Redis {
         if lease.asks_again
             && let Some(id) = self.written_by(consumer, lease)
         {
+            if let Some(entry) = self.entry_mut(id).filter(|_| lease.valid) {
+                // As it is built it is not, and the worker takes it to be.
+                entry.lock = Some(held);
+            }
             return Judged::Done(Restored::Written(id));
         }
         if !lease.with_fields || !lease.valid {

@@ -1,0 +1,69 @@
+//! Mistakes that can be planted in the protocol, to show that the properties would notice them.
+
+/// A planted mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Seeded {
+    /// A re-queue acknowledges in one step and adds in another: who dies in between has lost the entry.
+    XackThenXadd,
+    /// A re-queue adds in one step and acknowledges in another: rivals add twice.
+    XaddThenXack,
+    /// `done` deletes the lock in one step and acknowledges in another.
+    UnlockBeforeXack,
+    /// A re-queue looks at the idle time alone.
+    ClaimWithoutLock,
+    /// A re-queue asks neither epoch nor server nor quiet time.
+    ClaimWithoutEpoch,
+    /// An acquisition takes the last token again.
+    TokenNotDrawn,
+    /// A lease is valid until its lock expires.
+    NoMargin,
+    /// A lease's time counts from the answer of a renewal.
+    DeadlineFromReply,
+    /// No quiet time follows a new generation.
+    NoQuietTime,
+    /// A settlement asks nobody whose the entry is.
+    SettleWithoutGuard,
+    /// A settlement whose reply was lost is carried out once more.
+    NoReceipts,
+    /// A new epoch is adopted before what is held is restored, and nothing is restored.
+    NoRestore,
+    /// What is suspended or settling is not told from memory.
+    NoMemory,
+    /// A shutdown acknowledges what it has left.
+    ShutdownAcknowledges,
+    /// The audit takes up what was disowned and not yet handed back.
+    AuditTakesDisowned,
+    /// Nobody scans; orphans wait for a notification.
+    NoScan,
+    /// A jump of the clock is not looked for.
+    ClockBelieved,
+    /// What a hello was told of a lease before it broke off still counts at the next.
+    EraNotDrawn,
+    /// The epoch of an acquisition is looked up after it was looked up whether the entry is known.
+    EpochTakenLate,
+}
+
+impl Seeded {
+    /// All of them.
+    pub const ALL: [Self; 19] = [
+        Self::XackThenXadd,
+        Self::XaddThenXack,
+        Self::UnlockBeforeXack,
+        Self::ClaimWithoutLock,
+        Self::ClaimWithoutEpoch,
+        Self::TokenNotDrawn,
+        Self::NoMargin,
+        Self::DeadlineFromReply,
+        Self::NoQuietTime,
+        Self::SettleWithoutGuard,
+        Self::NoReceipts,
+        Self::NoRestore,
+        Self::NoMemory,
+        Self::ShutdownAcknowledges,
+        Self::AuditTakesDisowned,
+        Self::NoScan,
+        Self::ClockBelieved,
+        Self::EraNotDrawn,
+        Self::EpochTakenLate,
+    ];
+}

@@ -1,0 +1,225 @@
+//! Each planted mistake is found, by the property that names what it breaks; without it the same world is sound.
+
+use std::time::Duration;
+
+use streamherd_model::explore::{exhaust, shortest, walk};
+use streamherd_model::properties::{
+    CONSERVATION, HANDOVER, HELD_IS_KEPT, INVALID_FIRST, ONCE, ONE_OWNER, RECOVERY, TOKENS_GROW, TRUE_OUTCOME,
+};
+use streamherd_model::{Bounds, Endings, Faults, Protocol, Seeded};
+
+const PATIENCE: Duration = Duration::from_secs(600);
+
+const ONE_STREAM: Bounds = Bounds {
+    streams: 1,
+    entries: 3,
+    ..Bounds::small()
+};
+
+/// The shortest way to a broken guarantee breaks this one, by way of these steps.
+fn breaks(seeded: Seeded, bounds: Bounds, property: &str, by: &[&str]) {
+    let found = shortest(Protocol::with(bounds, seeded), PATIENCE);
+    println!("{seeded:?}: {found}");
+    let way = found.broken.get(property);
+    let way = way.unwrap_or_else(|| panic!("{seeded:?} breaks {property}, and this was found: {found}"));
+    for step in by {
+        assert!(
+            way.iter().any(|taken| taken.contains(step)),
+            "{seeded:?} goes without {step}: {found}"
+        );
+    }
+    let sound = exhaust(Protocol::new(bounds), PATIENCE);
+    assert!(
+        sound.exhausted && sound.broken.is_empty(),
+        "the world of {seeded:?} is not sound: {sound}"
+    );
+}
+
+const fn with(faults: Faults) -> Bounds {
+    ONE_STREAM.with(faults)
+}
+
+const fn after_a_failover() -> Bounds {
+    let bounds = with(Faults {
+        failovers: 1,
+        ..Faults::NONE
+    });
+    Bounds { entries: 2, ..bounds }
+}
+
+#[test]
+fn xack_and_xadd_as_two_steps_lose_an_entry() {
+    breaks(Seeded::XackThenXadd, ONE_STREAM, CONSERVATION, &["Requeue"]);
+}
+
+#[test]
+fn xadd_and_xack_as_two_steps_requeue_twice() {
+    // In between it is in two places already; that a rival adds it once more is what this is about.
+    let protocol = Protocol::with(ONE_STREAM, Seeded::XaddThenXack);
+    let found = streamherd_model::explore::until(protocol, &[ONCE], PATIENCE);
+    let way = found.broken.get(ONCE).unwrap_or_else(|| panic!("no rival: {found}"));
+    let requeues = way.iter().filter(|step| step.starts_with("Requeue")).count();
+    assert!(requeues >= 2, "{found}");
+}
+
+#[test]
+fn unlocking_before_xack_lets_a_peer_take_finished_work() {
+    breaks(
+        Seeded::UnlockBeforeXack,
+        ONE_STREAM,
+        ONE_OWNER,
+        &["End(", "Settle", "Requeue"],
+    );
+}
+
+#[test]
+fn a_claim_that_does_not_look_at_the_lock_takes_work_from_its_owner() {
+    breaks(Seeded::ClaimWithoutLock, ONE_STREAM, ONE_OWNER, &["Requeue"]);
+}
+
+#[test]
+fn a_claim_that_does_not_look_at_the_epoch_takes_work_from_its_owner() {
+    let bounds = after_a_failover();
+    breaks(Seeded::ClaimWithoutEpoch, bounds, ONE_OWNER, &["Failover", "Requeue"]);
+}
+
+#[test]
+fn a_token_that_is_not_drawn_does_not_grow() {
+    breaks(Seeded::TokenNotDrawn, ONE_STREAM, TOKENS_GROW, &["Ask"]);
+}
+
+#[test]
+fn a_deadline_without_a_margin_outlives_the_lock_where_a_clock_lags() {
+    let bounds = with(Faults {
+        lags: 1,
+        ..Faults::NONE
+    });
+    breaks(Seeded::NoMargin, bounds, ONE_OWNER, &["LaggingTick", "Requeue"]);
+}
+
+#[test]
+fn a_deadline_that_counts_from_the_reply_outlives_the_lock() {
+    let bounds = Bounds {
+        slow_calls: true,
+        ..ONE_STREAM
+    };
+    breaks(
+        Seeded::DeadlineFromReply,
+        bounds,
+        ONE_OWNER,
+        &["Serve", "Tick", "Answer", "Requeue"],
+    );
+}
+
+#[test]
+fn without_a_quiet_time_a_failover_gives_a_stream_two_owners() {
+    let bounds = after_a_failover();
+    breaks(Seeded::NoQuietTime, bounds, INVALID_FIRST, &["Failover", "Hello"]);
+}
+
+#[test]
+fn a_settlement_without_a_guard_says_that_it_counts_when_it_does_not() {
+    breaks(
+        Seeded::SettleWithoutGuard,
+        ONE_STREAM,
+        TRUE_OUTCOME,
+        &["Requeue", "Settle"],
+    );
+}
+
+#[test]
+fn without_receipts_a_lost_reply_turns_done_into_disowned() {
+    let bounds = with(Faults {
+        lost_replies: 1,
+        ..Faults::NONE
+    });
+    breaks(Seeded::NoReceipts, bounds, TRUE_OUTCOME, &["Settle", ", Lost)"]);
+}
+
+#[test]
+fn without_a_restore_a_valid_lease_is_lost() {
+    let bounds = with(Faults {
+        wipes: 1,
+        ..Faults::NONE
+    });
+    breaks(Seeded::NoRestore, bounds, ONE_OWNER, &["Wipe", "Hello"]);
+}
+
+#[test]
+fn without_memory_what_was_suspended_is_lost() {
+    let bounds = with(Faults {
+        wipes: 1,
+        ..Faults::NONE
+    });
+    breaks(Seeded::NoMemory, bounds, HELD_IS_KEPT, &["Wipe", "Settle"]);
+}
+
+#[test]
+fn a_shutdown_that_acknowledges_loses_unfinished_work() {
+    let bounds = with(Faults {
+        shutdowns: 1,
+        ..Faults::NONE
+    });
+    breaks(Seeded::ShutdownAcknowledges, bounds, HANDOVER, &["Shutdown"]);
+}
+
+#[test]
+fn an_audit_that_takes_what_was_disowned_begins_a_lease_twice() {
+    breaks(
+        Seeded::AuditTakesDisowned,
+        ONE_STREAM,
+        TOKENS_GROW,
+        &["Expire", "Audit"],
+    );
+}
+
+#[test]
+fn without_a_scan_an_orphan_stays() {
+    breaks(Seeded::NoScan, ONE_STREAM, RECOVERY, &["Read"]);
+}
+
+#[test]
+fn a_clock_that_is_believed_takes_all_locks_at_once() {
+    let bounds = with(Faults {
+        jumps: 1,
+        ..Faults::NONE
+    });
+    breaks(Seeded::ClockBelieved, bounds, ONE_OWNER, &["Jump", "Requeue"]);
+}
+
+/// Two losses, and a hello that breaks off between them: too large a world to see all of it, so these walks are chosen.
+#[test]
+fn what_a_broken_off_hello_was_told_does_not_count_at_the_next() {
+    let large = Bounds {
+        workers: 3,
+        streams: 3,
+        entries: 14,
+        ttl: 3,
+        endings: Endings {
+            retry: true,
+            delay: true,
+            dead_letter: true,
+            release: true,
+        },
+        ..Bounds::small()
+    };
+    let bounds = large.with(Faults {
+        crashes: 2,
+        starts: 2,
+        shutdowns: 1,
+        lost_replies: 3,
+        stragglers: 2,
+        lags: 1,
+        failovers: 1,
+        wipes: 1,
+        ..Faults::NONE
+    });
+    let protocol = Protocol {
+        seeded: Some(Seeded::EraNotDrawn),
+        ..Protocol::repaired(bounds)
+    };
+    let found = walk(&protocol, 1_045_000, 1_000, 400);
+    assert!(found.broken.contains_key(HELD_IS_KEPT), "{found}");
+    let sound = walk(&Protocol::repaired(bounds), 1_045_000, 1_000, 400);
+    assert!(sound.broken.is_empty(), "{sound}");
+}

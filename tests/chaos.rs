@@ -8,6 +8,8 @@
 mod fleet;
 #[path = "chaos/machine.rs"]
 mod machine;
+#[path = "chaos/roles.rs"]
+mod roles;
 #[path = "chaos/run.rs"]
 mod run;
 #[path = "chaos/schedule.rs"]

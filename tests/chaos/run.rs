@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::fleet::{Network, Worker};
 use crate::machine::Watch;
+use crate::roles::{Roles, Strikes};
 use crate::schedule::{Lane, Strike, Topology, schedule};
 use crate::stage::{self, Stage};
 
@@ -61,11 +62,18 @@ pub(crate) async fn chaos(topology: Topology) {
         let network = Network::to(&*stage).await;
         producers.push((format!("p-{number}"), Arc::new(network)));
     }
+    let ports = stage
+        .servers()
+        .into_iter()
+        .map(streamherd_testkit::Server::port)
+        .collect();
     let servers: Servers = Arc::new(Mutex::new(stage));
     // What is lost before the first worker ever said hello can't be told from what is finished.
     ready(&servers).await;
 
     let machine = Watch::begin(Arc::clone(&ledger));
+    let server_strikes = Strikes::default();
+    let roles = Roles::watch(ports, Arc::clone(&server_strikes), Arc::clone(&ledger));
     let over = Arc::new(AtomicBool::new(false));
     let mut submitters = JoinSet::new();
     for (name, network) in &producers {
@@ -92,6 +100,7 @@ pub(crate) async fn chaos(topology: Topology) {
     lanes.spawn(strike_servers(
         Arc::clone(&servers),
         strikes(Lane::Servers),
+        server_strikes,
         Arc::clone(&ledger),
     ));
     for (number, (name, network)) in (0..).zip(&producers) {
@@ -125,7 +134,7 @@ pub(crate) async fn chaos(topology: Topology) {
     for worker in &mut workers {
         worker.end();
     }
-    drop(machine);
+    drop((machine, roles));
     judge(topology, seed, length, &path, &left);
 }
 
@@ -171,13 +180,15 @@ async fn strike_producer(name: String, network: Arc<Network>, mut lane: Upcoming
     }
 }
 
-async fn strike_servers(servers: Servers, mut lane: Upcoming, ledger: Arc<Ledger>) {
+async fn strike_servers(servers: Servers, mut lane: Upcoming, strikes: Strikes, ledger: Arc<Ledger>) {
     while let Some(strike) = lane.next().await {
         let Strike::Servers(what) = strike else {
             panic!("servers can't go through {strike:?}");
         };
         let since = now();
+        strikes.fetch_add(1, Ordering::SeqCst);
         let hit = on(&servers, move |stage| stage::strike(stage, what)).await;
+        strikes.fetch_add(1, Ordering::SeqCst);
         ledger.fault("chaos", strike.kind(), hit.target, since, hit.forgets);
     }
 }

@@ -253,7 +253,7 @@ async fn a_handler_runs_in_the_span_of_its_lease() {
     worker.end().await;
     let text = log.take();
     for said in ["inside", "a handler failed"] {
-        let inside = |line: &str| line.contains("lease{service=orders stream=s-7 token=") && line.contains(said);
+        let inside = |line: &str| line.contains("lease{service=orders stream=\"s-7\" token=") && line.contains(said);
         assert!(text.lines().any(inside), "{said}: {text}");
     }
     assert!(text.contains("it broke"));

@@ -12,6 +12,9 @@ fn public_async_functions(folder: &Path, found: &mut BTreeMap<String, String>) {
             public_async_functions(&path, found);
             continue;
         }
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
         let (mut of, mut doc) = (String::new(), String::new());
         for line in fs::read_to_string(&path).unwrap().lines() {
             let words = line.trim_start();

@@ -11,8 +11,9 @@ use crate::line::{End, Target};
 /// What was acknowledged so long before Redis lost its last writes is known elsewhere: at a replica, or to the producer that
 /// keeps it and looks every two seconds.
 const REMEMBERED: Duration = Duration::from_secs(10);
-/// Until such a producer has looked at what is left: what is finished before that may be lost for all it knows.
-const NOTICED: Duration = Duration::from_secs(5);
+/// Until such a producer has looked at what is left: what is finished before that may be lost for all it knows. It looks every
+/// two seconds, and on a busy machine not at once after an outage of its own.
+const NOTICED: Duration = Duration::from_secs(10);
 
 /// Work that was finished a second time.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,9 +98,16 @@ fn explain<'a>(history: &'a History, first: &Held, again: &Held) -> (Cause, Opti
     };
     let last_seen = first.last_seen();
     match first.ended {
+        // Taken over before its end counted: Redis was told twice, or had forgotten the other by then.
+        Some((ended, _)) if again.handed_out < ended => {
+            let hit = |fault: &Fault| fault.was_between(first.handed_out, again.handed_out);
+            (Cause::Disowned, latest(&hit))
+        }
         Some((ended, end)) if end.is_final() => {
             let until = (ended + REMEMBERED).min(again.handed_out);
-            let since = unnoticed_since(history, first, ended);
+            // Redis may have carried it out at any time since.
+            let asked = first.asked.map_or(ended, |(asked, _)| asked);
+            let since = unnoticed_since(history, first, asked);
             let forgets = |fault: &Fault| fault.forgets && fault.was_between(since, until);
             (Cause::Forgotten, latest(&forgets))
         }

@@ -5,6 +5,8 @@
 //! code of a demo that was still shutting down. That makes xtask Unix only, as redis-server is.
 
 mod deny;
+#[cfg(test)]
+mod docs;
 mod redis_server;
 mod soak;
 

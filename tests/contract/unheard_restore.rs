@@ -5,7 +5,7 @@ use std::sync::Arc;
 use streamherd::Settled;
 use streamherd::error::SettleError;
 use streamherd_testkit::{Fault, Matcher};
-use streamherd_tests::{Redis, SOON, Truth, Worker, builder, side_by_side, submit};
+use streamherd_tests::{Redis, SOON, TTL, Truth, Worker, builder, side_by_side, submit};
 
 #[test]
 fn guarantee_7_what_was_written_back_unheard_is_settled_where_it_is() {
@@ -39,7 +39,7 @@ async fn unheard(how: &str) {
         lost.cancelled().await;
     } else {
         // Longer than the lease lasts.
-        tokio::time::sleep(streamherd_tests::TTL).await;
+        tokio::time::sleep(TTL).await;
     }
     let mut truth = Truth::at(&server, "a");
     assert_eq!(truth.length(), 1, "it was written anew");
@@ -50,7 +50,7 @@ async fn unheard(how: &str) {
     }
     if how == "done" {
         truth.becomes_clean().await;
-        worker.listen_for(streamherd_tests::TTL).await;
+        worker.listen_for(TTL).await;
         assert_eq!(worker.unasked(), 0, "it was done");
         return;
     }

@@ -251,6 +251,11 @@ impl Leases {
         self.known().contains_key(id) || self.refused().contains(id)
     }
 
+    /// Whether a lease has this token, under whatever id.
+    pub(crate) fn know_token(&self, token: Token) -> bool {
+        self.known().values().flatten().any(|held| held.token == token)
+    }
+
     pub(crate) fn refuse(&self, id: EntryId) {
         self.refused().insert(id);
         self.remove(&id);

@@ -317,7 +317,11 @@ impl Reader {
         for ((entry, slot), outcome) in readable.into_iter().zip(outcomes) {
             core.metrics.acquired(&outcome);
             match outcome {
-                Acquired::Ok(token) => {
+                // Not the lock of a lost answer, but of a lease that is known here. Interleaving: it was written back as this
+                // entry, and nobody heard of that before its deadline; its settlement is on the way. A second lease would have
+                // the same token, and that settlement would end it under its handler.
+                Acquired::Again(token) if partition.leases.know_token(token) => {}
+                Acquired::Ok(token) | Acquired::Again(token) => {
                     let Some(alive) = self.alive.upgrade() else {
                         partition.hand_back(entry.id, Some(token), Operation::Release, None);
                         continue;

@@ -101,7 +101,7 @@ note_ttl(ttl, now)
 -- Whoever has left took the name along; of others it can't be told whether they live. Interleaving: a service's first worker
 -- comes, is handed a stream, and a failover loses all that; a newcomer finds nobody, and the stream waiting.
 if unsettled and (known ~= '' or redis.call('HLEN', CONSUMERS) > 0
-    or redis.call('XLEN', INPUT) + redis.call('XLEN', FRONT) > 0) then
+    or redis.call('XLEN', INPUT) + redis.call('XLEN', FRONT) + redis.call('ZCARD', DELAYED) > 0) then
   redis.call('HSET', CONTROL, 'quiet_until', whole(now + math.max(largest, ttl)))
 end
 return {'ok', epoch, quiet(), whole(now_us())}

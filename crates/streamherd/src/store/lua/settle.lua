@@ -84,6 +84,15 @@ local function own_copy(value, memory)
   if is_mine(LOCK .. ref, value, stream, id, consumer) then return ref end
 end
 
+-- Notes what became of a run that is settled from memory; where it was there, unless a newer owner has noted more. A copy of
+-- this batch on a dead connection can outlive its receipt, and must not take what is settled for lost; and a newer owner that
+-- was not answered looks for its own note.
+local function note_settled(value, memory, anew, ref)
+  local origin, token = field(memory, '_sh_origin'), token_in(value)
+  local other = not anew and noted(WRITTEN .. origin, origin) or 0
+  if other <= tonumber(token) then note_written(origin, token, ref) end
+end
+
 local function settle(lock, operation, ref, value, name, reason, text, delay, memory)
   local copy = memory and own_copy(value, memory)
   if copy then lock, ref = LOCK .. copy, copy end
@@ -98,10 +107,8 @@ local function settle(lock, operation, ref, value, name, reason, text, delay, me
   end
   if stands == 'lost' or stands == 'gone' then return {stands} end
   local anew = stands ~= 'mine'
-  -- Noted also where it was there: a copy of this batch on a dead connection can outlive its receipt, and must not take what
-  -- is settled for lost.
   if done then
-    if memory then note_written(field(memory, '_sh_origin'), token_in(value), '') end
+    if memory then note_settled(value, memory, anew, '') end
     if anew then
       if lock_value(lock) == value then redis.call('DEL', lock) end
       return {'ok'}
@@ -155,7 +162,7 @@ local function settle(lock, operation, ref, value, name, reason, text, delay, me
     answer = answer or {'ok', new}
   end
   -- What another run serves is not this one's to be taken away.
-  if memory then note_written(field(memory, '_sh_origin'), token_in(value), new or '') end
+  if memory then note_settled(value, memory, anew, new or '') end
   if anew then
     if lock_value(lock) == value then redis.call('DEL', lock) end
   else

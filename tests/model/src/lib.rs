@@ -63,8 +63,8 @@
 //! # What it has found
 //!
 //! What the library has repaired since is a planted mistake now: the last six of [`Seeded`]. `tests/found.rs` keeps what it
-//! still gets wrong, with the shortest way to it, and shows that the repair which the model suggests is sound: see
-//! [`Protocol::withholds`].
+//! still gets wrong, with a way to it, and shows that what the model suggests is sound there: see
+//! [`Protocol::suggested`].
 
 pub mod bounds;
 pub mod broken;

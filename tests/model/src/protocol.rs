@@ -15,9 +15,10 @@ pub struct Protocol {
     pub bounds: Bounds,
     /// The mistake.
     pub seeded: Option<Seeded>,
-    /// Whether what is read is left alone while a lease of the same stream is here that the store is not known to have: what
-    /// the model suggests, and the library does not do. See `tests/found.rs`.
-    pub withholds: bool,
+    /// What the model suggests, and the library does not do, see `tests/found.rs`: what is read is left alone while a lease of
+    /// the same stream is here that the store is not known to have; and a settlement of what was still there leaves a newer
+    /// owner's note alone.
+    pub suggested: bool,
 }
 
 impl Protocol {
@@ -27,15 +28,15 @@ impl Protocol {
         Self {
             bounds,
             seeded: None,
-            withholds: false,
+            suggested: false,
         }
     }
 
-    /// With what the model suggests: see [`Self::withholds`].
+    /// With what the model suggests: see [`Self::suggested`].
     #[must_use]
-    pub const fn withholding(bounds: Bounds) -> Self {
+    pub const fn suggested(bounds: Bounds) -> Self {
         Self {
-            withholds: true,
+            suggested: true,
             ..Self::new(bounds)
         }
     }
@@ -46,7 +47,7 @@ impl Protocol {
         Self {
             bounds,
             seeded: Some(seeded),
-            withholds: false,
+            suggested: false,
         }
     }
 
@@ -101,6 +102,7 @@ impl Protocol {
             receipts: !self.has(Seeded::NoReceipts),
             finds_own_copy: !self.has(Seeded::OwnCopyNotFound),
             notes_all: !self.has(Seeded::SettledUnnoted),
+            keeps_newer: self.suggested,
         }
     }
 

@@ -231,7 +231,7 @@ fn what_a_broken_off_hello_was_told_does_not_count_at_the_next() {
 
 /// One worker, one stream, and Redis comes back empty: without what is found.rs's.
 const fn rewritten() -> Protocol {
-    Protocol::withholding(Bounds {
+    Protocol::suggested(Bounds {
         workers: 1,
         ttl: 3,
         ..with(WRITTEN_ANEW)
@@ -271,7 +271,7 @@ fn a_repeated_write_back_that_does_not_extend_its_lock_is_outlived_by_its_lease(
         ..with(WRITTEN_ANEW)
     };
     breaks_in(
-        Protocol::withholding(bounds),
+        Protocol::suggested(bounds),
         Seeded::RepeatNotExtended,
         ONE_OWNER,
         &["Restore(0, Lost)", "Requeue"],

@@ -51,6 +51,8 @@ pub struct Settle {
     pub finds_own_copy: bool,
     /// Whether it is noted too what was settled with memory and was there.
     pub notes_all: bool,
+    /// Whether that leaves a newer owner's note alone: as is suggested.
+    pub keeps_newer: bool,
 }
 
 enum Stands {
@@ -130,7 +132,10 @@ impl Redis {
             Ending::Retry { delayed: false } | Ending::Release => Some(Place::In(Lane::Front)),
         };
         let new = to.map(|place| self.put_again(drawn, body, place));
-        if step.memory && (anew || how.notes_all) {
+        let newer = self
+            .noted(self.written.get(&body.stream), body.stream)
+            .is_some_and(|(token, _)| Some(token) > step.token);
+        if step.memory && (anew || how.notes_all && !(how.keeps_newer && newer)) {
             self.note_written(body.stream, step.token.unwrap_or(0), new);
         }
         if !anew {

@@ -14,15 +14,10 @@ impl Protocol {
             redis, drawn, workers, ..
         } = world;
         let worker = &mut workers[w];
-        let quiet = if self.has(Seeded::NoQuietTime) {
-            0
-        } else {
-            self.bounds.ttl
-        };
-        let mut epoch = redis.hello(drawn, worker.epoch, false, quiet, self.repaired);
+        let mut epoch = redis.hello(drawn, worker.epoch, false, self.greet());
         let jumped = Some(epoch) == worker.epoch && redis.clock != worker.clock;
         if jumped && !self.has(Seeded::ClockBelieved) {
-            epoch = redis.hello(drawn, worker.epoch, true, quiet, self.repaired);
+            epoch = redis.hello(drawn, worker.epoch, true, self.greet());
         }
         if reply == Reply::Lost {
             return;
@@ -36,7 +31,7 @@ impl Protocol {
         if !self.has(Seeded::EraNotDrawn) {
             worker.leases.iter_mut().for_each(|lease| lease.told = Told::Nothing);
         }
-        let is_told = worker.leases.iter().any(|lease| self.is_told(lease));
+        let is_told = worker.leases.iter().any(is_told);
         if worker.epoch.is_none_or(|known| known == epoch) {
             worker.epoch = Some(epoch);
             worker.clock = greeting.clock;
@@ -57,7 +52,7 @@ impl Protocol {
         let Some(greeting) = worker.greeting else { return };
         let mut told = Vec::new();
         for lease in &worker.leases {
-            let asked = self.is_told(lease) && (!greeting.with_fields || lease.told == Told::Missing);
+            let asked = is_told(lease) && (!greeting.with_fields || lease.told == Told::Missing);
             let Some(token) = lease.token.filter(|_| asked) else {
                 continue;
             };
@@ -74,7 +69,7 @@ impl Protocol {
                 body: lease.body,
                 lane: lease.lane,
                 with_fields: greeting.with_fields,
-                asks_again: self.repaired && lease.unanswered,
+                extends: !self.has(Seeded::RepeatNotExtended),
             };
             match redis.restore(drawn, greeting.epoch, worker.consumer, restorable, self.bounds.ttl) {
                 Judged::Done(restored) => told.push((token, restored)),
@@ -87,17 +82,12 @@ impl Protocol {
         }
         if reply == Reply::Lost {
             worker.greeting = None;
-            for (token, _) in told.into_iter().filter(|_| greeting.with_fields) {
-                by_token(worker, token)
-                    .into_iter()
-                    .for_each(|lease| lease.unanswered = true);
-            }
             return;
         }
         for (token, restored) in told {
             self.hear(worker, token, restored);
         }
-        let is_missing = |lease: &Lease| lease.told == Told::Missing && self.is_told(lease);
+        let is_missing = |lease: &Lease| lease.told == Told::Missing && is_told(lease);
         let is_missing = worker.leases.iter().any(is_missing);
         if is_missing && !greeting.with_fields {
             worker.greeting = Some(Greeting {
@@ -109,11 +99,6 @@ impl Protocol {
         }
     }
 
-    /// Past its deadline a lease may be a peer's.
-    const fn is_told(&self, lease: &Lease) -> bool {
-        lease.token.is_some() && (lease.left > 0 || self.repaired && lease.unanswered)
-    }
-
     fn hear(&self, worker: &mut Worker, token: Token, restored: Restored) {
         let validity = self.validity();
         let Some(lease) = by_token(worker, token) else { return };
@@ -121,7 +106,6 @@ impl Protocol {
         match restored {
             Restored::Kept | Restored::Written(_) => {
                 lease.told = Told::Known;
-                lease.unanswered = false;
                 if let Restored::Written(new) = restored {
                     lease.id = new;
                 }
@@ -228,7 +212,6 @@ impl Protocol {
                     },
                     known: is_current,
                     told: Told::Nothing,
-                    unanswered: false,
                     survived: false,
                 });
             }
@@ -258,6 +241,11 @@ impl Protocol {
             _ => {}
         }
     }
+}
+
+/// Past its deadline a lease may be a peer's: the store is not told of it.
+const fn is_told(lease: &Lease) -> bool {
+    lease.token.is_some() && lease.left > 0
 }
 
 /// Works under what was heard from now on.

@@ -168,6 +168,22 @@ pub fn find(protocol: &Protocol, seed: u64, walks: u64, steps: usize, such: fn(&
     })
 }
 
+/// Goes a way as far as it is there; then the properties that are broken.
+#[must_use]
+pub fn follow(protocol: &Protocol, way: &[Action]) -> Vec<&'static str> {
+    let mut world = protocol.beginning();
+    for step in way {
+        let mut actions = Vec::new();
+        protocol.actions(&world, &mut actions);
+        let next = actions.contains(step).then(|| protocol.next_state(&world, *step));
+        let Some(next) = next.flatten() else { break };
+        world = next;
+    }
+    let properties = protocol.properties().into_iter();
+    let broken = properties.filter(|property| !(property.condition)(protocol, &world));
+    broken.map(|property| property.name).collect()
+}
+
 /// One walk, for as long as `goes_on` says so of the state that it came to and the way there.
 fn one_walk(
     protocol: &Protocol,

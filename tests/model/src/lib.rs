@@ -10,7 +10,7 @@
 //! cargo test -p streamherd-model                          # all states of small worlds, walks through larger ones
 //! cargo run -p streamherd-model -- --crashes 2 --starts 2 --lost-replies 1 --entries 5
 //! cargo run -p streamherd-model -- --walks 1000000 --workers 3 --streams 3 --entries 14 --ttl 3 --slow-calls \
-//!     --endings rdgh --crashes 2 --starts 2 --lost-replies 3 --stragglers 2 --failovers 1 --repaired
+//!     --endings rdgh --crashes 2 --starts 2 --lost-replies 3 --stragglers 2 --failovers 1
 //! ```
 //!
 //! # Time
@@ -50,10 +50,11 @@
 //! - **Gate, jitter, back-off, breaker, pauses, capacity.** They keep steps from being taken, and every step may stay away here.
 //!   Reads are not even kept back by the quiet time, since a blocked XREADGROUP is not.
 //! - **Reap and sweep** put right what other programs and the dead have left; here is nobody else.
+//! - **Operators.** Nobody kicks, re-queues, redrives, purges or pauses: the admin's scripts are for the contract tests.
 //! - **Ids.** They are never given twice, as Redis takes them from its clock; so the digests of bodies have nothing to tell apart.
 //!   Tokens grow for the same reason. A replica whose clock is behind is not modelled.
-//! - **Notes** (`T:moved`, `T:written`) last for ever, not for ten minutes. A consumer's stragglers arrive before it deregisters,
-//!   or never; in worlds where the clock jumps there are none, and no newcomers, who have nothing to compare the clock with.
+//! - **Notes** (`T:moved`, `T:written`) last for ever, not for ten minutes. A consumer's late acquisitions and renewals arrive
+//!   before it deregisters, or never, while copies of its settlements may come later; in worlds where the clock jumps there are none, and no newcomers, who have nothing to compare the clock with.
 //! - **A service that the replica has no epoch of** can't be known there to be one: losses begin after the first hello.
 //!
 //! The model is written after the scripts by hand. That the scripts do what the model says is for the contract tests, which run
@@ -61,10 +62,9 @@
 //!
 //! # What it has found
 //!
-//! `tests/found.rs` keeps what the protocol as it is built gets wrong, with the shortest way to it, and [`Protocol::repaired`]
-//! shows that these repairs are sound: a worker tells the store again of a lease that it may have written anew, also past its
-//! deadline, and is told its new id; and whoever first says hello to another server sets the quiet time and a new generation,
-//! also where that server knows of no worker, and where the one who says it comes from an epoch that is lost.
+//! What the library has repaired since is a planted mistake now: the last six of [`Seeded`]. `tests/found.rs` keeps what it
+//! still gets wrong, with a way to it, and shows that what the model suggests is sound there: see
+//! [`Protocol::suggested`].
 
 pub mod bounds;
 pub mod broken;

@@ -49,9 +49,9 @@ struct Options {
     /// A mistake to plant.
     #[arg(long, value_parser = seeded)]
     seeded: Option<Seeded>,
-    /// With the repairs of what the model has found.
+    /// With what the model suggests: see `Protocol::suggested`.
     #[arg(long)]
-    repaired: bool,
+    suggested: bool,
     /// Random walks instead of all states.
     #[arg(long)]
     walks: Option<u64>,
@@ -109,7 +109,7 @@ fn main() -> ExitCode {
     let protocol = Protocol {
         bounds: options.bounds(),
         seeded: options.seeded,
-        repaired: options.repaired,
+        suggested: options.suggested,
     };
     let explored = match options.walks {
         None if options.shortest => shortest(protocol, Duration::from_secs(options.patience)),

@@ -3,7 +3,7 @@
 use stateright::{Model, Property};
 
 use crate::bounds::{Bounds, Ticks};
-use crate::redis::{Id, Place, Requeue, Settle};
+use crate::redis::{Hello, Id, Place, Requeue, Settle};
 use crate::seeded::Seeded;
 use crate::worker::{Ask, Ending, Life, Phase, Worker};
 use crate::world::{Action, Reply, World};
@@ -15,8 +15,10 @@ pub struct Protocol {
     pub bounds: Bounds,
     /// The mistake.
     pub seeded: Option<Seeded>,
-    /// With the repairs of what the model has found: see the crate's documentation.
-    pub repaired: bool,
+    /// What the model suggests, and the library does not do, see `tests/found.rs`: what is read is left alone while a lease of
+    /// the same stream is here that the store is not known to have; and a settlement of what was still there leaves a newer
+    /// owner's note alone.
+    pub suggested: bool,
 }
 
 impl Protocol {
@@ -26,17 +28,16 @@ impl Protocol {
         Self {
             bounds,
             seeded: None,
-            repaired: false,
+            suggested: false,
         }
     }
 
-    /// With the repairs of what the model has found.
+    /// With what the model suggests: see [`Self::suggested`].
     #[must_use]
-    pub const fn repaired(bounds: Bounds) -> Self {
+    pub const fn suggested(bounds: Bounds) -> Self {
         Self {
-            bounds,
-            seeded: None,
-            repaired: true,
+            suggested: true,
+            ..Self::new(bounds)
         }
     }
 
@@ -46,7 +47,7 @@ impl Protocol {
         Self {
             bounds,
             seeded: Some(seeded),
-            repaired: false,
+            suggested: false,
         }
     }
 
@@ -72,6 +73,18 @@ impl Protocol {
         self.bounds.validity(Ticks::from(!self.has(Seeded::NoMargin)))
     }
 
+    pub(crate) fn greet(&self) -> Hello {
+        Hello {
+            quiet: if self.has(Seeded::NoQuietTime) {
+                0
+            } else {
+                self.bounds.ttl
+            },
+            newcomers_wait: !self.has(Seeded::NewcomerDoesNotWait),
+            failover_first: !self.has(Seeded::LossHidesFailover),
+        }
+    }
+
     pub(crate) fn requeue(&self, worker: &Worker, least_idle: Ticks) -> Requeue {
         Requeue {
             least_idle,
@@ -87,6 +100,9 @@ impl Protocol {
             max_failures: self.bounds.max_failures,
             guarded: !self.has(Seeded::SettleWithoutGuard),
             receipts: !self.has(Seeded::NoReceipts),
+            finds_own_copy: !self.has(Seeded::OwnCopyNotFound),
+            notes_all: !self.has(Seeded::SettledUnnoted),
+            keeps_newer: self.suggested,
         }
     }
 

@@ -41,11 +41,21 @@ pub enum Seeded {
     EraNotDrawn,
     /// The epoch of an acquisition is looked up after it was looked up whether the entry is known.
     EpochTakenLate,
+    /// A settlement from memory takes what its own lease has written anew for somebody else's.
+    OwnCopyNotFound,
+    /// After a failover a newcomer does not wait where nobody is registered, though work is queued.
+    NewcomerDoesNotWait,
+    /// What was settled from memory and was still there is not noted.
+    SettledUnnoted,
+    /// A hello under a lost epoch hides that the server is another one.
+    LossHidesFailover,
+    /// A repeated write-back does not extend its lock, and its owner counts from the answer.
+    RepeatNotExtended,
 }
 
 impl Seeded {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 24] = [
         Self::XackThenXadd,
         Self::XaddThenXack,
         Self::UnlockBeforeXack,
@@ -65,5 +75,10 @@ impl Seeded {
         Self::ClockBelieved,
         Self::EraNotDrawn,
         Self::EpochTakenLate,
+        Self::OwnCopyNotFound,
+        Self::NewcomerDoesNotWait,
+        Self::SettledUnnoted,
+        Self::LossHidesFailover,
+        Self::RepeatNotExtended,
     ];
 }

@@ -27,6 +27,7 @@ impl Protocol {
             ending,
             body: lease.body,
             memory: lease.token.is_some() && !lease.known && !self.has(Seeded::NoMemory),
+            answered: false,
         };
         worker.batch = Some(Batch { step, counts: false });
     }
@@ -50,6 +51,9 @@ impl Protocol {
             worker.half_done = Some(step.id);
             return;
         }
+        let is_there = step
+            .token
+            .is_some_and(|token| redis.is_locked_by((step.consumer, token)));
         let (answer, counts) = redis.settle(drawn, self.settle(), step);
         batch.counts |= counts;
         let counts = batch.counts;
@@ -63,7 +67,8 @@ impl Protocol {
             }
             return;
         };
-        if (outcome == Settled::Ok) != counts {
+        // Nobody has taken over what this very lease has locked.
+        if (outcome == Settled::Ok) != counts || outcome == Settled::Disowned && is_there {
             broken.note(Broken::OUTCOME);
         }
         worker.batch = None;
@@ -80,7 +85,12 @@ impl Protocol {
                 self.ask(world, consumer, ask, epoch);
             }
             Straggler::Settle(step) => {
+                let before = world.redis.entries.len();
                 let (_, counts) = world.redis.settle(&mut world.drawn, self.settle(), step);
+                // What a copy queues after the answer was heard is queued twice.
+                if step.answered && world.redis.entries.len() > before {
+                    world.broken.note(Broken::OUTCOME);
+                }
                 let same = |batch: &&mut Batch| batch.step == step;
                 let batches = world.workers.iter_mut().filter_map(|w| w.batch.as_mut());
                 for batch in batches.filter(same) {

@@ -27,10 +27,10 @@ impl Protocol {
                 world.workers[w].started = true;
             }
             Action::Restore(w, reply) => self.restore(world, w, reply),
-            Action::Read(w, reply) => read(world, w, reply),
+            Action::Read(w, reply) => self.read(world, w, reply),
             Action::Audit(w, id) => {
                 let worker = &mut world.workers[w];
-                worker.in_hand = world.redis.entry(id).and_then(|entry| worker.taken(entry));
+                worker.in_hand = world.redis.entry(id).and_then(|entry| self.taken(worker, entry));
             }
             Action::Ask(w, ask, reply) => {
                 self.call(world, w, ask);
@@ -98,15 +98,21 @@ impl Protocol {
             }
             Action::HandBack(w, id) => {
                 let worker = &mut world.workers[w];
-                let taken = world.redis.entry(id).and_then(|entry| worker.taken(entry));
+                let taken = world.redis.entry(id).and_then(|entry| self.taken(worker, entry));
                 worker.leases.extend(taken.map(unleased));
             }
             Action::Leave(w) => {
                 let left = world.workers[w].consumer;
                 world.redis.deregister(left);
                 world.kill(w);
-                // Its receipt is gone too; what is still on its way arrives before, or never.
-                world.stragglers.retain(|straggler| straggler.consumer() != left);
+                // Its receipt is gone too. Acquisitions and renewals that are still on their way arrive before, or never.
+                world.stragglers.retain_mut(|straggler| match straggler {
+                    Straggler::Settle(step) => {
+                        step.answered |= step.consumer == left;
+                        true
+                    }
+                    Straggler::Call { consumer, .. } => *consumer != left,
+                });
             }
             Action::Arrive(n) => self.arrive(world, n),
             Action::LagBehind => world.replica = Some(world.redis.clone()),
@@ -219,6 +225,31 @@ impl Protocol {
         world.redis.finish(id);
     }
 
+    fn read(&self, world: &mut World, w: usize, reply: Reply) {
+        let worker = &mut world.workers[w];
+        let Some(entry) = world.redis.read(worker.consumer) else {
+            return;
+        };
+        if reply == Reply::Heard && !worker.knows(entry.id) {
+            worker.in_hand = self.taken(worker, &entry);
+        }
+    }
+
+    /// What a read or an audit brings.
+    fn taken(&self, worker: &Worker, entry: &Entry) -> Option<Taken> {
+        let (Place::In(lane) | Place::Delayed(lane)) = entry.place;
+        let may_be_its = |lease: &Lease| !lease.known && lease.body.stream == entry.body.stream;
+        if self.suggested && worker.leases.iter().any(may_be_its) {
+            return None;
+        }
+        Some(Taken {
+            id: entry.id,
+            body: entry.body,
+            lane,
+            epoch: worker.epoch?,
+        })
+    }
+
     fn shutdown(&self, worker: &mut Worker) {
         worker.life = Life::Leaving;
         let ending = if self.has(Seeded::ShutdownAcknowledges) {
@@ -235,29 +266,6 @@ impl Protocol {
     }
 }
 
-fn read(world: &mut World, w: usize, reply: Reply) {
-    let worker = &mut world.workers[w];
-    let Some(entry) = world.redis.read(worker.consumer) else {
-        return;
-    };
-    if reply == Reply::Heard && !worker.knows(entry.id) {
-        worker.in_hand = worker.taken(&entry);
-    }
-}
-
-impl Worker {
-    /// What a read or an audit brings.
-    fn taken(&self, entry: &Entry) -> Option<Taken> {
-        let (Place::In(lane) | Place::Delayed(lane)) = entry.place;
-        Some(Taken {
-            id: entry.id,
-            body: entry.body,
-            lane,
-            epoch: self.epoch?,
-        })
-    }
-}
-
 /// What is handed back without ever having been leased.
 const fn unleased(Taken { id, body, lane, .. }: Taken) -> Lease {
     Lease {
@@ -269,7 +277,6 @@ const fn unleased(Taken { id, body, lane, .. }: Taken) -> Lease {
         phase: Phase::Disowned(Ending::Release),
         known: true,
         told: Told::Nothing,
-        unanswered: false,
         survived: false,
     }
 }

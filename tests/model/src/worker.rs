@@ -73,8 +73,6 @@ pub struct Lease {
     pub known: bool,
     /// What the store has said of it under the epoch that is about to be adopted.
     pub told: Told,
-    /// Whether its fields were sent and the answer was lost: only the repairs look at this.
-    pub unanswered: bool,
     /// Whether it was held when writes were lost: nobody in the model looks at this but the properties.
     pub survived: bool,
 }

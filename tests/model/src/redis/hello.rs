@@ -1,23 +1,28 @@
 //! hello.lua, register.lua and deregister.lua.
 
-use super::{Consumer, Drawn, Epoch, Redis};
+use super::{Consumer, Drawn, Epoch, Place, Redis};
 use crate::bounds::Ticks;
 
+/// The quiet time, and what the planted mistakes leave out.
+#[derive(Debug, Clone, Copy)]
+pub struct Hello {
+    /// How long the quiet time is.
+    pub quiet: Ticks,
+    /// Whether a newcomer waits where work is queued and nobody is registered.
+    pub newcomers_wait: bool,
+    /// Whether it is asked first if the server is another one, and only then if the epoch is.
+    pub failover_first: bool,
+}
+
 impl Redis {
-    /// Makes group and epoch where either is missing, and finds out whether writes may be missing. A quiet time of `quiet`
-    /// ticks follows where somebody may hold what this server does not know of.
-    pub fn hello(
-        &mut self,
-        drawn: &mut Drawn,
-        known: Option<Epoch>,
-        jumped: bool,
-        quiet: Ticks,
-        repaired: bool,
-    ) -> Epoch {
+    /// Makes group and epoch where either is missing, and finds out whether writes may be missing. A quiet time follows where
+    /// somebody may hold what this server does not know of.
+    pub fn hello(&mut self, drawn: &mut Drawn, known: Option<Epoch>, jumped: bool, how: Hello) -> Epoch {
         let created = !self.group;
         self.group = true;
         let is_lost = |id: u8| self.lost & (1 << id) != 0;
-        let mut unsettled = false;
+        let follows_a_loss = |epoch: Epoch| known.is_some_and(|known| known.id != epoch.id && !is_lost(known.id));
+        let unsettled;
         let epoch = match self.epoch.filter(|_| !created) {
             None => {
                 // A service that begins has nobody to wait for.
@@ -29,12 +34,7 @@ impl Redis {
                     salt: drawn.salt,
                 }
             }
-            // A newcomer made the epoch: this is the first of the old ones. That the server is another one too goes unnoticed
-            // here, but for the repairs.
-            Some(epoch)
-                if known.is_some_and(|known| known.id != epoch.id && !is_lost(known.id))
-                    && (self.is_known_server() || !repaired) =>
-            {
+            Some(epoch) if !how.failover_first && follows_a_loss(epoch) => {
                 unsettled = true;
                 epoch
             }
@@ -52,7 +52,11 @@ impl Redis {
                     salt: drawn.salt,
                 }
             }
-            Some(epoch) => epoch,
+            // A newcomer made the epoch: this is the first of the old ones.
+            Some(epoch) => {
+                unsettled = follows_a_loss(epoch);
+                epoch
+            }
         };
         self.epoch = Some(epoch);
         if let Some(known) = known.filter(|known| known.id != epoch.id) {
@@ -60,8 +64,10 @@ impl Redis {
         }
         self.noted_run_id = Some(self.run_id);
         // Of those that have no row it can't be told whether they live.
-        if unsettled && (repaired || known.is_some() || self.registered != 0 || !self.receipts.is_empty()) {
-            self.quiet = quiet;
+        let others = self.registered != 0 || !self.receipts.is_empty();
+        let waiting = self.entries.iter().any(|e| matches!(e.place, Place::In(_)));
+        if unsettled && (known.is_some() || others || waiting && how.newcomers_wait) {
+            self.quiet = how.quiet;
         }
         epoch
     }

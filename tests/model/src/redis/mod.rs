@@ -9,6 +9,7 @@ mod settle;
 
 use std::collections::BTreeMap;
 
+pub use hello::Hello;
 pub use lease::Acquired;
 pub use requeue::{Requeue, Requeued};
 pub use restore::{Restorable, Restored};
@@ -202,6 +203,13 @@ impl Redis {
     #[must_use]
     pub fn lock(&self, id: Id) -> Option<Value> {
         self.entry(id)?.lock.map(|lock| lock.value)
+    }
+
+    /// Whether a lock lives that holds this.
+    #[must_use]
+    pub fn is_locked_by(&self, value: Value) -> bool {
+        let mut locks = self.entries.iter().filter_map(|e| e.lock);
+        locks.any(|lock| lock.value == value)
     }
 
     /// To whom it is pending.

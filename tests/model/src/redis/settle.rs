@@ -34,6 +34,8 @@ pub struct Step {
     pub body: Body,
     /// Whether they are sent: where the store may have lost the entry since it was leased.
     pub memory: bool,
+    /// Whether its sender has had the answer and left: nobody in the model looks at this but the properties.
+    pub answered: bool,
 }
 
 /// What the planted mistakes leave out.
@@ -45,6 +47,12 @@ pub struct Settle {
     pub guarded: bool,
     /// Whether receipts are kept.
     pub receipts: bool,
+    /// Whether a lease finds what it has written anew itself, unanswered.
+    pub finds_own_copy: bool,
+    /// Whether it is noted too what was settled with memory and was there.
+    pub notes_all: bool,
+    /// Whether that leaves a newer owner's note alone: as is suggested.
+    pub keeps_newer: bool,
 }
 
 enum Stands {
@@ -80,12 +88,14 @@ impl Redis {
     }
 
     fn end(&mut self, drawn: &mut Drawn, how: Settle, step: Step) -> (Settled, bool) {
-        let Step { id, ending, .. } = step;
+        let ending = step.ending;
+        let copy = self.own_copy(step).filter(|_| how.finds_own_copy);
+        let id = copy.unwrap_or(step.id);
         let bodiless = step.memory && self.entry(id).is_none();
         let stands = if !bodiless && (!how.guarded || self.is_mine(id, step.consumer, step.token)) {
             Stands::Mine
         } else if step.memory {
-            self.stand_after_loss(step)
+            self.stand_after_loss(Step { id, ..step })
         } else {
             Stands::Lost
         };
@@ -122,12 +132,27 @@ impl Redis {
             Ending::Retry { delayed: false } | Ending::Release => Some(Place::In(Lane::Front)),
         };
         let new = to.map(|place| self.put_again(drawn, body, place));
-        if anew {
+        let newer = self
+            .noted(self.written.get(&body.stream), body.stream)
+            .is_some_and(|(token, _)| Some(token) > step.token);
+        if step.memory && (anew || how.notes_all && !(how.keeps_newer && newer)) {
             self.note_written(body.stream, step.token.unwrap_or(0), new);
-        } else {
+        }
+        if !anew {
             self.finish(id);
         }
         (Settled::Ok, counts)
+    }
+
+    /// Where this very lease was written anew, if its owner was never answered: with its lock, or pending for it.
+    fn own_copy(&self, step: Step) -> Option<Id> {
+        let stream = step.body.stream;
+        let (token, to) = self
+            .written
+            .get(&stream)
+            .filter(|_| step.memory)
+            .and_then(|note| self.noted(Some(note), stream))?;
+        to.filter(|id| Some(token) == step.token && self.is_mine(*id, step.consumer, step.token))
     }
 
     /// How an entry stands that the store may have lost since it was leased.

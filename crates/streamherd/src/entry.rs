@@ -53,6 +53,11 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// Whether it was put where it is by a script, after it had been somewhere else.
+    pub(crate) fn is_later_life(&self) -> bool {
+        self.origin != self.id.id
+    }
+
     /// The info as the JSON that was submitted.
     pub(crate) fn info(&self) -> Option<&str> {
         let input = field(&self.fields, INPUT_FIELD)?;

@@ -68,7 +68,7 @@ impl Metrics {
 
     pub(crate) fn acquired(&self, outcome: &Acquired) {
         let outcome = match outcome {
-            Acquired::Ok(_) | Acquired::Again(_) => "ok",
+            Acquired::Ok(_) => "ok",
             Acquired::Gone => "gone",
             Acquired::Held => "held",
             Acquired::Paused => "paused",

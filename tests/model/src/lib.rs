@@ -62,9 +62,7 @@
 //!
 //! # What it has found
 //!
-//! What the library has repaired since is a planted mistake now: the last six of [`Seeded`]. `tests/found.rs` keeps what it
-//! still gets wrong, with a way to it, and shows that what the model suggests is sound there: see
-//! [`Protocol::suggested`].
+//! What the library has repaired since is a planted mistake now: the last eight of [`Seeded`].
 
 pub mod bounds;
 pub mod broken;

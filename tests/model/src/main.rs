@@ -49,9 +49,6 @@ struct Options {
     /// A mistake to plant.
     #[arg(long, value_parser = seeded)]
     seeded: Option<Seeded>,
-    /// With what the model suggests: see `Protocol::suggested`.
-    #[arg(long)]
-    suggested: bool,
     /// Random walks instead of all states.
     #[arg(long)]
     walks: Option<u64>,
@@ -109,7 +106,6 @@ fn main() -> ExitCode {
     let protocol = Protocol {
         bounds: options.bounds(),
         seeded: options.seeded,
-        suggested: options.suggested,
     };
     let explored = match options.walks {
         None if options.shortest => shortest(protocol, Duration::from_secs(options.patience)),

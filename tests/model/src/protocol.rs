@@ -15,30 +15,13 @@ pub struct Protocol {
     pub bounds: Bounds,
     /// The mistake.
     pub seeded: Option<Seeded>,
-    /// What the model suggests, and the library does not do, see `tests/found.rs`: what is read is left alone while a lease of
-    /// the same stream is here that the store is not known to have; and a settlement of what was still there leaves a newer
-    /// owner's note alone.
-    pub suggested: bool,
 }
 
 impl Protocol {
     /// As it is built.
     #[must_use]
     pub const fn new(bounds: Bounds) -> Self {
-        Self {
-            bounds,
-            seeded: None,
-            suggested: false,
-        }
-    }
-
-    /// With what the model suggests: see [`Self::suggested`].
-    #[must_use]
-    pub const fn suggested(bounds: Bounds) -> Self {
-        Self {
-            suggested: true,
-            ..Self::new(bounds)
-        }
+        Self { bounds, seeded: None }
     }
 
     /// With a mistake.
@@ -47,7 +30,6 @@ impl Protocol {
         Self {
             bounds,
             seeded: Some(seeded),
-            suggested: false,
         }
     }
 
@@ -102,7 +84,7 @@ impl Protocol {
             receipts: !self.has(Seeded::NoReceipts),
             finds_own_copy: !self.has(Seeded::OwnCopyNotFound),
             notes_all: !self.has(Seeded::SettledUnnoted),
-            keeps_newer: self.suggested,
+            keeps_newer: !self.has(Seeded::NewerNoteLost),
         }
     }
 

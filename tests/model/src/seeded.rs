@@ -51,11 +51,15 @@ pub enum Seeded {
     LossHidesFailover,
     /// A repeated write-back does not extend its lock, and its owner counts from the answer.
     RepeatNotExtended,
+    /// What a lease has written anew, unanswered, is leased once more before it is settled.
+    CopyLeasedAgain,
+    /// A settlement of what was still there overwrites the note of a newer owner.
+    NewerNoteLost,
 }
 
 impl Seeded {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::XackThenXadd,
         Self::XaddThenXack,
         Self::UnlockBeforeXack,
@@ -80,5 +84,7 @@ impl Seeded {
         Self::SettledUnnoted,
         Self::LossHidesFailover,
         Self::RepeatNotExtended,
+        Self::CopyLeasedAgain,
+        Self::NewerNoteLost,
     ];
 }

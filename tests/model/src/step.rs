@@ -239,7 +239,7 @@ impl Protocol {
     fn taken(&self, worker: &Worker, entry: &Entry) -> Option<Taken> {
         let (Place::In(lane) | Place::Delayed(lane)) = entry.place;
         let may_be_its = |lease: &Lease| !lease.known && lease.body.stream == entry.body.stream;
-        if self.suggested && worker.leases.iter().any(may_be_its) {
+        if worker.leases.iter().any(may_be_its) && !self.has(Seeded::CopyLeasedAgain) {
             return None;
         }
         Some(Taken {

@@ -163,7 +163,7 @@ fn a_service_that_has_just_begun_survives_a_failover() {
 
 #[test]
 fn a_write_back_whose_answer_was_lost_is_told_again_in_time() {
-    // The lease ends with the quiet time: past its deadline see `found.rs`.
+    // The lease ends with the quiet time: past its deadline see `seeded.rs`.
     let bounds = Bounds {
         entries: 2,
         ..ONE_STREAM
@@ -251,7 +251,6 @@ fn walks_through_losses_keep_the_guarantees_where_all_answers_come() {
     }
 }
 
-/// None of these walks comes upon what `found.rs` is about.
 #[test]
 fn walks_through_losses_with_every_other_fault_keep_the_guarantees() {
     for (failovers, wipes) in [(1, 0), (0, 1), (1, 1)] {

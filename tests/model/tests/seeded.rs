@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use streamherd_model::explore::{exhaust, shortest, walk};
+use streamherd_model::explore::{exhaust, follow, shortest, walk};
 use streamherd_model::properties::{
     CONSERVATION, HANDOVER, HELD_IS_KEPT, INVALID_FIRST, ONCE, ONE_OWNER, RECOVERY, TOKENS_GROW, TRUE_OUTCOME,
 };
-use streamherd_model::{Bounds, Endings, Faults, Protocol, Seeded};
+use streamherd_model::worker::Ask::Acquire;
+use streamherd_model::world::Reply::{Heard, Lost};
+use streamherd_model::{Action, Bounds, Endings, Faults, Protocol, Seeded};
 
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -229,9 +231,9 @@ fn what_a_broken_off_hello_was_told_does_not_count_at_the_next() {
     assert!(sound.broken.is_empty(), "{sound}");
 }
 
-/// One worker, one stream, and Redis comes back empty: without what is found.rs's.
+/// One worker, one stream, and Redis comes back empty. A lease of two ticks ends with the quiet time, which hides most.
 const fn rewritten() -> Protocol {
-    Protocol::suggested(Bounds {
+    Protocol::new(Bounds {
         workers: 1,
         ttl: 3,
         ..with(WRITTEN_ANEW)
@@ -271,7 +273,7 @@ fn a_repeated_write_back_that_does_not_extend_its_lock_is_outlived_by_its_lease(
         ..with(WRITTEN_ANEW)
     };
     breaks_in(
-        Protocol::suggested(bounds),
+        Protocol::new(bounds),
         Seeded::RepeatNotExtended,
         ONE_OWNER,
         &["Restore(0, Lost)", "Requeue"],
@@ -322,4 +324,64 @@ fn a_hello_under_a_lost_epoch_that_hides_a_failover_loses_held_work() {
     assert!(found.broken.contains_key(HELD_IS_KEPT), "{found}");
     let sound = walk(&Protocol::new(bounds), 8_300, 20_000, 200);
     assert!(sound.broken.is_empty(), "{sound}");
+}
+
+#[test]
+fn what_was_written_back_unheard_and_is_leased_once_more_has_one_token_twice() {
+    breaks_in(
+        rewritten(),
+        Seeded::CopyLeasedAgain,
+        TOKENS_GROW,
+        &["Restore(0, Lost)", "Ask"],
+    );
+}
+
+/// A failover has lost that a peer took the entry over. The peer writes it anew and does not hear of it; the earlier owner finds
+/// the entry where it was, and hands it back. Did it note that in place of the peer's own note, the peer, told to restore once
+/// more, would write it anew once more, and hold two entries by one token.
+#[test]
+fn an_earlier_owner_that_overwrites_the_note_of_a_newer_one_has_it_written_anew_twice() {
+    let bounds = Bounds {
+        streams: 1,
+        entries: 5,
+        ttl: 3,
+        ..Bounds::small().with(Faults {
+            failovers: 1,
+            lost_replies: 1,
+            ..Faults::NONE
+        })
+    };
+    let way = [
+        Action::Read(0, Heard),
+        Action::Ask(0, Acquire(1), Heard),
+        Action::LagBehind,
+        Action::Tick,
+        Action::Tick,
+        Action::Tick,
+        Action::Requeue(1, 1),
+        Action::Read(1, Heard),
+        Action::Ask(1, Acquire(2), Heard),
+        Action::Failover,
+        Action::Hello(1, Heard),
+        Action::Restore(1, Heard),
+        Action::Tick,
+        Action::Restore(1, Lost),
+        Action::Expire(0, 1),
+        Action::Hello(0, Heard),
+        Action::Settle(0, Heard),
+        Action::Post(0, 1),
+        Action::Settle(0, Heard),
+        Action::Hello(1, Heard),
+        Action::Restore(1, Heard),
+        Action::Restore(1, Heard),
+        Action::Tick,
+        Action::Tick,
+        Action::Audit(1, 3),
+        Action::Ask(1, Acquire(3), Heard),
+    ];
+    assert_eq!(
+        follow(&Protocol::with(bounds, Seeded::NewerNoteLost), &way),
+        [TOKENS_GROW]
+    );
+    assert!(follow(&Protocol::new(bounds), &way).is_empty());
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Moment;
 use crate::entry::Entry;
 use crate::error::DisownedReason;
-use crate::id::{EntryId, Token};
+use crate::id::{EntryId, StreamId, Token};
 
 /// One lease of this process, shared by its owner, the heartbeat and the settler.
 #[derive(Debug)]
@@ -251,9 +251,11 @@ impl Leases {
         self.known().contains_key(id) || self.refused().contains(id)
     }
 
-    /// Whether a lease has this token, under whatever id.
-    pub(crate) fn know_token(&self, token: Token) -> bool {
-        self.known().values().flatten().any(|held| held.token == token)
+    /// The original ids of leases that the store is not known to have under this epoch.
+    pub(crate) fn origins_before(&self, era: u64) -> HashSet<StreamId> {
+        let known = self.known();
+        let old = known.values().flatten().filter(|held| held.era() < era);
+        old.map(|held| held.entry.origin).collect()
     }
 
     pub(crate) fn refuse(&self, id: EntryId) {

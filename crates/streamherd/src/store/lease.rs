@@ -11,8 +11,6 @@ use crate::id::{EntryId, Epoch, Token};
 #[derive(Debug)]
 pub(crate) enum Acquired {
     Ok(Token),
-    /// It had this consumer's lock already.
-    Again(Token),
     /// Not pending for this consumer any more: a peer was faster, or it is finished.
     Gone,
     /// Its owner lives and holds the lock.
@@ -137,7 +135,6 @@ impl Store {
         outcomes(reply, ids.len(), |one| {
             Ok(match one.outcome()? {
                 "ok" => Some(Acquired::Ok(Token(one.at(1)?.number()?))),
-                "again" => Some(Acquired::Again(Token(one.at(1)?.number()?))),
                 "gone" => Some(Acquired::Gone),
                 "held" => Some(Acquired::Held),
                 "paused" => Some(Acquired::Paused),

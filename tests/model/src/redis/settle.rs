@@ -51,7 +51,7 @@ pub struct Settle {
     pub finds_own_copy: bool,
     /// Whether it is noted too what was settled with memory and was there.
     pub notes_all: bool,
-    /// Whether that leaves a newer owner's note alone: as is suggested.
+    /// Whether that leaves a newer owner's note alone.
     pub keeps_newer: bool,
 }
 

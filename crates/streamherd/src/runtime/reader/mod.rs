@@ -289,6 +289,15 @@ impl Reader {
                 }
             }
         }
+        // What a lease of another era is told of is left to its settlement. Interleaving: that lease was written back, as an entry
+        // with an id of its own, and nobody heard of it before its deadline. Its lock is ours, so acquiring it would make a
+        // second lease with the same token, which the settlement would end under its handler.
+        if readable.iter().any(|(entry, _)| entry.is_later_life()) {
+            let unsettled = partition.leases.origins_before(era);
+            let all = readable.len();
+            readable.retain(|(entry, _)| !unsettled.contains(&entry.origin));
+            self.audit_due |= readable.len() < all;
+        }
         if readable.is_empty() {
             return Ok(());
         }
@@ -317,11 +326,7 @@ impl Reader {
         for ((entry, slot), outcome) in readable.into_iter().zip(outcomes) {
             core.metrics.acquired(&outcome);
             match outcome {
-                // Not the lock of a lost answer, but of a lease that is known here. Interleaving: it was written back as this
-                // entry, and nobody heard of that before its deadline; its settlement is on the way. A second lease would have
-                // the same token, and that settlement would end it under its handler.
-                Acquired::Again(token) if partition.leases.know_token(token) => {}
-                Acquired::Ok(token) | Acquired::Again(token) => {
+                Acquired::Ok(token) => {
                     let Some(alive) = self.alive.upgrade() else {
                         partition.hand_back(entry.id, Some(token), Operation::Release, None);
                         continue;

@@ -19,7 +19,7 @@ local function acquire(lock, ref)
   local held = lock_value(lock)
   if held and string.sub(held, 1, #mine) == mine then
     redis.call('PEXPIRE', lock, ttl)
-    return {'again', string.sub(held, #mine + 1)}
+    return {'ok', string.sub(held, #mine + 1)}
   end
   if alive(lock) then return {'held'} end
   if pause then return {'paused'} end

@@ -225,9 +225,9 @@ fn what_a_broken_off_hello_was_told_does_not_count_at_the_next() {
         wipes: 1,
         ..Faults::NONE
     });
-    let found = walk(&Protocol::with(bounds, Seeded::EraNotDrawn), 1_045_000, 1_000, 400);
+    let found = walk(&Protocol::with(bounds, Seeded::EraNotDrawn), 2_179_800, 1_000, 400);
     assert!(found.broken.contains_key(HELD_IS_KEPT), "{found}");
-    let sound = walk(&Protocol::new(bounds), 1_045_000, 1_000, 400);
+    let sound = walk(&Protocol::new(bounds), 2_179_800, 1_000, 400);
     assert!(sound.broken.is_empty(), "{sound}");
 }
 

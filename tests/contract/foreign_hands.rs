@@ -175,10 +175,16 @@ async fn a_lock_of_another_type_or_without_an_end_holds_no_entry_for_ever() {
     // And while they are held.
     for (lease, lock) in leases.iter().zip(wrong) {
         // In one step: its owner would make it anew in between.
-        truth.cmd("MULTI").ok();
-        truth.cmd(&format!("DEL T:lock:{}", lease.id())).ok();
-        truth.cmd(&lock.replace("LOCK", &format!("T:lock:{}", lease.id()))).ok();
-        truth.cmd("EXEC").ok();
+        let key = format!("T:lock:{}", lease.id());
+        let make = lock.replace("LOCK", &key);
+        let mut words = vec![
+            "EVAL",
+            "redis.call('DEL', KEYS[1]) return redis.call(unpack(ARGV))",
+            "1",
+            &key,
+        ];
+        words.extend(make.split_whitespace());
+        truth.call(&words).ok();
     }
     worker.listen_for(Duration::from_millis(1_500)).await;
     assert_eq!((worker.unasked(), worker.unasked_disowned()), (0, 0));

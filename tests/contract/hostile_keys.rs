@@ -11,6 +11,10 @@ use streamherd_tests::{Redis, SCAN, SOON, TTL, Truth, Worker, builder, patient, 
 /// depends on them.
 const ASIDE: [&str; 7] = ["input", "front", "dlq", "delayed", "live", "consumers", "scan"];
 
+/// Puts a key aside and makes a list of it, in one step: a worker would make it anew in between.
+const SPOIL: &str = "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('RENAME', KEYS[1], KEYS[2]) end
+    return redis.call('RPUSH', KEYS[1], 'junk')";
+
 #[tokio::test]
 async fn a_key_that_becomes_another_type_ends_no_lease_and_when_it_is_mended_work_goes_on() {
     let server = Redis::start(crate::TOPOLOGY);
@@ -21,11 +25,7 @@ async fn a_key_that_becomes_another_type_ends_no_lease_and_when_it_is_mended_wor
     let held = worker.added().await;
     for (turn, key) in ASIDE.iter().enumerate() {
         let (at, saved) = (format!("T:{key}"), format!("T:saved:{key}"));
-        let there = truth.call(&["EXISTS", &at]).int() == 1;
-        if there {
-            truth.call(&["RENAME", &at, &saved]).ok();
-        }
-        truth.call(&["RPUSH", &at, "junk"]).ok();
+        truth.call(&["EVAL", SPOIL, "2", &at, &saved]).ok();
         worker.listen_for(TTL + TTL / 4).await;
         assert!(held.is_valid(), "{key}: {:?}", held.remaining());
         assert_eq!(worker.unasked_disowned(), 0, "{key}");
@@ -61,8 +61,7 @@ async fn an_epoch_or_a_control_that_becomes_another_type_for_a_moment_ends_no_le
     let held = worker.added().await;
     for (turn, key) in ["epoch", "control"].iter().enumerate() {
         let (at, saved) = (format!("T:{key}"), format!("T:saved:{key}"));
-        truth.call(&["RENAME", &at, &saved]).ok();
-        truth.call(&["RPUSH", &at, "junk"]).ok();
+        truth.call(&["EVAL", SPOIL, "2", &at, &saved]).ok();
         worker.listen_for(Duration::from_secs(2)).await;
         assert!(held.is_valid() && worker.unasked_disowned() == 0, "{key}");
         truth.call(&["RENAME", &saved, &at]).ok();

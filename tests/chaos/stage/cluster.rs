@@ -43,6 +43,8 @@ impl Stage for Cluster {
     }
 
     fn special(&mut self, strike: OnServers) -> Hit {
+        // On a busy machine nodes may be failing over by themselves just now.
+        self.wait_until_whole();
         let hit = match strike {
             OnServers::Failover(which) => {
                 let node = master(self, which);

@@ -41,7 +41,10 @@ impl Stage for Sentinels {
     }
 
     fn special(&mut self, strike: OnServers) -> Hit {
-        let (primary, replica) = (self.primary(), self.replica());
+        // On a busy machine Sentinels may be failing over by themselves just now.
+        self.wait_until_whole();
+        let primary = self.primary();
+        let replica = 1 - primary;
         match strike {
             OnServers::Failover(_) => {
                 self.kill(primary);

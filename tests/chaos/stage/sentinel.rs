@@ -4,7 +4,7 @@ use std::thread::sleep;
 
 use streamherd_testkit::{Sentinels, Server};
 
-use super::{Hit, Stage, all, allow_copies, chosen, cut_off};
+use super::{BLINK, Hit, Stage, all, allow_copies, chosen, cut_off};
 use crate::schedule::OnServers;
 
 pub(super) fn start() -> Sentinels {
@@ -66,7 +66,12 @@ impl Stage for Sentinels {
                 self.wait_for_promotion(replica);
                 Self::thaw(self, primary);
             }
-            OnServers::PlannedFailover(_) => _ = self.failover(),
+            OnServers::PlannedFailover(_) => {
+                // Sentinels may give it up on a busy machine; then nobody takes over.
+                let order = format!("SENTINEL FAILOVER {}", self.service());
+                let _ = self.sentinel(0).client().cmd(&order);
+                sleep(BLINK * 4);
+            }
             OnServers::KillSentinel(which, away) => {
                 let sentinel = chosen(which, 3);
                 self.kill_sentinel(sentinel);

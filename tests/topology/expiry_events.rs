@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use streamherd::{Lane, Notification};
+use streamherd::{Lane, Notification, PauseTarget};
 use streamherd_testkit::{Cluster, Failover, eventually};
 use streamherd_tests::{SERVICE, SOON, patiently};
 
@@ -49,9 +49,10 @@ async fn locks_that_expire_are_heard_of_from_all_three_masters_and_again_after_f
     assert_eq!(homes.len(), 3, "the partitions are at all three masters");
     let plan = Plan::with_ttl(TTL);
     let url = cluster.url();
+    // Before it connects, or a read that blocks already is given the orphans before they are any.
+    let admin = patiently(|| plan.builder(&url).connect_admin()).await;
+    admin.pause(&PauseTarget::Service).await.unwrap();
     let (client, mut notifications) = patiently(|| plan.builder(&url).connect()).await;
-    // Else it would be given the orphans before they are any.
-    client.pause().await.unwrap();
 
     let mut hears = async |mut names: BTreeSet<String>| {
         let hearing = async {

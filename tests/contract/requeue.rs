@@ -244,10 +244,10 @@ async fn a_search_has_an_end_and_says_whether_it_saw_everything() {
 async fn of_rivals_that_force_a_requeue_one_moves_the_stream() {
     let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::of(&server);
-    let mut owner = Worker::with(quiet(&server)).await;
+    // Full, it reads nothing; a pause would let a read that blocks already take what the rivals move, and put it back.
+    let mut owner = Worker::with(quiet(&server).max_in_flight(1)).await;
     submit(&server, ["a"]).await;
     let lease = owner.added().await;
-    owner.client.pause().await.unwrap();
     let mut rivals = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let admin = admin(&server).await;

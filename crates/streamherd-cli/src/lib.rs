@@ -7,6 +7,7 @@
 )]
 
 mod args;
+mod bench;
 mod demo;
 mod dlq;
 mod doctor;
@@ -67,6 +68,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Resume(options) => pause::run(&global, &options, false).await,
         Command::Dlq(options) => dlq::run(&global, &options).await,
         Command::Demo(options) => demo::run(&global, &options).await,
+        Command::Bench(options) => bench::run(&options).await,
     }
 }
 

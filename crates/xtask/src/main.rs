@@ -26,6 +26,7 @@ fn main() -> ExitCode {
 
     let ended = match task.as_deref().and_then(OsStr::to_str) {
         Some("demo") => demo(&rest),
+        Some("bench") => bench(&rest),
         Some("test") => test(&rest),
         Some("soak") => soak(&rest),
         Some("deny") if rest.is_empty() => match deny::check(Database::Required) {
@@ -52,19 +53,22 @@ fn main() -> ExitCode {
 type Ended = Result<Infallible, String>;
 
 fn demo(args: &[OsString]) -> Ended {
-    let args = without_separator(args);
+    streamherd(&[], "demo", args)
+}
+
+/// As users would have it: what is measured is what the optimizer has made of it.
+fn bench(args: &[OsString]) -> Ended {
+    streamherd(&["--release"], "bench", args)
+}
+
+fn streamherd(built: &[&str], command: &str, args: &[OsString]) -> Ended {
     let server = redis_server::ensure()?;
-    let mut command = cargo(&[
-        "run",
-        "--package",
-        "streamherd-cli",
-        "--bin",
-        "streamherd",
-        "--",
-        "demo",
-    ]);
-    command.args(args).env(redis_server::VARIABLE, server);
-    Err(format!("cannot run cargo: {}", command.exec()))
+    let mut run = cargo(&["run"]);
+    run.args(built)
+        .args(["--package", "streamherd-cli", "--bin", "streamherd", "--", command])
+        .args(without_separator(args))
+        .env(redis_server::VARIABLE, server);
+    Err(format!("cannot run cargo: {}", run.exec()))
 }
 
 /// Cargo passes `--` on to us, and with the habit of `cargo run -- ARGS` it is easily typed.
@@ -179,6 +183,7 @@ usage: cargo xtask TASK
 
 tasks:
   demo [ARGS...]   build streamherd and run `streamherd demo ARGS...`
+  bench [ARGS...]  build streamherd optimized and run `streamherd bench ARGS...`: w1 to w7, all without ARGS
   test [ARGS...]   run `cargo test --workspace --all-features ARGS...`
   soak [--minutes N] [--topology standalone|sentinel|cluster] [--seed S]
                    put fleets of workers through random faults for so long (20 minutes), and judge what they saw
@@ -186,7 +191,7 @@ tasks:
   ci               check formatting, clippy and docs with warnings denied, run `deny`, then `test`
   help             print this
 
-demo, test and soak install redis-server with apt-get, dnf or brew if this machine has none;
+demo, bench, test and soak install redis-server with apt-get, dnf or brew if this machine has none;
 set STREAMHERD_REDIS_SERVER to use a particular one.
 deny and ci install cargo-deny into target/tools if it is not there. Where the database of advisories can't be fetched,
 deny fails, and ci says so and goes on.

@@ -1,0 +1,86 @@
+//! The processes that are measured, from inside.
+//!
+//! A part says `ready` when it could begin, begins when it is told `go`, and says `end` with what it has counted; each a
+//! line of JSON. It then waits for its standard input to close, so that it can be looked at.
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Stdin};
+
+use crate::{BenchError, raw, work};
+
+/// One program to measure.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// Bare commands that drain a stream: read, acknowledge, delete.
+    RawDrain(raw::drain::Drain),
+    /// Bare commands that fill a stream.
+    RawFill(raw::fill::Fill),
+    /// A producer.
+    Submit(work::submit::Submit),
+    /// A worker that does no work and says done.
+    Drain(work::drain::Drain),
+}
+
+/// What a part says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Word {
+    Ready,
+    End(Counted),
+}
+
+/// What a part has counted between `go` and its end.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Counted {
+    pub(crate) jobs: u64,
+    pub(crate) micros: u64,
+    /// Each of what was timed, in microseconds.
+    pub(crate) latencies: Vec<u64>,
+}
+
+/// Plays a part, in a process that [`measure`](crate::measure) has started for it.
+///
+/// # Errors
+/// It could not be played.
+pub async fn play(part: &str) -> Result<(), BenchError> {
+    let mut stage = Stage {
+        lines: BufReader::new(tokio::io::stdin()),
+    };
+    match serde_json::from_str(part)? {
+        Part::RawDrain(drain) => drain.play(&mut stage).await,
+        Part::RawFill(fill) => fill.play(&mut stage).await,
+        Part::Submit(submit) => submit.play(&mut stage).await,
+        Part::Drain(drain) => drain.play(&mut stage).await,
+    }
+}
+
+/// The way to whoever measures.
+pub(crate) struct Stage {
+    lines: BufReader<Stdin>,
+}
+
+impl Stage {
+    /// Says that it could begin, and waits until it may.
+    pub(crate) async fn ready(&mut self) -> Result<(), BenchError> {
+        say(&Word::Ready)?;
+        self.told().await
+    }
+
+    /// Says what was counted, and waits until it may go.
+    pub(crate) async fn end(&mut self, counted: Counted) -> Result<(), BenchError> {
+        say(&Word::End(counted))?;
+        self.told().await
+    }
+
+    /// Waits for the next line, or for the end of them.
+    pub(crate) async fn told(&mut self) -> Result<(), BenchError> {
+        self.lines.read_line(&mut String::new()).await?;
+        Ok(())
+    }
+}
+
+fn say(word: &Word) -> Result<(), BenchError> {
+    println!("{}", serde_json::to_string(word)?);
+    Ok(())
+}

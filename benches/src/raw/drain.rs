@@ -1,0 +1,71 @@
+//! XREADGROUP, XACK and XDEL in batches: a queue without leases.
+
+use std::time::Instant;
+
+use fred::interfaces::StreamsInterface as _;
+use fred::types::Value;
+use serde::{Deserialize, Serialize};
+
+use crate::part::{Counted, Stage};
+use crate::{BenchError, server};
+
+/// Drains a stream.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Drain {
+    /// Of the server.
+    pub url: String,
+    /// The stream.
+    pub key: String,
+    /// How many entries there are.
+    pub n: u64,
+    /// How many are read at once.
+    pub count: u64,
+}
+
+impl Drain {
+    pub(crate) async fn play(&self, stage: &mut Stage) -> Result<(), BenchError> {
+        let client = server::connect(&self.url).await?;
+        let key = self.key.as_str();
+        client.xgroup_create::<Value, _, _, _>(key, "raw", "0", true).await?;
+        stage.ready().await?;
+        let begun = Instant::now();
+        let mut jobs = 0;
+        while jobs < self.n {
+            let read: Value = client
+                .xreadgroup("raw", "one", Some(self.count), None, false, key, ">")
+                .await?;
+            let ids = ids(&read);
+            jobs += ids.len() as u64;
+            if ids.is_empty() {
+                return Err(BenchError::Outcome(format!("{jobs} of {} entries were there", self.n)));
+            }
+            let ack = client.xack::<Value, _, _, _>(key, "raw", ids.clone());
+            let delete = client.xdel::<Value, _, _>(key, ids);
+            tokio::try_join!(ack, delete)?;
+        }
+        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        stage
+            .end(Counted {
+                jobs,
+                micros,
+                latencies: Vec::new(),
+            })
+            .await
+    }
+}
+
+/// The ids in the answer to a read of one stream.
+pub(crate) fn ids(read: &Value) -> Vec<String> {
+    let Value::Array(streams) = read else { return Vec::new() };
+    let Some(Value::Array(stream)) = streams.first() else {
+        return Vec::new();
+    };
+    let Some(Value::Array(entries)) = stream.get(1) else {
+        return Vec::new();
+    };
+    let id = |entry: &Value| match entry {
+        Value::Array(entry) => entry.first()?.as_string(),
+        _ => None,
+    };
+    entries.iter().filter_map(id).collect()
+}

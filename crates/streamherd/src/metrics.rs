@@ -2,6 +2,7 @@
 
 mod queue;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,19 +63,24 @@ impl Metrics {
         gauge!("streamherd_kept_streams", "service" => self.service.clone())
     }
 
-    pub(crate) fn read(&self, lane: Lane) {
-        count!(self, "streamherd_read_total", "lane" => lane.as_str()).increment(1);
+    /// Counted together: a look at the recorder per entry would cost more than the entry does.
+    pub(crate) fn read(&self, lanes: impl Iterator<Item = Lane>) {
+        Self::each(lanes.map(Lane::as_str), |lane, entries| {
+            count!(self, "streamherd_read_total", "lane" => lane).increment(entries);
+        });
     }
 
-    pub(crate) fn acquired(&self, outcome: &Acquired) {
-        let outcome = match outcome {
+    pub(crate) fn acquired<'a>(&self, outcomes: impl Iterator<Item = &'a Acquired>) {
+        let outcomes = outcomes.map(|outcome| match outcome {
             Acquired::Ok(_) => "ok",
             Acquired::Gone => "gone",
             Acquired::Held => "held",
             Acquired::Paused => "paused",
             Acquired::Failed(_) => "failed",
-        };
-        count!(self, "streamherd_acquired_total", "outcome" => outcome).increment(1);
+        });
+        Self::each(outcomes, |outcome, entries| {
+            count!(self, "streamherd_acquired_total", "outcome" => outcome).increment(entries);
+        });
     }
 
     pub(crate) fn adopted(&self, entries: usize) {
@@ -107,16 +113,30 @@ impl Metrics {
         count!(self, "streamherd_disowned_total", "reason" => reason.as_str()).increment(1);
     }
 
-    pub(crate) fn settled(&self, operation: &'static str, outcome: &SettleOutcome) {
-        let outcome = match outcome {
-            SettleOutcome::Ok(_) => "ok",
-            SettleOutcome::DeadLettered { .. } => "dead_lettered",
-            SettleOutcome::Disowned => "disowned",
-            SettleOutcome::Vanished => "vanished",
-            SettleOutcome::Later | SettleOutcome::Again => "again",
-            SettleOutcome::Failed(_) => "failed",
-        };
-        count!(self, "streamherd_settled_total", "operation" => operation, "outcome" => outcome).increment(1);
+    pub(crate) fn settled<'a>(&self, settled: impl Iterator<Item = (&'static str, &'a SettleOutcome)>) {
+        let settled = settled.map(|(operation, outcome)| {
+            let outcome = match outcome {
+                SettleOutcome::Ok(_) => "ok",
+                SettleOutcome::DeadLettered { .. } => "dead_lettered",
+                SettleOutcome::Disowned => "disowned",
+                SettleOutcome::Vanished => "vanished",
+                SettleOutcome::Later | SettleOutcome::Again => "again",
+                SettleOutcome::Failed(_) => "failed",
+            };
+            (operation, outcome)
+        });
+        Self::each(settled, |(operation, outcome), entries| {
+            count!(self, "streamherd_settled_total", "operation" => operation, "outcome" => outcome).increment(entries);
+        });
+    }
+
+    /// Tells each kind of many, and how many are of it.
+    fn each<K: Ord>(kinds: impl Iterator<Item = K>, tell: impl Fn(K, u64)) {
+        let mut counts = BTreeMap::new();
+        for kind in kinds {
+            *counts.entry(kind).or_insert(0) += 1;
+        }
+        counts.into_iter().for_each(|(kind, count)| tell(kind, count));
     }
 
     /// A settlement of a lease that this process itself knew to be lost.

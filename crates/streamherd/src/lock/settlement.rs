@@ -16,8 +16,9 @@ use crate::lock::Held;
 use crate::runtime::{Partition, Slot};
 use crate::store::{Judged, Operation, SettleLimits, SettleOutcome, SettleStep, StoreError};
 
-/// Settlements per script call: below 2 ms of Redis.
-const STEPS_PER_CALL: usize = 100;
+/// Settlements per script call, and how many of them may be anything but done, which costs Redis a tenth: below 2 ms of it.
+const STEPS_PER_CALL: usize = 500;
+const DEAR_STEPS_PER_CALL: usize = 100;
 /// And so many bytes of what is told from memory.
 const BYTES_PER_CALL: usize = 256 * 1024;
 /// Of which so many are kept for what has to be tried again.
@@ -149,11 +150,12 @@ impl Settler {
         // Read first: whoever restores leases meanwhile, and so gives them other ids, makes it another epoch.
         let (epoch, era) = partition.session.current();
         let mut steps: Vec<SettleStep> = Vec::with_capacity(batch.len());
-        let mut bytes = 0;
+        let (mut bytes, mut dear) = (0, 0);
         for one in &mut batch {
             let step = one.step_in(era, core.settings.recovery.write_back);
             bytes += step.remembered();
-            if bytes > BYTES_PER_CALL && !steps.is_empty() {
+            dear += usize::from(!step.is_plainly_done());
+            if (bytes > BYTES_PER_CALL || dear > DEAR_STEPS_PER_CALL) && !steps.is_empty() {
                 break;
             }
             steps.push(step.clone());
@@ -195,8 +197,9 @@ impl Settler {
         };
         let mut trouble = false;
         let mut unknown = false;
+        let operations = batch.iter().map(|settlement| settlement.step.operation.name());
+        core.metrics.settled(operations.zip(&outcomes));
         for (settlement, outcome) in batch.into_iter().zip(outcomes) {
-            core.metrics.settled(settlement.step.operation.name(), &outcome);
             let id = settlement.step.id;
             match outcome {
                 SettleOutcome::Ok(waits) => {

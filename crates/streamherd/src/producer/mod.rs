@@ -3,6 +3,7 @@
 mod connections;
 mod duplicates;
 mod kept;
+mod post;
 mod retain;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use connections::Connections;
 pub use duplicates::Duplicates;
 use futures_util::{StreamExt as _, stream};
+use post::Post;
 use retain::Retained;
 use serde::Serialize;
 
@@ -22,9 +24,10 @@ use crate::metrics::{self, Metrics};
 use crate::partition::partition_of;
 use crate::recovery;
 use crate::runtime::Handle;
-use crate::store::{Durability, Endpoint, Lines, Network, Store, StoreError, Submitted, When};
+use crate::store::{Durability, Endpoint, Lines, Network, Store, StoreError, Submission, Submitted, When};
 
-/// Submits under way at one time in [`Producer::submit_many`]; the connection sends them without waiting for each other.
+/// Submits under way at one time in [`Producer::submit_many`]: two calls' worth of them, so that one is put together while
+/// the other is carried out.
 const PIPELINED: usize = 512;
 
 /// Puts data streams on a service's queue. Cheap to clone.
@@ -37,10 +40,11 @@ const PIPELINED: usize = 512;
 pub struct Producer {
     /// One per partition.
     stores: Arc<[Store]>,
+    /// The way of submits to each of them.
+    posts: Arc<[Post]>,
     /// The same, over connections on which nobody waits for replicas or disks.
     plain: Arc<[Store]>,
     duplicates: Duplicates,
-    durability: Durability,
     /// What it keeps, all of its clones together.
     retained: Option<Arc<Retained>>,
     lock_ttl: Duration,
@@ -56,9 +60,9 @@ impl Producer {
     fn new(stores: Arc<[Store]>, metrics: Metrics, lock_ttl: Duration, connections: Connections) -> Self {
         Self {
             plain: Arc::clone(&stores),
+            posts: posts(&stores, Durability::Memory),
             stores,
             duplicates: Duplicates::Coalesce,
-            durability: Durability::Memory,
             retained: None,
             lock_ttl,
             metrics,
@@ -119,16 +123,15 @@ impl Producer {
     /// connection of its own to each server, and a round trip more per submit.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
-        if durability == Durability::Memory || matches!(self.connections, Connections::Durable(..)) {
-            return self;
-        }
         // Whatever follows such a wait on its connection waits too: a client's scripts must not.
-        let lines = Lines::like(self.stores.first().map(|store| &store.line));
-        if let Some(lines) = lines {
-            self.stores = self.stores.iter().map(|store| store.over(&lines)).collect();
-            self.connections = Connections::Durable(Box::new(self.connections), lines);
+        if durability != Durability::Memory && !matches!(self.connections, Connections::Durable(..)) {
+            let lines = Lines::like(self.stores.first().map(|store| &store.line));
+            if let Some(lines) = lines {
+                self.stores = self.stores.iter().map(|store| store.over(&lines)).collect();
+                self.connections = Connections::Durable(Box::new(self.connections), lines);
+            }
         }
+        self.posts = posts(&self.stores, durability);
         self
     }
 
@@ -232,12 +235,17 @@ impl Producer {
         let input = entry::encode(name, info).inspect_err(|_| self.metrics.submitted("invalid"))?;
         let coalesce = (self.duplicates == Duplicates::Coalesce).then_some(name);
         let partition = partition_of(name, u16::try_from(self.stores.len()).unwrap_or(u16::MAX));
-        let Some(store) = self.stores.get(usize::from(partition)) else {
+        let Some(post) = self.posts.get(usize::from(partition)) else {
             return Err(SubmitError::NotSubmitted(StoreError::homeless()));
         };
         let keeping = self.retained.as_ref();
         let keeping = keeping.map(|retained| retained.before(partition, &input, coalesce, when));
-        let result = store.submit_durably(input, when, coalesce, self.durability).await;
+        let submission = Submission {
+            input,
+            when,
+            coalesce: coalesce.map(str::to_owned),
+        };
+        let result = post.send(submission).await;
         if let (Some(keeping), Ok((accepted, _))) = (keeping, &result) {
             keeping.accepted(*accepted);
         }
@@ -272,4 +280,8 @@ impl Producer {
         }
         self.connections.close().await;
     }
+}
+
+fn posts(stores: &[Store], durability: Durability) -> Arc<[Post]> {
+    stores.iter().map(|store| Post::new(store.clone(), durability)).collect()
 }

@@ -130,7 +130,7 @@ impl StoreError {
     }
 
     /// There is no connection, and nothing was sent.
-    pub(super) const fn not_connected(operation: &'static str) -> Self {
+    pub(crate) const fn not_connected(operation: &'static str) -> Self {
         Self {
             operation,
             kind: Kind::NotConnected,

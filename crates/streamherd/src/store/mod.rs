@@ -14,6 +14,7 @@ mod kept;
 mod lease;
 mod login;
 mod network;
+mod packed;
 mod queue;
 mod registry;
 mod reply;
@@ -50,14 +51,14 @@ pub use login::Credentials;
 pub(crate) use network::{Line, Lines, Network, Node, Placement, Which};
 #[cfg(test)]
 pub(crate) use network::{merge, of_cluster, of_sentinel};
-pub(crate) use queue::{RawEntry, Taken};
+pub(crate) use queue::{Locked, RawEntry, Taken, TakenEntry};
 pub(crate) use registry::{Reaped, Registry};
 pub(crate) use requeue::{Gate, Listing, Looked, RequeueLimits, Requeued};
 pub use rights::{Need, Right, Role};
 #[cfg(test)]
 pub(crate) use rights::{channel_rule, key_rule};
 pub(crate) use settle::{Operation, SettleLimits, SettleOutcome, SettleStep};
-pub(crate) use submit::{Accepted, PromoteOutcome, When};
+pub(crate) use submit::{Accepted, PromoteOutcome, Submission, When};
 pub use submit::{Durability, Submitted};
 pub(crate) use sweep::{Stranded, Swept};
 pub use tls::Tls;
@@ -95,6 +96,10 @@ impl Store {
             line: self.line.over(lines),
             ..self.clone()
         }
+    }
+
+    pub(crate) const fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// The same store with another timeout.

@@ -5,11 +5,12 @@ use fred::types::Value;
 
 use super::connection::options;
 use super::hello::millis;
+use super::packed::Unpacker;
 use super::reply::Reply;
 use super::script::{Call, READ};
 use super::{Judged, Store, StoreError};
 use crate::entry::Fields;
-use crate::id::{EntryId, Epoch, Lane, StreamId};
+use crate::id::{EntryId, Epoch, Lane, StreamId, Token};
 use crate::keys::GROUP;
 
 /// An entry as Redis has it.
@@ -19,10 +20,36 @@ pub(crate) struct RawEntry {
     pub(crate) fields: Fields,
 }
 
+/// An entry that was read, and what has become of its lock by that.
+#[derive(Debug)]
+pub(crate) struct TakenEntry {
+    pub(crate) raw: RawEntry,
+    pub(crate) locked: Locked,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Locked {
+    /// It is a lease with this fencing token.
+    Mine(Token),
+    /// Its owner lives and holds the lock.
+    Held,
+    /// Not yet: it is to be [acquired](Store::acquire).
+    Open,
+}
+
+impl RawEntry {
+    pub(crate) const fn open(self) -> TakenEntry {
+        TakenEntry {
+            raw: self,
+            locked: Locked::Open,
+        }
+    }
+}
+
 /// What a read came to.
 #[derive(Debug)]
 pub(crate) enum Taken {
-    Entries(Vec<RawEntry>),
+    Entries(Vec<TakenEntry>),
     /// This consumer is to take no new work.
     Paused,
 }
@@ -35,14 +62,15 @@ const TAKE_BYTES: u64 = 256 * 1024;
 
 impl Store {
     /// Takes what waits, at most `count` entries, the front lane before the other, into this consumer's pending entries
-    /// list.
-    pub(crate) async fn take(&self, epoch: &Epoch, count: usize) -> Result<Judged<Taken>, StoreError> {
+    /// list, and locks what nobody was given before.
+    pub(crate) async fn take(&self, epoch: &Epoch, ttl: Duration, count: usize) -> Result<Judged<Taken>, StoreError> {
         let call = Call::on(&self.keys)
             .arg(epoch.arg())
             .arg(self.consumer.as_str())
             .arg(self.consumer.name())
             .number(count as u64)
-            .number(TAKE_BYTES);
+            .number(TAKE_BYTES)
+            .number(millis(ttl));
         let value = self.line.run(&READ, call, self.timeout).await?;
         let reply = Reply::new(READ.name, &value);
         match reply.outcome()? {
@@ -52,16 +80,14 @@ impl Store {
             "quiet" => return Ok(Judged::Quiet(super::lease::quiet(reply)?)),
             _ => return Err(reply.unexpected("an outcome of read")),
         }
-        let mut entries = raw_entries(Lane::Front, reply.at(1)?)?;
-        entries.extend(raw_entries(Lane::Input, reply.at(2)?)?);
-        Ok(Judged::Ok(Taken::Entries(entries)))
+        Ok(Judged::Ok(Taken::Entries(taken(&mut Unpacker::of(reply.at(1)?)?)?)))
     }
 
     /// Waits for one entry in each of the lanes, and returns when there is one in any.
     ///
     /// # Cancel safety
     /// Not cancel safe: a dropped read still assigns what it finds. End it with [`Store::unblock`].
-    pub(crate) async fn wait_for_one(&self, lanes: &[Lane], block: Duration) -> Result<Vec<RawEntry>, StoreError> {
+    pub(crate) async fn wait_for_one(&self, lanes: &[Lane], block: Duration) -> Result<Vec<TakenEntry>, StoreError> {
         let connection = self.line.connection().await?;
         let client = connection
             .client
@@ -91,7 +117,7 @@ impl Store {
             } else {
                 Lane::Input
             };
-            entries.extend(raw_entries(lane, stream.at(1)?)?);
+            entries.extend(raw_entries(lane, stream.at(1)?)?.into_iter().map(RawEntry::open));
         }
         Ok(entries)
     }
@@ -152,6 +178,34 @@ impl Store {
         let (_, fields) = found.entry()?;
         Ok(Some(RawEntry { id, fields }))
     }
+}
+
+/// A list per lane of `[id, [field, value, …], token]`.
+pub(super) fn taken(packed: &mut Unpacker<'_>) -> Result<Vec<TakenEntry>, StoreError> {
+    let mut entries = Vec::new();
+    for lane in Lane::ALL.into_iter().take(packed.list()?) {
+        let count = packed.list()?;
+        entries.reserve(count);
+        for _ in 0..count {
+            packed.list()?;
+            let id = packed.parsed()?;
+            let fields = (0..packed.list()? / 2)
+                .map(|_| Ok((packed.bytes()?.to_vec(), packed.bytes()?.to_vec())))
+                .collect::<Result<Fields, StoreError>>()?;
+            let locked = match packed.number()? {
+                0 => Locked::Open,
+                token => u64::try_from(token).map_or(Locked::Held, |token| Locked::Mine(Token(token))),
+            };
+            entries.push(TakenEntry {
+                raw: RawEntry {
+                    id: EntryId { lane, id },
+                    fields,
+                },
+                locked,
+            });
+        }
+    }
+    Ok(entries)
 }
 
 fn raw_entries(lane: Lane, entries: Reply<'_>) -> Result<Vec<RawEntry>, StoreError> {

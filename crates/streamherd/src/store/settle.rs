@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::packed::Packer;
 use super::reply::Reply;
 use super::script::{Call, DEREGISTER, SETTLE};
 use super::{Judged, Store, StoreError};
@@ -48,6 +49,16 @@ pub(crate) struct SettleStep {
 }
 
 impl SettleStep {
+    /// Its token, if it is the plain end of a lease, which is most of them and costs least.
+    fn plain_done(&self) -> Option<Token> {
+        let plain = self.operation == Operation::Done && self.memory.is_none();
+        self.token.filter(|_| plain)
+    }
+
+    pub(crate) fn is_plainly_done(&self) -> bool {
+        self.plain_done().is_some()
+    }
+
     /// Bytes that are sent along.
     pub(crate) fn remembered(&self) -> usize {
         self.memory.as_ref().map_or(0, entry::size)
@@ -96,8 +107,7 @@ impl Store {
         limits: SettleLimits,
         steps: &[SettleStep],
     ) -> Result<Judged<Vec<SettleOutcome>>, StoreError> {
-        let keys = &self.keys;
-        let mut call = Call::on(keys)
+        let mut call = Call::on(&self.keys)
             .arg(epoch.arg())
             .arg(self.consumer.as_str())
             .number(number)
@@ -105,7 +115,14 @@ impl Store {
             .number(limits.dlq_max_len)
             .number(MAX_FIELDS as u64)
             .number(MAX_ENTRY_BYTES as u64);
-        for step in steps {
+        let mut done = Packer::array(steps.iter().filter_map(SettleStep::plain_done).count() * 3);
+        for (step, token) in steps.iter().filter_map(|step| Some((step, step.plain_done()?))) {
+            done.display(&step.id)
+                .display(&token)
+                .text(step.coalesced.as_deref().unwrap_or_default());
+        }
+        call = call.arg(done.packed());
+        for step in steps.iter().filter(|step| step.plain_done().is_none()) {
             let (reason, error, delay) = match &step.operation {
                 // A wait below a millisecond is one, not none.
                 Operation::Retry { error, delay } => ("", error.as_str(), delay.as_micros().div_ceil(1_000)),
@@ -113,7 +130,6 @@ impl Store {
                 Operation::Done | Operation::Release => ("", "", 0),
             };
             call = call
-                .key(keys.lock(&step.id))
                 .arg(step.operation.name())
                 .arg(step.id.to_string())
                 .arg(step.token.map(|t| self.lock_value(t)).unwrap_or_default())
@@ -124,20 +140,7 @@ impl Store {
                 .fields(step.memory.as_deref().unwrap_or_default());
         }
         let value = self.line.run(&SETTLE, call, self.timeout).await?;
-        super::lease::outcomes(Reply::new(SETTLE.name, &value), steps.len(), |one| {
-            Ok(Some(match one.outcome()? {
-                "ok" => SettleOutcome::Ok(one.at(1).ok().map(Reply::parsed).transpose()?),
-                "dead" => SettleOutcome::DeadLettered {
-                    reason: one.at(2)?.parsed()?,
-                    trimmed: one.at(3)?.number()?,
-                },
-                "lost" | "gone" => SettleOutcome::Disowned,
-                "vanished" => SettleOutcome::Vanished,
-                "later" => SettleOutcome::Later,
-                "nogroup" | "again" => SettleOutcome::Again,
-                _ => SettleOutcome::Failed(super::lease::failure(SETTLE.name, one)?),
-            }))
-        })
+        settled(Reply::new(SETTLE.name, &value), steps)
     }
 
     /// Removes this consumer from the groups if nothing is pending under its name.
@@ -146,6 +149,51 @@ impl Store {
         let value = self.line.run(&DEREGISTER, call, self.timeout).await?;
         Reply::new(DEREGISTER.name, &value).at(1)?.number()
     }
+}
+
+/// What became of each step. Of those that are plainly done only the exceptions are told, by their numbers.
+fn settled(reply: Reply<'_>, steps: &[SettleStep]) -> Result<Judged<Vec<SettleOutcome>>, StoreError> {
+    if reply.outcome()? == "epoch" {
+        return Ok(Judged::EpochChanged);
+    }
+    let exceptions: Vec<Reply<'_>> = reply.at(1)?.list()?.collect();
+    let plainly = steps.iter().filter_map(SettleStep::plain_done);
+    let mut plain: Vec<_> = plainly.map(|_| SettleOutcome::Ok(None)).collect();
+    for exception in exceptions.chunks_exact(2) {
+        let [number, outcome] = exception else { continue };
+        let number = usize::try_from(number.number()?).unwrap_or(usize::MAX);
+        let at = number.checked_sub(1).and_then(|index| plain.get_mut(index));
+        *at.ok_or_else(|| reply.unexpected("the number of a step"))? = settled_as(*outcome)?;
+    }
+    let others = reply.list()?.skip(2);
+    if others.len() + plain.len() != steps.len() {
+        return Err(reply.unexpected("an outcome per step"));
+    }
+    let (mut plain, mut others) = (plain.into_iter(), others);
+    let mut all = Vec::with_capacity(steps.len());
+    for step in steps {
+        let outcome = match step.plain_done() {
+            Some(_) => plain.next(),
+            None => others.next().map(settled_as).transpose()?,
+        };
+        all.extend(outcome);
+    }
+    Ok(Judged::Ok(all))
+}
+
+fn settled_as(one: Reply<'_>) -> Result<SettleOutcome, StoreError> {
+    Ok(match one.outcome()? {
+        "ok" => SettleOutcome::Ok(one.at(1).ok().map(Reply::parsed).transpose()?),
+        "dead" => SettleOutcome::DeadLettered {
+            reason: one.at(2)?.parsed()?,
+            trimmed: one.at(3)?.number()?,
+        },
+        "lost" | "gone" => SettleOutcome::Disowned,
+        "vanished" => SettleOutcome::Vanished,
+        "later" => SettleOutcome::Later,
+        "nogroup" | "again" => SettleOutcome::Again,
+        _ => SettleOutcome::Failed(super::lease::failure(SETTLE.name, one)?),
+    })
 }
 
 fn cut(text: &str, most: usize) -> &str {

@@ -5,6 +5,7 @@ use fred::types::Value;
 
 use super::connection::options;
 use super::hello::millis;
+use super::packed::{Packer, Unpacker};
 use super::reply::Reply;
 use super::script::{Call, PROMOTE, SUBMIT};
 use super::settle::LONGEST_DELAY_MS;
@@ -109,56 +110,72 @@ pub(crate) enum PromoteOutcome {
     Failed(StoreError),
 }
 
+/// A stream that is to be put on the queue.
+#[derive(Debug)]
+pub(crate) struct Submission {
+    pub(crate) input: String,
+    pub(crate) when: When,
+    /// The name that it is coalesced by. With one it may be submitted again.
+    pub(crate) coalesce: Option<String>,
+}
+
+impl Submission {
+    /// Bytes that are sent for it.
+    pub(crate) fn size(&self) -> usize {
+        self.input.len() + self.coalesce.as_ref().map_or(0, String::len)
+    }
+}
+
 impl Store {
-    /// Puts one stream on the queue. With a name to coalesce by, this may be repeated.
+    /// Puts streams on the queue, in their order.
+    ///
+    /// # Errors
+    /// None of them is there, or nobody knows of any; see [`StoreError::is_certain`].
     pub(crate) async fn submit(
         &self,
-        input: String,
-        when: When,
-        coalesce: Option<&str>,
-    ) -> Result<Accepted, StoreError> {
-        if when == When::Now && coalesce.is_none() {
-            return self.add(&input).await;
+        streams: &[Submission],
+    ) -> Result<Vec<Result<Accepted, StoreError>>, StoreError> {
+        if let [one] = streams
+            && one.when == When::Now
+            && one.coalesce.is_none()
+        {
+            return Ok(vec![Ok(self.add(&one.input).await?)]);
         }
-        let (word, ms) = match when {
-            When::Now => ("now", 0),
-            When::After(delay) => ("after", millis(delay).min(LONGEST_DELAY_MS)),
-            When::At(time) => ("at", unix_millis(time)),
-        };
-        let call = Call::on(&self.keys)
-            .arg(word)
-            .number(ms)
-            .arg(coalesce.unwrap_or_default())
-            .arg(INPUT_FIELD)
-            .arg(input);
+        let mut packed = Packer::array(streams.len() * 4);
+        for one in streams {
+            let (word, ms) = match one.when {
+                When::Now => ("now", 0),
+                When::After(delay) => ("after", millis(delay).min(LONGEST_DELAY_MS)),
+                When::At(time) => ("at", unix_millis(time)),
+            };
+            packed
+                .text(word)
+                .display(&ms)
+                .text(one.coalesce.as_deref().unwrap_or_default())
+                .text(&one.input);
+        }
+        let call = Call::on(&self.keys).arg(packed.packed());
         let value = self.line.run(&SUBMIT, call, self.timeout).await?;
         let reply = Reply::new(SUBMIT.name, &value);
-        let reference = reply.at(1)?.parsed()?;
-        match reply.outcome()? {
-            "new" => Ok(Accepted::new(reference)),
-            "coalesced" => Ok(Accepted {
-                submitted: Submitted::Coalesced(reference),
-                noted: reply.at(2).is_ok(),
-            }),
-            _ => Err(reply.unexpected("an outcome of submit")),
+        if reply.outcome()? != "ok" {
+            return Err(reply.unexpected("an outcome of submit"));
         }
+        submitted(&mut Unpacker::of(reply.at(1)?)?, streams.len())
     }
 
-    /// [`submit`](Self::submit), and whether it has got as far as it has to within the time for that. This handle's
+    /// [`submit`](Self::submit), and whether they have got as far as they have to within the time for that. This handle's
     /// connections must be for this alone, as whatever follows on them waits too.
     pub(crate) async fn submit_durably(
         &self,
-        input: String,
-        when: When,
-        coalesce: Option<&str>,
+        streams: &[Submission],
         durability: Durability,
-    ) -> Result<(Accepted, Result<bool, StoreError>), StoreError> {
+    ) -> Result<(Vec<Result<Accepted, StoreError>>, Result<bool, StoreError>), StoreError> {
         if durability == Durability::Memory {
-            return Ok((self.submit(input, when, coalesce).await?, Ok(true)));
+            return Ok((self.submit(streams).await?, Ok(true)));
         }
         self.line.open().await?;
         let before = self.line.incarnation();
-        let submitted = self.submit(input, when, coalesce).await?;
+        let submitted = self.submit(streams).await?;
         let confirmed = self.is_durable(durability).await;
         // Another connection has written nothing, and is told so at once.
         if self.line.incarnation() != before {
@@ -280,4 +297,33 @@ pub(super) fn unix_millis(time: SystemTime) -> u64 {
 /// Never early.
 pub(super) fn millis_rounded_up(span: Duration) -> u64 {
     millis(span.saturating_add(Duration::from_nanos(999_999)))
+}
+
+/// A text per stream: its outcome and its reference.
+pub(super) fn submitted(
+    packed: &mut Unpacker<'_>,
+    expected: usize,
+) -> Result<Vec<Result<Accepted, StoreError>>, StoreError> {
+    if packed.list()? != expected {
+        return Err(packed.unexpected("an outcome per stream"));
+    }
+    let one = |text: &str| {
+        let (outcome, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let noted = outcome == "noted";
+        let reference = match outcome {
+            "new" | "coalesced" | "noted" => rest.parse().map_err(|_| packed_reference(rest))?,
+            _ => return Err(StoreError::of_entry(SUBMIT.name, rest)),
+        };
+        let submitted = if outcome == "new" {
+            Submitted::New(reference)
+        } else {
+            Submitted::Coalesced(reference)
+        };
+        Ok(Accepted { submitted, noted })
+    };
+    (0..expected).map(|_| Ok(one(packed.text()?))).collect()
+}
+
+fn packed_reference(text: &str) -> StoreError {
+    StoreError::reply(SUBMIT.name, format!("wanted a reference, got {text:?}"))
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Reader, Reserved};
+use crate::clock::Moment;
 use crate::id::{EntryId, Lane};
 use crate::store::{Operation, StoreError};
 
@@ -19,7 +20,7 @@ impl Reader {
         for id in self.unknown().await? {
             let room = found.len() < slots.len();
             match self.store.body(id).await? {
-                Some(raw) if room => found.push(raw),
+                Some(raw) if room => found.push(raw.open()),
                 // No slot for it, or no body: the release tells the two apart.
                 _ => self.partition.hand_back(id, None, Operation::Release, None),
             }
@@ -29,7 +30,8 @@ impl Reader {
         }
         tracing::debug!(service = %self.partition.core.settings.service, entries = found.len(), "took up entries whose read had lost its answer");
         self.partition.core.metrics.adopted(found.len());
-        self.admit(found, slots).await
+        let now = self.partition.session.current();
+        self.admit(found, slots, now, Moment::now()).await
     }
 
     /// The last look: nothing that was read may wait for its idle time to run out.

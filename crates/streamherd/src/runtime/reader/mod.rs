@@ -16,11 +16,13 @@ use crate::backoff::Backoff;
 use crate::clock::Moment;
 use crate::dead_letter::DeadLetterReason;
 use crate::entry::{Entry, Poison};
-use crate::id::Lane;
+use crate::id::{Epoch, Lane};
 use crate::lease::Lease;
 use crate::lock::Held;
 use crate::notification::Notification;
-use crate::store::{Acquired, Incarnation, Judged, Lines, Operation, RawEntry, Store, StoreError, Taken};
+use crate::store::{
+    Acquired, Incarnation, Judged, Lines, Locked, Operation, RawEntry, Store, StoreError, Taken, TakenEntry,
+};
 
 /// How long work handed out before waits at most for a worker whose only free slot waits for new work.
 const ONE_SLOT_WAIT: Duration = Duration::from_millis(200);
@@ -167,18 +169,23 @@ impl Reader {
                 return Ok(());
             }
         }
-        let entries = self.read(&mut slots).await?;
+        // Before anything is locked, and before the table is asked. Interleaving: it does not know an id, all is lost, a lease of
+        // this process is written back under that very id, and the acquisition, under the new epoch, finds that lease's lock
+        // and takes it for its own.
+        let now = self.partition.session.current();
+        let start = Moment::now();
+        let entries = self.read(&now.0, &mut slots).await?;
         self.partition.health.read();
-        self.admit(entries, &mut slots).await
+        self.admit(entries, &mut slots, now, start).await
     }
 
     /// What waits is taken into all free slots at once, the front first. Only then is it worth waiting, for one entry per
     /// lane; with one free slot therefore in one lane, and briefly, as the other is only looked at in between. Briefly
     /// also where the readers of other partitions would have no slot meanwhile, and only when all of them have looked in
     /// vain: until then the slots go to the next, who may have a backlog.
-    async fn read(&mut self, slots: &mut Reserved) -> Result<Vec<RawEntry>, StoreError> {
-        let (epoch, _) = self.partition.session.current();
-        match self.store.take(&epoch, slots.len()).await? {
+    async fn read(&mut self, epoch: &Epoch, slots: &mut Reserved) -> Result<Vec<TakenEntry>, StoreError> {
+        let ttl = self.partition.core.settings.lock_ttl;
+        match self.store.take(epoch, ttl, slots.len()).await? {
             Judged::Ok(Taken::Paused) => {
                 self.partition.paused(true);
                 return Ok(Vec::new());
@@ -219,7 +226,7 @@ impl Reader {
 
     /// A blocked read is never dropped, as it would go on assigning entries that nobody sees. At the end of the client it
     /// is unblocked instead, as often as it takes: a request can come just before the read blocks.
-    async fn wait_for_one(&self, lanes: &[Lane], block: Duration) -> Result<Vec<RawEntry>, StoreError> {
+    async fn wait_for_one(&self, lanes: &[Lane], block: Duration) -> Result<Vec<TakenEntry>, StoreError> {
         let read = self.store.wait_for_one(lanes, block);
         tokio::pin!(read);
         let mut knock = tokio::time::interval(KNOCK);
@@ -250,58 +257,43 @@ impl Reader {
         }
     }
 
-    /// Makes leases of what was read. What fails stays pending under this name, and the next audit looks again.
-    async fn admit(&mut self, entries: Vec<RawEntry>, slots: &mut Reserved) -> Result<(), StoreError> {
-        let partition = &self.partition;
+    /// Makes leases of what was read, under the epoch and the era that it was read in; locks that it has got count from
+    /// `start`. What fails stays pending under this name, and the next audit looks again.
+    async fn admit(
+        &mut self,
+        entries: Vec<TakenEntry>,
+        slots: &mut Reserved,
+        (epoch, era): (Epoch, u64),
+        start: Moment,
+    ) -> Result<(), StoreError> {
+        let partition = Arc::clone(&self.partition);
         let core = &partition.core;
-        let leaving = core.closing.is_cancelled() || core.outbox.is_closed();
         slots.truncate(entries.len());
-        // Before the table is asked. Interleaving: it does not know an id, all is lost, a lease of this process is written
-        // back under that very id, and the acquisition, under the new epoch, finds that lease's lock and takes it for its own.
-        let (epoch, era) = partition.session.current();
-        let mut readable = Vec::new();
-        for raw in entries {
-            core.metrics.read(raw.id.lane);
-            if partition.leases.knows(&raw.id) {
-                // The group was reset, and this worker was given again what it holds. A second lease on it would have the
-                // same token, and nobody would renew the first.
-                continue;
-            }
-            // A slot may be reserved that is not there any more.
-            let slot = slots.pop_front().filter(|_| !leaving && !core.slots.exceeded());
-            let Some(slot) = slot else {
-                partition.hand_back(raw.id, None, Operation::Release, None);
-                continue;
-            };
-            match Entry::parse(raw.id, raw.fields) {
-                Ok(entry) => readable.push((entry, slot)),
-                Err(poison) => {
-                    let (reason, error) = match poison {
-                        Poison::Unparseable(error) => (DeadLetterReason::Unparseable, error),
-                        Poison::TooLarge(error) => (DeadLetterReason::TooLarge, error),
-                    };
-                    tracing::warn!(
-                        service = %core.settings.service, entry = %raw.id, %reason, error,
-                        "an entry can't be read and goes to the dead letters"
-                    );
-                    // With its slot: where dead letters can't be written, poison must not be read without end.
-                    partition.hand_back(raw.id, None, Operation::DeadLetter { reason, error }, Some(slot));
-                }
+        core.metrics.read(entries.iter().map(|entry| entry.raw.id.lane));
+        let mut locked = Vec::with_capacity(entries.len());
+        let mut open = Vec::new();
+        for TakenEntry { raw, locked: lock } in entries {
+            let Some((entry, slot)) = self.readable(raw, slots) else { continue };
+            match lock {
+                Locked::Mine(token) => locked.push((entry, slot, Acquired::Ok(token))),
+                Locked::Held => locked.push((entry, slot, Acquired::Held)),
+                Locked::Open => open.push((entry, slot)),
             }
         }
+        self.adopt(locked, era, start)?;
         // What a lease of another era is told of is left to its settlement. Interleaving: that lease was written back, as an entry
         // with an id of its own, and nobody heard of it before its deadline. Its lock is ours, so acquiring it would make a
         // second lease with the same token, which the settlement would end under its handler.
-        if readable.iter().any(|(entry, _)| entry.is_later_life()) {
+        if open.iter().any(|(entry, _)| entry.is_later_life()) {
             let unsettled = partition.leases.origins_before(era);
-            let all = readable.len();
-            readable.retain(|(entry, _)| !unsettled.contains(&entry.origin));
-            self.audit_due |= readable.len() < all;
+            let all = open.len();
+            open.retain(|(entry, _)| !unsettled.contains(&entry.origin));
+            self.audit_due |= open.len() < all;
         }
-        if readable.is_empty() {
+        if open.is_empty() {
             return Ok(());
         }
-        let ids: Vec<_> = readable.iter().map(|(entry, _)| entry.id).collect();
+        let ids: Vec<_> = open.iter().map(|(entry, _)| entry.id).collect();
         let start = Moment::now();
         let acquired = partition.leasing.acquire(&epoch, core.settings.lock_ttl, &ids).await;
         let outcomes = match acquired {
@@ -321,10 +313,56 @@ impl Reader {
                 return Err(e);
             }
         };
+        let acquired = open.into_iter().zip(outcomes);
+        self.adopt(
+            acquired.map(|((entry, slot), outcome)| (entry, slot, outcome)).collect(),
+            era,
+            start,
+        )
+    }
+
+    /// What was read as an entry with a slot. [`None`] where it can't be a lease: it is handed back, or left alone.
+    fn readable(&self, raw: RawEntry, slots: &mut Reserved) -> Option<(Entry, Slot)> {
+        let partition = &self.partition;
+        let core = &partition.core;
+        if partition.leases.knows(&raw.id) {
+            // The group was reset, and this worker was given again what it holds. A second lease on it would have the
+            // same token, and nobody would renew the first.
+            return None;
+        }
+        let leaving = core.closing.is_cancelled() || core.outbox.is_closed();
+        // A slot may be reserved that is not there any more.
+        let slot = slots.pop_front().filter(|_| !leaving && !core.slots.exceeded());
+        let Some(slot) = slot else {
+            partition.hand_back(raw.id, None, Operation::Release, None);
+            return None;
+        };
+        match Entry::parse(raw.id, raw.fields) {
+            Ok(entry) => Some((entry, slot)),
+            Err(poison) => {
+                let (reason, error) = match poison {
+                    Poison::Unparseable(error) => (DeadLetterReason::Unparseable, error),
+                    Poison::TooLarge(error) => (DeadLetterReason::TooLarge, error),
+                };
+                tracing::warn!(
+                    service = %core.settings.service, entry = %raw.id, %reason, error,
+                    "an entry can't be read and goes to the dead letters"
+                );
+                // With its slot: where dead letters can't be written, poison must not be read without end.
+                partition.hand_back(raw.id, None, Operation::DeadLetter { reason, error }, Some(slot));
+                None
+            }
+        }
+    }
+
+    /// Makes leases of what was acquired, by calls that were sent at `start`, and tells of them.
+    fn adopt(&mut self, acquired: Vec<(Entry, Slot, Acquired)>, era: u64, start: Moment) -> Result<(), StoreError> {
+        let partition = &self.partition;
+        let core = &partition.core;
         let deadline = core.deadline(start);
         let mut failed = None;
-        for ((entry, slot), outcome) in readable.into_iter().zip(outcomes) {
-            core.metrics.acquired(&outcome);
+        core.metrics.acquired(acquired.iter().map(|(.., outcome)| outcome));
+        for (entry, slot, outcome) in acquired {
             match outcome {
                 Acquired::Ok(token) => {
                     let Some(alive) = self.alive.upgrade() else {

@@ -16,17 +16,15 @@ local function acquire(lock, ref)
   local stream, id = place(ref)
   local p = pending(stream, id)
   if not p or p[2] ~= consumer then return {'gone'} end
-  local held = lock_value(lock)
-  if held and string.sub(held, 1, #mine) == mine then
-    redis.call('PEXPIRE', lock, ttl)
-    return {'ok', string.sub(held, #mine + 1)}
+  local value = not pause and mine .. whole(math.max(token + 1, now)) or nil
+  local got = take_lock(lock, mine, value, ttl)
+  if got == nil then return {'held'} end
+  if got == false then return {'paused'} end
+  if got == value then
+    token = math.max(token + 1, now)
+    drawn = true
   end
-  if alive(lock) then return {'held'} end
-  if pause then return {'paused'} end
-  token = math.max(token + 1, now)
-  drawn = true
-  redis.call('SET', lock, mine .. whole(token), 'PX', ttl)
-  return {'ok', whole(token)}
+  return {'ok', string.sub(got, #mine + 1)}
 end
 
 local result = {'ok'}

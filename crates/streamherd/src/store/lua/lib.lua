@@ -126,6 +126,21 @@ local function paused(consumer, name)
   return false
 end
 
+-- Locks an entry for this consumer: what the lock holds now, which is an earlier value of its own where an acquisition was not
+-- answered; nil where another's lives. Without a new value nothing is locked, and false said where it could be.
+local function take_lock(lock, mine, value, ttl)
+  if value and redis.call('SET', lock, value, 'NX', 'PX', ttl) then return value end
+  local held = lock_value(lock)
+  if held and string.sub(held, 1, #mine) == mine then
+    redis.call('PEXPIRE', lock, ttl)
+    return held
+  end
+  if alive(lock) then return nil end
+  if not value then return false end
+  redis.call('SET', lock, value, 'PX', ttl)
+  return value
+end
+
 -- The flat list of fields and values, or nil where the body is gone.
 local function body(stream, id)
   local found = redis.call('XRANGE', stream, id, id)[1]

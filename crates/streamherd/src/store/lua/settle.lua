@@ -1,6 +1,7 @@
--- KEYS  those of the partition, then a lock per entry
+-- KEYS  those of the partition
 -- ARGV  epoch, consumer, batch number, max_failures, dlq_max_len, max fields, max bytes,
---       then per entry: operation, entry, lock value ('' if never locked), coalesced name ('' if unknown), reason, text,
+--       what is done and nothing else, packed: entry, token, coalesced name ('' if none) of each; then per other entry:
+--       operation, entry, lock value ('' if never locked), coalesced name ('' if unknown), reason, text,
 --       delay ms, how many fields follow (0 but where the store has changed since the lease was acquired), fields
 -- The receipt comes first: a batch whose reply was lost is sent again under its number and must learn what it did, not
 -- that its entries are gone. One that arrives after its successor is a ghost on a dead connection: it does nothing,
@@ -17,9 +18,16 @@ local consumer = ARGV[2]
 local max_failures, dlq_max_len = tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_fields, max_bytes = tonumber(ARGV[6]), tonumber(ARGV[7])
 
-local steps, at = {}, 8
-for i = LOCKS + 1, #KEYS do
-  local step = {KEYS[i], unpack(ARGV, at, at + 6)}
+local mine = consumer .. ':'
+
+local done, steps, at = cmsgpack.unpack(ARGV[8]), {}, 9
+local refs, locks = {}, {}
+for i = 1, #done, 3 do
+  refs[#refs + 1] = done[i]
+  locks[#locks + 1] = LOCK .. done[i]
+end
+while at <= #ARGV do
+  local step = {LOCK .. ARGV[at + 1], unpack(ARGV, at, at + 6)}
   local count = tonumber(ARGV[at + 7])
   if count > 0 then
     step[9] = {}
@@ -31,12 +39,15 @@ end
 
 -- A server that may lack the last writes would call a lease lost. That is found out before anything is done, as a receipt
 -- stands for the whole batch. Where all locks are as they should be, nobody has to ask.
-for _, step in ipairs(steps) do
-  if lock_value(step[1]) ~= step[4] then
-    if not is_known_server() then return {'epoch'} end
-    break
-  end
+local held = #locks > 0 and redis.call('MGET', unpack(locks)) or {}
+local as_said = true
+for i = 1, #refs do
+  if held[i] ~= mine .. done[3 * i - 1] then as_said = false end
 end
+for _, step in ipairs(steps) do
+  if lock_value(step[1]) ~= step[4] then as_said = false end
+end
+if not as_said and not is_known_server() then return {'epoch'} end
 
 -- How an entry stands that the store may have lost since it was leased, and whose lease has passed its deadline, so that nobody
 -- restored it: 'mine' where it is still there and nobody's, as after XGROUP DESTROY; 'anew' where it is gone, and what its
@@ -171,7 +182,65 @@ local function settle(lock, operation, ref, value, name, reason, text, delay, me
   return answer
 end
 
-local result = {'ok'}
+-- Ends what is done and locked as it should be, all of it in a few commands: the end of most work. Says which of them it
+-- has left.
+local function finish_all()
+  local left, named = {}, {}
+  local acks, names, ends = {[INPUT] = {}, [FRONT] = {}}, {}, {}
+  for i, ref in ipairs(refs) do
+    if held[i] == mine .. done[3 * i - 1] then
+      if done[3 * i] ~= '' then
+        names[#names + 1] = done[3 * i]
+        named[#named + 1] = i
+      end
+    else
+      left[i] = true
+    end
+  end
+  local gone = {}
+  if #names > 0 then
+    for n, packed in ipairs(redis.call('HMGET', LIVE, unpack(names))) do
+      local i = named[n]
+      -- Nothing but the reference: nobody wants it once more. What is said otherwise takes a closer look.
+      if packed == cmsgpack.pack({refs[i]}) then
+        gone[#gone + 1] = names[n]
+      elseif packed then
+        left[i] = true
+      end
+    end
+  end
+  for i, ref in ipairs(refs) do
+    if not left[i] then
+      local stream, id = place(ref)
+      table.insert(acks[stream], id)
+      ends[#ends + 1] = locks[i]
+    end
+  end
+  if #gone > 0 then redis.call('HDEL', LIVE, unpack(gone)) end
+  for stream, ids in pairs(acks) do
+    if #ids > 0 then
+      redis.call('XACK', stream, GROUP, unpack(ids))
+      redis.call('XDEL', stream, unpack(ids))
+    end
+  end
+  if #ends > 0 then redis.call('DEL', unpack(ends)) end
+  return left
+end
+
+-- What another program has spoilt must not keep the rest of a batch: then each is settled by itself.
+local ok, left = pcall(finish_all)
+local exceptions = {}
+for i, ref in ipairs(refs) do
+  if not ok or left[i] then
+    local value = mine .. done[3 * i - 1]
+    local became = outcome(settle, locks[i], 'done', ref, value, done[3 * i], '', '', '0')
+    if became[1] ~= 'ok' then
+      exceptions[#exceptions + 1] = tostring(i)
+      exceptions[#exceptions + 1] = became
+    end
+  end
+end
+local result = {'ok', exceptions}
 for _, step in ipairs(steps) do
   result[#result + 1] = outcome(settle, unpack(step, 1, 9))
 end

@@ -1,15 +1,51 @@
 -- KEYS  those of the partition
--- ARGV  when ('now', 'after' or 'at'), that many ms, the name to coalesce by ('' for a run of its own), then the fields
+-- ARGV  packed, of each stream: when ('now', 'after' or 'at'), that many ms, the name to coalesce by ('' for a run of its
+--       own), its lbs-input
 -- With a name this is the same however often it is sent: a submit whose reply was lost finds what it has queued.
-local fields = {unpack(ARGV, 4)}
-local name, due = ARGV[3], 0
-if ARGV[1] == 'after' then
-  -- Rounded up, so that it is never early.
-  due = math.ceil(now_us() / 1000) + tonumber(ARGV[2])
-elseif ARGV[1] == 'at' then
-  due = tonumber(ARGV[2])
+local wishes = cmsgpack.unpack(ARGV[1])
+local names, fresh, added = {}, {}, {}
+for i = 1, #wishes, 4 do
+  if wishes[i + 2] ~= '' then names[#names + 1] = wishes[i + 2] end
 end
-if name == '' then return {'new', put(fields, INPUT, due)} end
-fields[#fields + 1] = '_sh_live'
-fields[#fields + 1] = name
-return want(name, fields, due, INPUT)
+-- Names that stand for nothing are the usual case, and looked up together. A name that comes twice is new once.
+if #names > 0 then
+  local found = redis.pcall('HMGET', LIVE, unpack(names))
+  for n, live in ipairs(found) do fresh[names[n]] = not live end
+end
+
+-- What was added is known by its name before anybody looks at one.
+local function note_added()
+  if #added > 0 then redis.call('HSET', LIVE, unpack(added)) end
+  added = {}
+end
+
+local function submit(when, ms, name, input)
+  if when == 'now' and name == '' then return {'new', redis.call('XADD', INPUT, '*', 'lbs-input', input)} end
+  if when == 'now' and fresh[name] then
+    fresh[name] = nil
+    local ref = redis.call('XADD', INPUT, '*', 'lbs-input', input, '_sh_live', name)
+    added[#added + 1] = name
+    added[#added + 1] = cmsgpack.pack({ref})
+    return {'new', ref}
+  end
+  note_added()
+  fresh[name] = nil
+  local due = 0
+  if when == 'after' then
+    -- Rounded up, so that it is never early.
+    due = math.ceil(now_us() / 1000) + tonumber(ms)
+  elseif when == 'at' then
+    due = tonumber(ms)
+  end
+  if name == '' then return {'new', put({'lbs-input', input}, INPUT, due)} end
+  return want(name, {'lbs-input', input, '_sh_live', name}, due, INPUT)
+end
+
+local result = {}
+for i = 1, #wishes, 4 do
+  local became = outcome(submit, unpack(wishes, i, i + 3))
+  -- As words in one text, of which the last may hold spaces.
+  result[#result + 1] = table.concat({became[3] or became[1], became[2]}, ' ')
+end
+note_added()
+return {'ok', cmsgpack.pack(result)}

@@ -16,7 +16,8 @@ use crate::id::{ConsumerId, EntryId, Epoch, Lane, Reference, StreamId, Token};
 use crate::keys::{Keys, Service};
 use crate::store::{
     Access, Asked, Durability, Endpoint, Gate, Greeting, Identity, Judged, Lines, Lost, Network, Operation, Place,
-    RequeueLimits, Restorable, Resubmission, SettleLimits, SettleStep, Store, StoreError, Swept, Taken, When,
+    RequeueLimits, Restorable, Resubmission, SettleLimits, SettleStep, Store, StoreError, Submission, Swept, Taken, TakenEntry,
+    When,
 };
 
 /// No call has to wait for anything but its answer.
@@ -51,6 +52,7 @@ fn real_replies() -> Vec<Value> {
         "5-1",
         ["lbs-input", r#"{"DataStreamName":"s","Info":1}"#, "_retry_count", "2"]
     ]);
+    let taken = json!(["5-1", entry[1], 1_795_206_880_640_000_u64]);
     let lease = json!(["5-1", "w.1", 7, 8, "9", "name", "s", "5", "5-1", "1", "1", "0"]);
     let calls = [
         ("hello", json!(["ok", "k3f9.1", "0", "1795206880640000"])),
@@ -58,7 +60,7 @@ fn real_replies() -> Vec<Value> {
         ("hello", json!(["fleet_ttl", "9000"])),
         ("hello", json!(["partitions", 7])),
         ("join", json!(["ok", 3])),
-        ("take", json!(["ok", [entry], [entry, entry]])),
+        ("take", json!(["ok", {"packed": [[taken], [taken, taken]]}])),
         ("take", json!(["paused"])),
         ("wait", json!([["{s:0}:front", [entry]], ["{s:0}:input", [entry]]])),
         ("wait", Value::Null),
@@ -72,19 +74,17 @@ fn real_replies() -> Vec<Value> {
         ("renew_one", json!("kept")),
         ("restore", json!(["ok", ["kept"], ["written", "front:6-0"]])),
         ("restore", json!(["ok", ["settled"], ["missing"]])),
-        (
-            "settle",
-            json!(["ok", ["ok", "front:6-0"], ["dead", "7-0", "max_failures", 0]]),
-        ),
-        ("settle", json!(["ok", ["ok"], ["nogroup"]])),
+        ("settle", json!(["ok", [], ["ok", "front:6-0"]])),
+        ("settle", json!(["ok", ["1", ["lost"]], ["dead", "7-0", "max_failures", 0]])),
+        ("settle", json!(["ok", ["1", ["ok"]], ["nogroup"]])),
         ("settle", json!(["epoch"])),
         ("requeue", json!(["ok", ["requeued", "front:6-0", 5], ["early", 5]])),
         ("requeue", json!(["ok", ["dead", "7-0", "too_large", 1], ["vanished"]])),
         ("list", json!(["ok", "(5-1", 1, "7", ["5-1"], 2])),
         ("list", json!(["gate"])),
         ("look", json!(["ok", ["orphan", "w.1", 5, entry[1]], ["alive"]])),
-        ("submit", json!(["new", "delayed:5-1"])),
-        ("submit", json!(["coalesced", "front:5-1", 1])),
+        ("submit", json!(["ok", {"packed": ["new 5-1", "new delayed:5-1"]}])),
+        ("submit", json!(["ok", {"packed": ["noted front:5-1", "error ERR no"]}])),
         ("add", json!("5-1")),
         (
             "promote",
@@ -286,6 +286,11 @@ impl Hostile {
             name: Some("s"),
             digest: "d",
         };
+        let now = || Submission {
+            input: input.1.to_owned(),
+            when: When::Now,
+            coalesce: None,
+        };
         match call {
             "hello" => {
                 let greeting = Greeting {
@@ -299,8 +304,8 @@ impl Hostile {
             }
             "join" => store.join(None).await.map(drop),
             "take" => {
-                if let Judged::Ok(Taken::Entries(entries)) = store.take(epoch, 9).await? {
-                    for raw in entries {
+                if let Judged::Ok(Taken::Entries(entries)) = store.take(epoch, second, 9).await? {
+                    for TakenEntry { raw, .. } in entries {
                         let _ = crate::entry::Entry::parse(raw.id, raw.fields);
                     }
                 }
@@ -338,7 +343,11 @@ impl Hostile {
                     max_failures: 5,
                     dlq_max_len: 0,
                 };
-                one_each(store.settle(epoch, 1, limits, &[step.clone(), step]).await?)
+                let plain = SettleStep {
+                    token: Some(Token(9)),
+                    ..step.clone()
+                };
+                one_each(store.settle(epoch, 1, limits, &[step, plain]).await?)
             }
             "requeue" => {
                 let limits = RequeueLimits {
@@ -358,10 +367,16 @@ impl Hostile {
             }
             "look" => one_each(store.look(epoch, &two).await?),
             "submit" => {
-                let later = When::At(SystemTime::now());
-                store.submit(input.1.to_owned(), later, Some("s")).await.map(drop)
+                let stream = || Submission {
+                    input: input.1.to_owned(),
+                    when: When::At(SystemTime::now()),
+                    coalesce: Some("s".to_owned()),
+                };
+                let submitted = store.submit(&[stream(), stream()]).await?;
+                assert_eq!(submitted.len(), 2);
+                Ok(())
             }
-            "add" => store.submit(input.1.to_owned(), When::Now, None).await.map(drop),
+            "add" => store.submit(&[now()]).await.map(drop),
             "promote" => store.promote(epoch, 9, 0, 0).await.map(drop),
             "register" => store.register("{}", second).await.map(drop),
             "registry" => {
@@ -418,7 +433,7 @@ impl Hostile {
                 let within = Duration::from_millis(1);
                 let durability = Durability::Disk { replicas: 1, within };
                 let _ = store
-                    .submit_durably(input.1.to_owned(), When::Now, None, durability)
+                    .submit_durably(&[now()], durability)
                     .await;
                 Ok(())
             }
@@ -484,6 +499,32 @@ fn command(input: &mut impl std::io::BufRead) -> Option<Vec<Vec<u8>>> {
 }
 
 /// RESP2 of what the JSON says: texts are bulk strings, `{"hex": …}` those that are no text, `{"error": …}` an error.
+/// As a script packs it.
+fn pack(value: &Value, bytes: &mut Vec<u8>) {
+    use rmp::encode::{write_array_len, write_bool, write_f64, write_nil, write_sint, write_str, write_uint};
+    match value {
+        Value::Null => write_nil(bytes).map(drop).expect("a Vec takes all"),
+        Value::Bool(yes) => write_bool(bytes, *yes).expect("a Vec takes all"),
+        Value::Number(number) => {
+            if let Some(number) = number.as_u64() {
+                write_uint(bytes, number).map(drop).expect("a Vec takes all");
+            } else if let Some(number) = number.as_i64() {
+                write_sint(bytes, number).map(drop).expect("a Vec takes all");
+            } else {
+                write_f64(bytes, number.as_f64().unwrap_or(f64::NAN)).expect("a Vec takes all");
+            }
+        }
+        Value::String(text) => write_str(bytes, text).expect("a Vec takes all"),
+        Value::Array(items) => {
+            let length = u32::try_from(items.len()).expect("it is short");
+            write_array_len(bytes, length).map(drop).expect("a Vec takes all");
+            items.iter().for_each(|item| pack(item, bytes));
+        }
+        // Nothing that a script packs: what is cut off in the middle of it.
+        Value::Object(_) => bytes.push(0xdc),
+    }
+}
+
 fn wire(value: &Value) -> Vec<u8> {
     let bulk = |bytes: &[u8]| [format!("${}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
     match value {
@@ -498,6 +539,11 @@ fn wire(value: &Value) -> Vec<u8> {
             let mut all = format!("*{}\r\n", items.len()).into_bytes();
             items.iter().for_each(|item| all.extend(wire(item)));
             all
+        }
+        Value::Object(object) if object.contains_key("packed") => {
+            let mut bytes = Vec::new();
+            pack(&object["packed"], &mut bytes);
+            bulk(&bytes)
         }
         Value::Object(object) => match (object.get("hex"), object.get("error")) {
             (Some(Value::String(hex)), _) => {

@@ -93,6 +93,11 @@ impl Spoilt {
                     _ => self.spoil(driver, &mut items[at])?,
                 }
             }
+            Value::Object(object) if upto(driver, 7)? > 0 => {
+                for inner in object.values_mut() {
+                    self.spoil(driver, inner)?;
+                }
+            }
             part => *part = self.anything(driver, 3)?,
         }
         Some(())

@@ -56,12 +56,17 @@ impl Post {
     /// Dropped before its call has left, it is not sent.
     pub(super) async fn send(&self, submission: Submission) -> Posted {
         let (posted, outcome) = oneshot::channel();
-        let mut queue = self.0.queue();
-        queue.waiting.push_back(Letter {
+        self.put(Letter {
             submission,
             since: Instant::now(),
             posted,
         });
+        outcome.await.unwrap_or_else(|_| Err(StoreError::interrupted("submit")))
+    }
+
+    fn put(&self, letter: Letter) {
+        let mut queue = self.0.queue();
+        queue.waiting.push_back(letter);
         if !std::mem::replace(&mut queue.carried, true) {
             // A task of its own: a caller that carried the others' along would strand them when it is dropped.
             let carrier = Carrier {
@@ -70,8 +75,6 @@ impl Post {
             };
             tokio::spawn(carrier.carry());
         }
-        drop(queue);
-        outcome.await.unwrap_or_else(|_| Err(StoreError::interrupted("submit")))
     }
 }
 

@@ -173,6 +173,7 @@ static TABLE: &[Right] = &[
     required(W | O,     "XINFO|CONSUMERS", "$nothing $group"),
     required(W | O,     "XINFO|GROUPS", "$nothing"),
     required(W | O,     "GET", "$nothing"),
+    required(W,         "MGET", "$nothing"),
     required(W,         "SET", "$nothing v XX"),
     required(W | O,     "DEL", "$nothing"),
     required(W,         "PEXPIRE", "$nothing 1"),

@@ -11,7 +11,7 @@ if against then return against end
 local consumer, ttl = ARGV[2], ARGV[6]
 if paused(consumer, ARGV[3]) then return {'paused'} end
 -- While the slot migrates no lock can be made here, and what is read could not be locked.
-if type(redis.pcall('EXISTS', LOCK)) == 'table' then return redis.error_reply('TRYAGAIN the slot migrates') end
+if type(redis.pcall('GET', LOCK)) == 'table' then return redis.error_reply('TRYAGAIN the slot migrates') end
 local mine = consumer .. ':'
 local left, room, biggest = tonumber(ARGV[4]), tonumber(ARGV[5]), nil
 local most, token = 1, nil

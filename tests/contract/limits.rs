@@ -288,8 +288,8 @@ async fn a_read_asks_for_no_more_than_is_free() {
         let asked = Arc::clone(&asked);
         move |command| {
             if command.script() == Some("read") {
-                // Its last arguments are the most entries it may take, over both lanes, and the most bytes.
-                let count = String::from_utf8_lossy(command.args().iter().nth_back(1).unwrap()).into_owned();
+                // Its last arguments are the most entries it may take, over both lanes, and four other numbers.
+                let count = String::from_utf8_lossy(command.args().iter().nth_back(4).unwrap()).into_owned();
                 asked.lock().unwrap().push(count.parse::<usize>().unwrap());
             }
             false

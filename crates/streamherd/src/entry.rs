@@ -91,6 +91,14 @@ pub(crate) enum Poison {
     TooLarge(String),
 }
 
+impl Poison {
+    pub(crate) fn too_large(fields: impl fmt::Display, bytes: impl fmt::Display) -> Self {
+        Self::TooLarge(format!(
+            "{fields} fields and {bytes} bytes; the limits are {MAX_FIELDS} and {MAX_ENTRY_BYTES}"
+        ))
+    }
+}
+
 #[derive(Deserialize)]
 struct WireIn<'a> {
     #[serde(rename = "DataStreamName", borrow)]
@@ -149,10 +157,7 @@ impl Entry {
         // What a re-queue adds does not count against an entry that was within the limits when it was submitted.
         let (more_fields, more_bytes) = field(&fields, ORIGIN_FIELD).map_or((0, 0), |_| (16, 4096));
         if fields.len() > MAX_FIELDS + more_fields || bytes > MAX_ENTRY_BYTES + more_bytes {
-            return Err(Poison::TooLarge(format!(
-                "{} fields and {bytes} bytes; the limits are {MAX_FIELDS} and {MAX_ENTRY_BYTES}",
-                fields.len()
-            )));
+            return Err(Poison::too_large(fields.len(), bytes));
         }
         let input = field(&fields, INPUT_FIELD)
             .ok_or_else(|| Poison::Unparseable(format!("there is no field {INPUT_FIELD}")))?;

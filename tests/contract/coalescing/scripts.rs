@@ -235,11 +235,18 @@ impl Driver {
     }
 
     fn start(&mut self) -> bool {
-        let read = self.run("read", &[], &[EPOCH, WORKER, "w", "1", "1000000", "600000"])[1].text();
-        let read: [Taken; 2] = serde_json::from_str(&read).expect("a list per lane");
+        let read = self.run(
+            "read",
+            &[],
+            &[EPOCH, WORKER, "w", "1", "1000000", "600000", "1000", "1048576"],
+        )[1]
+        .text();
+        // An empty list is an empty object there.
+        let read: [Taken; 2] = serde_json::from_str(&read.replace("{}", "[]")).expect("a list per lane");
         let found = ["front:", ""].into_iter().zip(read);
-        let Some((lane, (id, fields, token))) =
-            found.into_iter().find_map(|(lane, taken)| Some((lane, taken.first()?.clone())))
+        let Some((lane, (id, fields, token))) = found
+            .into_iter()
+            .find_map(|(lane, taken)| Some((lane, taken.first()?.clone())))
         else {
             assert!(!self.model.any_queued(), "nothing was handed out");
             return false;
@@ -309,7 +316,17 @@ impl Driver {
             let exceptions = answer[1].array();
             return exceptions.get(1).map_or("ok".to_owned(), |one| one.array()[0].text());
         }
-        let step = ["[]", operation, &lease.id, &lease.value, &name, "rejected", "", &delay, "0"];
+        let step = [
+            "[]",
+            operation,
+            &lease.id,
+            &lease.value,
+            &name,
+            "rejected",
+            "",
+            &delay,
+            "0",
+        ];
         let answer = self.run("settle", &[], &[limits.as_slice(), &step].concat());
         answer[2].array()[0].text()
     }

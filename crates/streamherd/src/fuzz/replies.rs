@@ -16,8 +16,8 @@ use crate::id::{ConsumerId, EntryId, Epoch, Lane, Reference, StreamId, Token};
 use crate::keys::{Keys, Service};
 use crate::store::{
     Access, Asked, Durability, Endpoint, Gate, Greeting, Identity, Judged, Lines, Lost, Network, Operation, Place,
-    RequeueLimits, Restorable, Resubmission, SettleLimits, SettleStep, Store, StoreError, Submission, Swept, Taken, TakenEntry,
-    When,
+    RequeueLimits, Restorable, Resubmission, SettleLimits, SettleStep, Store, StoreError, Submission, Swept, Taken,
+    TakenEntry, When,
 };
 
 /// No call has to wait for anything but its answer.
@@ -61,6 +61,10 @@ fn real_replies() -> Vec<Value> {
         ("hello", json!(["partitions", 7])),
         ("join", json!(["ok", 3])),
         ("take", json!(["ok", {"packed": [[taken], [taken, taken]]}])),
+        (
+            "take",
+            json!(["ok", {"packed": [[["5-1", ["1", "2000000"], -2]], [["5-1", entry[1], -1], ["5-2", entry[1], 0]]]}]),
+        ),
         ("take", json!(["paused"])),
         ("wait", json!([["{s:0}:front", [entry]], ["{s:0}:input", [entry]]])),
         ("wait", Value::Null),
@@ -75,7 +79,10 @@ fn real_replies() -> Vec<Value> {
         ("restore", json!(["ok", ["kept"], ["written", "front:6-0"]])),
         ("restore", json!(["ok", ["settled"], ["missing"]])),
         ("settle", json!(["ok", [], ["ok", "front:6-0"]])),
-        ("settle", json!(["ok", ["1", ["lost"]], ["dead", "7-0", "max_failures", 0]])),
+        (
+            "settle",
+            json!(["ok", ["1", ["lost"]], ["dead", "7-0", "max_failures", 0]]),
+        ),
         ("settle", json!(["ok", ["1", ["ok"]], ["nogroup"]])),
         ("settle", json!(["epoch"])),
         ("requeue", json!(["ok", ["requeued", "front:6-0", 5], ["early", 5]])),
@@ -305,8 +312,8 @@ impl Hostile {
             "join" => store.join(None).await.map(drop),
             "take" => {
                 if let Judged::Ok(Taken::Entries(entries)) = store.take(epoch, second, 9).await? {
-                    for TakenEntry { raw, .. } in entries {
-                        let _ = crate::entry::Entry::parse(raw.id, raw.fields);
+                    for TakenEntry { id, fields, .. } in entries {
+                        let _ = fields.and_then(|fields| crate::entry::Entry::parse(id, fields));
                     }
                 }
                 Ok(())
@@ -432,9 +439,7 @@ impl Hostile {
                 // The submit before it takes the same answer for an id, or doesn't.
                 let within = Duration::from_millis(1);
                 let durability = Durability::Disk { replicas: 1, within };
-                let _ = store
-                    .submit_durably(&[now()], durability)
-                    .await;
+                let _ = store.submit_durably(&[now()], durability).await;
                 Ok(())
             }
             "server" => store.server_kind().await.map(drop),

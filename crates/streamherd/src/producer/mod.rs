@@ -283,5 +283,8 @@ impl Producer {
 }
 
 fn posts(stores: &[Store], durability: Durability) -> Arc<[Post]> {
-    stores.iter().map(|store| Post::new(store.clone(), durability)).collect()
+    stores
+        .iter()
+        .map(|store| Post::new(store.clone(), durability))
+        .collect()
 }

@@ -95,7 +95,12 @@ impl Shared {
                 break;
             }
             let patience = failing.then(|| self.store.timeout());
-            letters.extend(queue.waiting.pop_front().and_then(|letter| letter.still_wanted(patience)));
+            letters.extend(
+                queue
+                    .waiting
+                    .pop_front()
+                    .and_then(|letter| letter.still_wanted(patience)),
+            );
         }
         queue.carried = !letters.is_empty();
         queue.carried.then_some(letters)

@@ -9,7 +9,7 @@ use super::packed::Unpacker;
 use super::reply::Reply;
 use super::script::{Call, READ};
 use super::{Judged, Store, StoreError};
-use crate::entry::Fields;
+use crate::entry::{Fields, MAX_ENTRY_BYTES, MAX_FIELDS, Poison};
 use crate::id::{EntryId, Epoch, Lane, StreamId, Token};
 use crate::keys::GROUP;
 
@@ -23,7 +23,9 @@ pub(crate) struct RawEntry {
 /// An entry that was read, and what has become of its lock by that.
 #[derive(Debug)]
 pub(crate) struct TakenEntry {
-    pub(crate) raw: RawEntry,
+    pub(crate) id: EntryId,
+    /// Without what is too large to be a lease.
+    pub(crate) fields: Result<Fields, Poison>,
     pub(crate) locked: Locked,
 }
 
@@ -38,9 +40,10 @@ pub(crate) enum Locked {
 }
 
 impl RawEntry {
-    pub(crate) const fn open(self) -> TakenEntry {
+    pub(crate) fn open(self) -> TakenEntry {
         TakenEntry {
-            raw: self,
+            id: self.id,
+            fields: Ok(self.fields),
             locked: Locked::Open,
         }
     }
@@ -70,7 +73,9 @@ impl Store {
             .arg(self.consumer.name())
             .number(count as u64)
             .number(TAKE_BYTES)
-            .number(millis(ttl));
+            .number(millis(ttl))
+            .number(MAX_FIELDS as u64)
+            .number(MAX_ENTRY_BYTES as u64);
         let value = self.line.run(&READ, call, self.timeout).await?;
         let reply = Reply::new(READ.name, &value);
         match reply.outcome()? {
@@ -192,20 +197,31 @@ pub(super) fn taken(packed: &mut Unpacker<'_>) -> Result<Vec<TakenEntry>, StoreE
             let fields = (0..packed.list()? / 2)
                 .map(|_| Ok((packed.bytes()?.to_vec(), packed.bytes()?.to_vec())))
                 .collect::<Result<Fields, StoreError>>()?;
-            let locked = match packed.number()? {
-                0 => Locked::Open,
-                token => u64::try_from(token).map_or(Locked::Held, |token| Locked::Mine(Token(token))),
+            let (fields, locked) = match packed.number()? {
+                -2 => (Err(too_large(&fields)), Locked::Open),
+                0 => (Ok(fields), Locked::Open),
+                token => {
+                    let locked = u64::try_from(token).map_or(Locked::Held, |token| Locked::Mine(Token(token)));
+                    (Ok(fields), locked)
+                }
             };
             entries.push(TakenEntry {
-                raw: RawEntry {
-                    id: EntryId { lane, id },
-                    fields,
-                },
+                id: EntryId { lane, id },
+                fields,
                 locked,
             });
         }
     }
     Ok(entries)
+}
+
+/// Told by their numbers alone.
+fn too_large(told: &Fields) -> Poison {
+    let number = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (fields, bytes) = told
+        .first()
+        .map_or_else(Default::default, |(fields, bytes)| (number(fields), number(bytes)));
+    Poison::too_large(fields, bytes)
 }
 
 fn raw_entries(lane: Lane, entries: Reply<'_>) -> Result<Vec<RawEntry>, StoreError> {

@@ -131,10 +131,7 @@ impl Store {
     ///
     /// # Errors
     /// None of them is there, or nobody knows of any; see [`StoreError::is_certain`].
-    pub(crate) async fn submit(
-        &self,
-        streams: &[Submission],
-    ) -> Result<Vec<Result<Accepted, StoreError>>, StoreError> {
+    pub(crate) async fn submit(&self, streams: &[Submission]) -> Result<Vec<Result<Accepted, StoreError>>, StoreError> {
         if let [one] = streams
             && one.when == When::Now
             && one.coalesce.is_none()

@@ -15,14 +15,12 @@ use super::{Complaints, Partition, Slot};
 use crate::backoff::Backoff;
 use crate::clock::Moment;
 use crate::dead_letter::DeadLetterReason;
-use crate::entry::{Entry, Poison};
-use crate::id::{Epoch, Lane};
+use crate::entry::{Entry, Fields, Poison};
+use crate::id::{EntryId, Epoch, Lane};
 use crate::lease::Lease;
 use crate::lock::Held;
 use crate::notification::Notification;
-use crate::store::{
-    Acquired, Incarnation, Judged, Lines, Locked, Operation, RawEntry, Store, StoreError, Taken, TakenEntry,
-};
+use crate::store::{Acquired, Incarnation, Judged, Lines, Locked, Operation, Store, StoreError, Taken, TakenEntry};
 
 /// How long work handed out before waits at most for a worker whose only free slot waits for new work.
 const ONE_SLOT_WAIT: Duration = Duration::from_millis(200);
@@ -49,6 +47,14 @@ pub(crate) struct Reader {
 }
 
 type Reserved = VecDeque<Slot>;
+
+/// What was read and may become a lease.
+struct Admitted {
+    entry: Entry,
+    slot: Slot,
+    /// What became of its lock, and when the call was sent that says so. [`None`] where nobody has tried yet.
+    acquired: Option<(Acquired, Moment)>,
+}
 
 impl Reader {
     pub(crate) fn new(partition: Arc<Partition>, lines: Lines, readers: usize, alive: WeakHandle) -> Self {
@@ -269,63 +275,74 @@ impl Reader {
         let partition = Arc::clone(&self.partition);
         let core = &partition.core;
         slots.truncate(entries.len());
-        core.metrics.read(entries.iter().map(|entry| entry.raw.id.lane));
-        let mut locked = Vec::with_capacity(entries.len());
-        let mut open = Vec::new();
-        for TakenEntry { raw, locked: lock } in entries {
-            let Some((entry, slot)) = self.readable(raw, slots) else { continue };
-            match lock {
-                Locked::Mine(token) => locked.push((entry, slot, Acquired::Ok(token))),
-                Locked::Held => locked.push((entry, slot, Acquired::Held)),
-                Locked::Open => open.push((entry, slot)),
-            }
+        core.metrics.read(entries.iter().map(|entry| entry.id.lane));
+        let mut leases = Vec::with_capacity(entries.len());
+        for TakenEntry { id, fields, locked } in entries {
+            let Some((entry, slot)) = self.readable(id, fields, slots) else {
+                continue;
+            };
+            let acquired = match locked {
+                Locked::Mine(token) => Some((Acquired::Ok(token), start)),
+                Locked::Held => Some((Acquired::Held, start)),
+                Locked::Open => None,
+            };
+            leases.push(Admitted { entry, slot, acquired });
         }
-        self.adopt(locked, era, start)?;
         // What a lease of another era is told of is left to its settlement. Interleaving: that lease was written back, as an entry
         // with an id of its own, and nobody heard of it before its deadline. Its lock is ours, so acquiring it would make a
         // second lease with the same token, which the settlement would end under its handler.
-        if open.iter().any(|(entry, _)| entry.is_later_life()) {
+        let later_life = |one: &Admitted| one.acquired.is_none() && one.entry.is_later_life();
+        if leases.iter().any(later_life) {
             let unsettled = partition.leases.origins_before(era);
-            let all = open.len();
-            open.retain(|(entry, _)| !unsettled.contains(&entry.origin));
-            self.audit_due |= open.len() < all;
+            let all = leases.len();
+            leases.retain(|one| !(later_life(one) && unsettled.contains(&one.entry.origin)));
+            self.audit_due |= leases.len() < all;
         }
-        if open.is_empty() {
+        // What could be acquired is handed out whatever becomes of the rest, and in the order it was read in.
+        let acquired = self.acquire(&epoch, &mut leases).await;
+        self.adopt(leases, era).and(acquired)
+    }
+
+    /// Acquires what was read and not locked by that.
+    async fn acquire(&mut self, epoch: &Epoch, leases: &mut [Admitted]) -> Result<(), StoreError> {
+        let open = leases.iter_mut().filter(|one| one.acquired.is_none());
+        let ids: Vec<_> = open.map(|one| one.entry.id).collect();
+        if ids.is_empty() {
             return Ok(());
         }
-        let ids: Vec<_> = open.iter().map(|(entry, _)| entry.id).collect();
+        let partition = &self.partition;
         let start = Moment::now();
-        let acquired = partition.leasing.acquire(&epoch, core.settings.lock_ttl, &ids).await;
-        let outcomes = match acquired {
-            Ok(Judged::Ok(outcomes)) => outcomes,
+        let ttl = partition.core.settings.lock_ttl;
+        match partition.leasing.acquire(epoch, ttl, &ids).await {
+            Ok(Judged::Ok(outcomes)) => {
+                let open = leases.iter_mut().filter(|one| one.acquired.is_none());
+                for (one, outcome) in open.zip(outcomes) {
+                    one.acquired = Some((outcome, start));
+                }
+                Ok(())
+            }
             // Whoever holds what was read takes it back meanwhile; what is left here then, the next audit takes up.
             Ok(Judged::Quiet(left)) => {
                 self.audit_due = true;
                 partition.session.quiet_for(left);
-                return Ok(());
+                Ok(())
             }
             Ok(Judged::EpochChanged) => {
                 self.audit_due = true;
-                return partition.hello().await;
+                partition.hello().await
             }
             Err(e) => {
                 self.audit_due = true;
-                return Err(e);
+                Err(e)
             }
-        };
-        let acquired = open.into_iter().zip(outcomes);
-        self.adopt(
-            acquired.map(|((entry, slot), outcome)| (entry, slot, outcome)).collect(),
-            era,
-            start,
-        )
+        }
     }
 
     /// What was read as an entry with a slot. [`None`] where it can't be a lease: it is handed back, or left alone.
-    fn readable(&self, raw: RawEntry, slots: &mut Reserved) -> Option<(Entry, Slot)> {
+    fn readable(&self, id: EntryId, fields: Result<Fields, Poison>, slots: &mut Reserved) -> Option<(Entry, Slot)> {
         let partition = &self.partition;
         let core = &partition.core;
-        if partition.leases.knows(&raw.id) {
+        if partition.leases.knows(&id) {
             // The group was reset, and this worker was given again what it holds. A second lease on it would have the
             // same token, and nobody would renew the first.
             return None;
@@ -334,10 +351,10 @@ impl Reader {
         // A slot may be reserved that is not there any more.
         let slot = slots.pop_front().filter(|_| !leaving && !core.slots.exceeded());
         let Some(slot) = slot else {
-            partition.hand_back(raw.id, None, Operation::Release, None);
+            partition.hand_back(id, None, Operation::Release, None);
             return None;
         };
-        match Entry::parse(raw.id, raw.fields) {
+        match fields.and_then(|fields| Entry::parse(id, fields)) {
             Ok(entry) => Some((entry, slot)),
             Err(poison) => {
                 let (reason, error) = match poison {
@@ -345,24 +362,26 @@ impl Reader {
                     Poison::TooLarge(error) => (DeadLetterReason::TooLarge, error),
                 };
                 tracing::warn!(
-                    service = %core.settings.service, entry = %raw.id, %reason, error,
+                    service = %core.settings.service, entry = %id, %reason, error,
                     "an entry can't be read and goes to the dead letters"
                 );
                 // With its slot: where dead letters can't be written, poison must not be read without end.
-                partition.hand_back(raw.id, None, Operation::DeadLetter { reason, error }, Some(slot));
+                partition.hand_back(id, None, Operation::DeadLetter { reason, error }, Some(slot));
                 None
             }
         }
     }
 
-    /// Makes leases of what was acquired, by calls that were sent at `start`, and tells of them.
-    fn adopt(&mut self, acquired: Vec<(Entry, Slot, Acquired)>, era: u64, start: Moment) -> Result<(), StoreError> {
+    /// Makes leases of what was acquired, and tells of them.
+    fn adopt(&mut self, admitted: Vec<Admitted>, era: u64) -> Result<(), StoreError> {
         let partition = &self.partition;
         let core = &partition.core;
-        let deadline = core.deadline(start);
         let mut failed = None;
-        core.metrics.acquired(acquired.iter().map(|(.., outcome)| outcome));
-        for (entry, slot, outcome) in acquired {
+        let outcomes = admitted.iter().filter_map(|one| one.acquired.as_ref());
+        core.metrics.acquired(outcomes.map(|(outcome, _)| outcome));
+        for Admitted { entry, slot, acquired } in admitted {
+            let Some((outcome, start)) = acquired else { continue };
+            let deadline = core.deadline(start);
             match outcome {
                 Acquired::Ok(token) => {
                     let Some(alive) = self.alive.upgrade() else {

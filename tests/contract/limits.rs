@@ -1,6 +1,6 @@
 //! How often a stream is tried, what becomes of it then, and how much one worker takes.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -204,17 +204,16 @@ async fn a_worker_never_has_more_pending_than_max_in_flight() {
         let server = Redis::start(crate::TOPOLOGY);
         let all = server.together("s", STREAMS);
         queue(&server, &all);
-        let over = Arc::new(AtomicBool::new(false));
+        let (over, most) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicI64::new(0)));
         let sampler = std::thread::spawn({
-            let (mut truth, over) = (Truth::at(&server, &all[0]), Arc::clone(&over));
+            let (mut truth, over, most) = (Truth::at(&server, &all[0]), Arc::clone(&over), Arc::clone(&most));
             let pending = "local n = 0 for _, key in ipairs(KEYS) do
                 local p = redis.pcall('XPENDING', key, 'workers') if not p.err then n = n + p[1] end end return n";
             move || {
-                let mut most = 0;
                 while !over.load(Ordering::Relaxed) {
-                    most = most.max(truth.call(&["EVAL", pending, "2", "T:input", "T:front"]).int());
+                    let now = truth.call(&["EVAL", pending, "2", "T:input", "T:front"]).int();
+                    most.fetch_max(now, Ordering::Relaxed);
                 }
-                most
             }
         });
         let settings = limited(&server, |r| r.max_failures = 0)
@@ -228,6 +227,11 @@ async fn a_worker_never_has_more_pending_than_max_in_flight() {
                 panic!("a stream is added");
             };
             turn += 1;
+            eventually(SOON, "it is looked at while something is pending", || {
+                let most = most.load(Ordering::Relaxed);
+                async move { (most > 0).then_some(()) }
+            })
+            .await;
             match turn % 3 {
                 0 => drop(lease.retry(RetryAfter::now()).await.unwrap()),
                 1 if turn % 2 == 0 => drop(lease.release().await.unwrap()),
@@ -238,7 +242,8 @@ async fn a_worker_never_has_more_pending_than_max_in_flight() {
             }
         }
         over.store(true, Ordering::Relaxed);
-        let most = sampler.join().unwrap();
+        sampler.join().unwrap();
+        let most = most.load(Ordering::Relaxed);
         assert!((1..=slots).contains(&most), "{most} pending with {slots} slots");
         client.shutdown(Duration::ZERO).await;
     }

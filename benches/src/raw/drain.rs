@@ -6,6 +6,7 @@ use fred::interfaces::StreamsInterface as _;
 use fred::types::Value;
 use serde::{Deserialize, Serialize};
 
+use super::ids;
 use crate::part::{Counted, Stage};
 use crate::{BenchError, server};
 
@@ -43,29 +44,6 @@ impl Drain {
             let delete = client.xdel::<Value, _, _>(key, ids);
             tokio::try_join!(ack, delete)?;
         }
-        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        stage
-            .end(Counted {
-                jobs,
-                micros,
-                latencies: Vec::new(),
-            })
-            .await
+        stage.end(Counted::since(begun, jobs)).await
     }
-}
-
-/// The ids in the answer to a read of one stream.
-pub(crate) fn ids(read: &Value) -> Vec<String> {
-    let Value::Array(streams) = read else { return Vec::new() };
-    let Some(Value::Array(stream)) = streams.first() else {
-        return Vec::new();
-    };
-    let Some(Value::Array(entries)) = stream.get(1) else {
-        return Vec::new();
-    };
-    let id = |entry: &Value| match entry {
-        Value::Array(entry) => entry.first()?.as_string(),
-        _ => None,
-    };
-    entries.iter().filter_map(id).collect()
 }

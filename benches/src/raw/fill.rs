@@ -42,13 +42,6 @@ impl Fill {
             .buffer_unordered(self.pipelined)
             .try_for_each(|_| std::future::ready(Ok(())))
             .await?;
-        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        stage
-            .end(Counted {
-                jobs: self.n,
-                micros,
-                latencies: Vec::new(),
-            })
-            .await
+        stage.end(Counted::since(begun, self.n)).await
     }
 }

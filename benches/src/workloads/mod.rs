@@ -1,6 +1,8 @@
 //! What is measured, and how.
 
+mod served;
 mod w1;
+mod w2;
 
 use std::str::FromStr;
 
@@ -26,17 +28,20 @@ pub struct Options {
 pub enum Workload {
     /// Throughput: submit, then process.
     W1,
+    /// Latency: from the submit to the start of its handler.
+    W2,
 }
 
 impl Workload {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::W1];
+    pub const ALL: &[Self] = &[Self::W1, Self::W2];
 
     /// As it is called on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::W1 => "w1",
+            Self::W2 => "w2",
         }
     }
 }
@@ -60,6 +65,7 @@ impl FromStr for Workload {
 pub async fn measure(workload: Workload, options: &Options, say: &mut dyn FnMut(&Figures)) -> Result<(), BenchError> {
     match workload {
         Workload::W1 => w1::measure(options, say).await,
+        Workload::W2 => w2::measure(options, say).await,
     }
 }
 

@@ -27,6 +27,10 @@ pub enum Part {
     RawAdds(raw::pace::Adds),
     /// Bare commands that read whatever comes.
     RawServe(raw::serve::Serve),
+    /// Bare commands that drain streams that others may drain too.
+    RawDrains(raw::share::Drains),
+    /// Bare commands that fill several streams.
+    RawFills(raw::share::Fills),
     /// A producer whose jobs come at their times.
     Submits(work::pace::Submits),
     /// A worker that does no work and says done, until it is told to end.
@@ -76,6 +80,8 @@ pub async fn play(part: &str) -> Result<(), BenchError> {
         Part::Drain(drain) => drain.play(&mut stage).await,
         Part::RawAdds(adds) => adds.play(&mut stage).await,
         Part::RawServe(serve) => serve.play(&mut stage).await,
+        Part::RawDrains(drains) => drains.play(&mut stage).await,
+        Part::RawFills(fills) => fills.play(&mut stage).await,
         Part::Submits(submits) => submits.play(&mut stage).await,
         Part::Serve(serve) => serve.play(&mut stage).await,
     }

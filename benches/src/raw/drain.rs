@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use fred::clients::Client;
 use fred::interfaces::StreamsInterface as _;
 use fred::types::Value;
 use serde::{Deserialize, Serialize};
@@ -32,18 +33,27 @@ impl Drain {
         let begun = Instant::now();
         let mut jobs = 0;
         while jobs < self.n {
-            let read: Value = client
-                .xreadgroup("raw", "one", Some(self.count), None, false, key, ">")
-                .await?;
-            let ids = ids(&read);
-            jobs += ids.len() as u64;
-            if ids.is_empty() {
+            let more = batch(&client, key, "one", self.count).await?;
+            if more == 0 {
                 return Err(BenchError::Outcome(format!("{jobs} of {} entries were there", self.n)));
             }
-            let ack = client.xack::<Value, _, _, _>(key, "raw", ids.clone());
-            let delete = client.xdel::<Value, _, _>(key, ids);
-            tokio::try_join!(ack, delete)?;
+            jobs += more;
         }
         stage.end(Counted::since(begun, jobs)).await
     }
+}
+
+/// Reads, acknowledges and deletes at most so many, and says how many there were.
+pub(super) async fn batch(client: &Client, key: &str, consumer: &str, count: u64) -> Result<u64, BenchError> {
+    let read: Value = client
+        .xreadgroup("raw", consumer, Some(count), None, false, key, ">")
+        .await?;
+    let ids = ids(&read);
+    let more = ids.len() as u64;
+    if more > 0 {
+        let ack = client.xack::<Value, _, _, _>(key, "raw", ids.clone());
+        let delete = client.xdel::<Value, _, _>(key, ids);
+        tokio::try_join!(ack, delete)?;
+    }
+    Ok(more)
 }

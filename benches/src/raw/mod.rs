@@ -4,6 +4,7 @@ pub(crate) mod drain;
 pub(crate) mod fill;
 pub(crate) mod pace;
 pub(crate) mod serve;
+pub(crate) mod share;
 
 use fred::types::Value;
 

@@ -28,4 +28,9 @@ impl Service {
     pub(crate) fn input(&self, partition: u16) -> String {
         format!("{{{}:{partition}}}:input", self.name)
     }
+
+    /// Those of all partitions.
+    pub(crate) fn inputs(&self) -> Vec<String> {
+        (0..self.partitions).map(|partition| self.input(partition)).collect()
+    }
 }

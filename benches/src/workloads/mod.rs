@@ -1,8 +1,11 @@
 //! What is measured, and how.
 
+mod fleet;
 mod served;
 mod w1;
 mod w2;
+mod w6;
+mod w7;
 
 use std::str::FromStr;
 
@@ -30,11 +33,15 @@ pub enum Workload {
     W1,
     /// Latency: from the submit to the start of its handler.
     W2,
+    /// Fan-in: many worker processes drain one queue.
+    W6,
+    /// Partitions, on one server and on several.
+    W7,
 }
 
 impl Workload {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::W1, Self::W2];
+    pub const ALL: &[Self] = &[Self::W1, Self::W2, Self::W6, Self::W7];
 
     /// As it is called on the command line.
     #[must_use]
@@ -42,6 +49,8 @@ impl Workload {
         match self {
             Self::W1 => "w1",
             Self::W2 => "w2",
+            Self::W6 => "w6",
+            Self::W7 => "w7",
         }
     }
 }
@@ -66,6 +75,8 @@ pub async fn measure(workload: Workload, options: &Options, say: &mut dyn FnMut(
     match workload {
         Workload::W1 => w1::measure(options, say).await,
         Workload::W2 => w2::measure(options, say).await,
+        Workload::W6 => w6::measure(options, say).await,
+        Workload::W7 => w7::measure(options, say).await,
     }
 }
 

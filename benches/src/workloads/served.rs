@@ -58,8 +58,8 @@ pub(super) async fn serve(
     Ok(Served { counted, figures })
 }
 
-/// Waits until at most so many entries are left in these streams, each of which is asked for where it is.
-pub(super) async fn until_gone(at: &[&Redis], streams: &[String], left: u64) -> Result<(), BenchError> {
+/// Waits until at most so many entries are left in these streams, each of which is asked for where it is, and says how many.
+pub(super) async fn until_gone(at: &[&Redis], streams: &[String], left: u64) -> Result<u64, BenchError> {
     let mut best = (u64::MAX, Instant::now());
     loop {
         let mut now = 0;
@@ -67,7 +67,7 @@ pub(super) async fn until_gone(at: &[&Redis], streams: &[String], left: u64) -> 
             now += redis.call("XLEN", &[stream]).await?.as_u64().unwrap_or_default();
         }
         if now <= left {
-            return Ok(());
+            return Ok(now);
         }
         if now < best.0 {
             best = (now, Instant::now());

@@ -69,12 +69,6 @@ fn latency_is_a_median_and_a_slowest_of_a_hundred() {
 }
 
 #[test]
-fn every_worker_of_a_fleet_counts() {
-    let lines = bench(&["w6", "--runs", "1", "--n", "3000"]);
-    assert_eq!(workloads(&lines), ["w6.1", "w6.4", "w6"]);
-}
-
-#[test]
 fn an_unknown_workload_is_a_usage_error_that_lists_those_there_are() {
     let output = run(streamherd().args(["bench", "w1", "w99"]));
     assert_eq!(output.status.code(), Some(2));

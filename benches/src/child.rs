@@ -29,8 +29,13 @@ impl Child {
     /// Starts a part, and waits until it could begin.
     pub(crate) fn start(options: &Options, part: &Part) -> Result<Self, BenchError> {
         let mut child = Self::spawn(options, part)?;
-        child.until("ready", |word| matches!(word, Word::Ready).then_some(()))?;
+        child.ready()?;
         Ok(child)
+    }
+
+    /// Waits until it could begin, or, where it serves, until it is connected.
+    pub(crate) fn ready(&mut self) -> Result<(), BenchError> {
+        self.until("ready", |word| matches!(word, Word::Ready).then_some(()))
     }
 
     fn spawn(options: &Options, part: &Part) -> Result<Self, BenchError> {
@@ -50,7 +55,7 @@ impl Child {
         })
     }
 
-    /// Has it begin.
+    /// Has it begin, or, where it serves and has begun, end.
     pub(crate) fn go(&mut self) -> Result<(), BenchError> {
         if let Some(stdin) = &mut self.stdin {
             stdin.write_all(b"go\n")?;

@@ -12,6 +12,7 @@
 mod child;
 mod error;
 mod figures;
+mod pace;
 mod part;
 mod raw;
 mod server;

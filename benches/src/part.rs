@@ -1,7 +1,10 @@
 //! The processes that are measured, from inside.
 //!
 //! A part says `ready` when it could begin, begins when it is told `go`, and says `end` with what it has counted; each a
-//! line of JSON. It then waits for its standard input to close, so that it can be looked at.
+//! line of JSON. It then waits for its standard input to close, so that it can be looked at. One that serves whatever comes
+//! says `ready` once more when it is connected, and ends when it is told `go` again.
+
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Stdin};
@@ -20,6 +23,18 @@ pub enum Part {
     Submit(work::submit::Submit),
     /// A worker that does no work and says done.
     Drain(work::drain::Drain),
+    /// Bare commands that add entries at their times.
+    RawAdds(raw::pace::Adds),
+    /// Bare commands that read whatever comes.
+    RawServe(raw::serve::Serve),
+    /// Bare commands that drain streams that others may drain too.
+    RawDrains(raw::share::Drains),
+    /// Bare commands that fill several streams.
+    RawFills(raw::share::Fills),
+    /// A producer whose jobs come at their times.
+    Submits(work::pace::Submits),
+    /// A worker that does no work and says done, until it is told to end.
+    Serve(work::serve::Serve),
 }
 
 /// What a part says.
@@ -39,6 +54,17 @@ pub(crate) struct Counted {
     pub(crate) latencies: Vec<u64>,
 }
 
+impl Counted {
+    /// So many jobs, from that moment to this.
+    pub(crate) fn since(begun: Instant, jobs: u64) -> Self {
+        Self {
+            jobs,
+            micros: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+            latencies: Vec::new(),
+        }
+    }
+}
+
 /// Plays a part, in a process that [`measure`](crate::measure) has started for it.
 ///
 /// # Errors
@@ -52,6 +78,12 @@ pub async fn play(part: &str) -> Result<(), BenchError> {
         Part::RawFill(fill) => fill.play(&mut stage).await,
         Part::Submit(submit) => submit.play(&mut stage).await,
         Part::Drain(drain) => drain.play(&mut stage).await,
+        Part::RawAdds(adds) => adds.play(&mut stage).await,
+        Part::RawServe(serve) => serve.play(&mut stage).await,
+        Part::RawDrains(drains) => drains.play(&mut stage).await,
+        Part::RawFills(fills) => fills.play(&mut stage).await,
+        Part::Submits(submits) => submits.play(&mut stage).await,
+        Part::Serve(serve) => serve.play(&mut stage).await,
     }
 }
 

@@ -5,7 +5,7 @@ use fred::interfaces::ClientLike as _;
 use fred::types::config::{Config, ReconnectPolicy};
 use fred::types::{Builder, ClusterHash, CustomCommand, Value};
 
-use streamherd_testkit::Server;
+use streamherd_testkit::{Cluster, Server};
 
 use crate::BenchError;
 
@@ -28,8 +28,16 @@ pub(crate) fn start() -> Result<Server, BenchError> {
     tokio::task::block_in_place(Server::try_start).map_err(|e| BenchError::Server(Box::new(e)))
 }
 
+/// Three masters.
+pub(crate) fn start_cluster() -> Result<Cluster, BenchError> {
+    let cluster = Cluster::builder().replicas_per_master(0);
+    tokio::task::block_in_place(|| cluster.try_start()).map_err(|e| BenchError::Server(Box::new(e)))
+}
+
 pub(crate) async fn connect(url: &str) -> Result<Client, BenchError> {
     let client = Builder::from_config(Config::from_url(url)?)
+        // As streamherd has it: what is compared must not differ in that.
+        .with_connection_config(|c| c.tcp.nodelay = Some(true))
         .set_policy(ReconnectPolicy::new_constant(0, 100))
         .build()?;
     client.init().await?;

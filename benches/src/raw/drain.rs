@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
+use fred::clients::Client;
 use fred::interfaces::StreamsInterface as _;
 use fred::types::Value;
 use serde::{Deserialize, Serialize};
 
+use super::ids;
 use crate::part::{Counted, Stage};
 use crate::{BenchError, server};
 
@@ -31,41 +33,27 @@ impl Drain {
         let begun = Instant::now();
         let mut jobs = 0;
         while jobs < self.n {
-            let read: Value = client
-                .xreadgroup("raw", "one", Some(self.count), None, false, key, ">")
-                .await?;
-            let ids = ids(&read);
-            jobs += ids.len() as u64;
-            if ids.is_empty() {
+            let more = batch(&client, key, "one", self.count).await?;
+            if more == 0 {
                 return Err(BenchError::Outcome(format!("{jobs} of {} entries were there", self.n)));
             }
-            let ack = client.xack::<Value, _, _, _>(key, "raw", ids.clone());
-            let delete = client.xdel::<Value, _, _>(key, ids);
-            tokio::try_join!(ack, delete)?;
+            jobs += more;
         }
-        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        stage
-            .end(Counted {
-                jobs,
-                micros,
-                latencies: Vec::new(),
-            })
-            .await
+        stage.end(Counted::since(begun, jobs)).await
     }
 }
 
-/// The ids in the answer to a read of one stream.
-pub(crate) fn ids(read: &Value) -> Vec<String> {
-    let Value::Array(streams) = read else { return Vec::new() };
-    let Some(Value::Array(stream)) = streams.first() else {
-        return Vec::new();
-    };
-    let Some(Value::Array(entries)) = stream.get(1) else {
-        return Vec::new();
-    };
-    let id = |entry: &Value| match entry {
-        Value::Array(entry) => entry.first()?.as_string(),
-        _ => None,
-    };
-    entries.iter().filter_map(id).collect()
+/// Reads, acknowledges and deletes at most so many, and says how many there were.
+pub(super) async fn batch(client: &Client, key: &str, consumer: &str, count: u64) -> Result<u64, BenchError> {
+    let read: Value = client
+        .xreadgroup("raw", consumer, Some(count), None, false, key, ">")
+        .await?;
+    let ids = ids(&read);
+    let more = ids.len() as u64;
+    if more > 0 {
+        let ack = client.xack::<Value, _, _, _>(key, "raw", ids.clone());
+        let delete = client.xdel::<Value, _, _>(key, ids);
+        tokio::try_join!(ack, delete)?;
+    }
+    Ok(more)
 }

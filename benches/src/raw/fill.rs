@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use fred::clients::Client;
 use fred::interfaces::StreamsInterface as _;
 use fred::types::Value;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -26,29 +27,24 @@ pub struct Fill {
 impl Fill {
     pub(crate) async fn play(&self, stage: &mut Stage) -> Result<(), BenchError> {
         let client = server::connect(&self.url).await?;
-        let key = self.key.as_str();
         stage.ready().await?;
         let begun = Instant::now();
+        self.fill(&client).await?;
+        stage.end(Counted::since(begun, self.n)).await
+    }
+
+    pub(super) async fn fill(&self, client: &Client) -> Result<(), BenchError> {
+        let key = self.key.as_str();
         stream::iter(0..self.n)
-            .map(|number| {
-                let client = &client;
-                async move {
-                    let input = format!(r#"{{"DataStreamName":"stream-{number}","Info":{{"n":{number}}}}}"#);
-                    client
-                        .xadd::<Value, _, _, _, _>(key, false, None::<()>, "*", vec![("lbs-input", input)])
-                        .await
-                }
+            .map(|number| async move {
+                let input = format!(r#"{{"DataStreamName":"stream-{number}","Info":{{"n":{number}}}}}"#);
+                client
+                    .xadd::<Value, _, _, _, _>(key, false, None::<()>, "*", vec![("lbs-input", input)])
+                    .await
             })
             .buffer_unordered(self.pipelined)
             .try_for_each(|_| std::future::ready(Ok(())))
-            .await?;
-        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        stage
-            .end(Counted {
-                jobs: self.n,
-                micros,
-                latencies: Vec::new(),
-            })
             .await
+            .map_err(BenchError::from)
     }
 }

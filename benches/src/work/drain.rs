@@ -59,14 +59,7 @@ impl Drain {
                 None => return Err(BenchError::Outcome("the worker ended".to_owned())),
             }
         }
-        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        stage
-            .end(Counted {
-                jobs: done.load(Ordering::Relaxed),
-                micros,
-                latencies: Vec::new(),
-            })
-            .await?;
+        stage.end(Counted::since(begun, done.load(Ordering::Relaxed))).await?;
         client.shutdown(Duration::ZERO).await;
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! The work as streamherd does it.
 
 pub(crate) mod drain;
+pub(crate) mod pace;
+pub(crate) mod serve;
 pub(crate) mod submit;
 
 use serde::{Deserialize, Serialize};
@@ -20,5 +22,15 @@ pub struct Service {
 impl Service {
     pub(crate) fn builder(&self) -> Builder {
         Client::builder(&self.name).url(&self.url).partitions(self.partitions)
+    }
+
+    /// The stream on which what is submitted waits, until it is done.
+    pub(crate) fn input(&self, partition: u16) -> String {
+        format!("{{{}:{partition}}}:input", self.name)
+    }
+
+    /// Those of all partitions.
+    pub(crate) fn inputs(&self) -> Vec<String> {
+        (0..self.partitions).map(|partition| self.input(partition)).collect()
     }
 }

@@ -27,28 +27,26 @@ struct Info {
 
 impl Submit {
     pub(crate) async fn play(&self, stage: &mut Stage) -> Result<(), BenchError> {
-        let duplicates = if self.coalesce {
-            Duplicates::Coalesce
-        } else {
-            Duplicates::Parallel
-        };
         let connected = self.service.builder().connect_producer().await;
-        let producer = connected.map_err(BenchError::streamherd)?.duplicates(duplicates);
+        let producer = connected
+            .map_err(BenchError::streamherd)?
+            .duplicates(duplicates(self.coalesce));
         stage.ready().await?;
         let begun = Instant::now();
         let streams = (0..self.n).map(|n| (format!("stream-{n}"), Info { n }));
         for submitted in producer.submit_many(streams).await {
             submitted.map_err(BenchError::streamherd)?;
         }
-        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        stage
-            .end(Counted {
-                jobs: self.n,
-                micros,
-                latencies: Vec::new(),
-            })
-            .await?;
+        stage.end(Counted::since(begun, self.n)).await?;
         producer.close().await;
         Ok(())
+    }
+}
+
+pub(super) const fn duplicates(coalesce: bool) -> Duplicates {
+    if coalesce {
+        Duplicates::Coalesce
+    } else {
+        Duplicates::Parallel
     }
 }

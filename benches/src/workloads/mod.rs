@@ -1,6 +1,11 @@
 //! What is measured, and how.
 
+mod fleet;
+mod served;
 mod w1;
+mod w2;
+mod w6;
+mod w7;
 
 use std::str::FromStr;
 
@@ -26,17 +31,26 @@ pub struct Options {
 pub enum Workload {
     /// Throughput: submit, then process.
     W1,
+    /// Latency: from the submit to the start of its handler.
+    W2,
+    /// Fan-in: many worker processes drain one queue.
+    W6,
+    /// Partitions, on one server and on several.
+    W7,
 }
 
 impl Workload {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::W1];
+    pub const ALL: &[Self] = &[Self::W1, Self::W2, Self::W6, Self::W7];
 
     /// As it is called on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::W1 => "w1",
+            Self::W2 => "w2",
+            Self::W6 => "w6",
+            Self::W7 => "w7",
         }
     }
 }
@@ -60,6 +74,9 @@ impl FromStr for Workload {
 pub async fn measure(workload: Workload, options: &Options, say: &mut dyn FnMut(&Figures)) -> Result<(), BenchError> {
     match workload {
         Workload::W1 => w1::measure(options, say).await,
+        Workload::W2 => w2::measure(options, say).await,
+        Workload::W6 => w6::measure(options, say).await,
+        Workload::W7 => w7::measure(options, say).await,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The `streamherd` binary, run as users run it, against real servers.
 
+mod bench;
 mod demo;
 mod dlq;
 mod doctor;

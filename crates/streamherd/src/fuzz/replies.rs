@@ -318,7 +318,7 @@ impl Hostile {
                 }
                 Ok(())
             }
-            "wait" => store.wait_for_one(&Lane::ALL, second).await.map(drop),
+            "wait" => store.wait_for_one(&Lane::ALL, second, None).await.map(drop),
             "audit" => store.pending_of_mine(Lane::Front, None, 9).await.map(drop),
             "body" => {
                 let body = store.body(ID).await?;

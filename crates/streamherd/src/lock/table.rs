@@ -258,6 +258,10 @@ impl Leases {
         old.map(|held| held.entry.origin).collect()
     }
 
+    pub(crate) fn any_before(&self, era: u64) -> bool {
+        self.known().values().flatten().any(|held| held.era() < era)
+    }
+
     pub(crate) fn refuse(&self, id: EntryId) {
         self.refused().insert(id);
         self.remove(&id);

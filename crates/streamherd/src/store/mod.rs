@@ -51,7 +51,7 @@ pub use login::Credentials;
 pub(crate) use network::{Line, Lines, Network, Node, Placement, Which};
 #[cfg(test)]
 pub(crate) use network::{merge, of_cluster, of_sentinel};
-pub(crate) use queue::{Locked, RawEntry, Taken, TakenEntry};
+pub(crate) use queue::{Locked, RawEntry, Seize, Taken, TakenEntry, Waited};
 pub(crate) use registry::{Reaped, Registry};
 pub(crate) use requeue::{Gate, Listing, Looked, RequeueLimits, Requeued};
 pub use rights::{Need, Right, Role};

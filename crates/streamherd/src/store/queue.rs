@@ -1,14 +1,15 @@
 use std::time::Duration;
 
 use fred::interfaces::{ClientInterface, ClientLike, StreamsInterface};
-use fred::types::Value;
+use fred::types::{ClusterHash, CustomCommand, Value};
 
 use super::connection::options;
 use super::hello::millis;
 use super::packed::Unpacker;
 use super::reply::Reply;
-use super::script::{Call, READ};
+use super::script::{ACQUIRE, Call, READ};
 use super::{Judged, Store, StoreError};
+use crate::clock::Moment;
 use crate::entry::{Fields, MAX_ENTRY_BYTES, MAX_FIELDS, Poison};
 use crate::id::{EntryId, Epoch, Lane, StreamId, Token};
 use crate::keys::GROUP;
@@ -57,6 +58,61 @@ pub(crate) enum Taken {
     Paused,
 }
 
+/// Has what a blocked read returns locked in the same breath.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seize<'a> {
+    pub(crate) epoch: &'a Epoch,
+    pub(crate) ttl: Duration,
+    /// The last ids that this consumer was given, of the front and the other lane.
+    pub(crate) after: [StreamId; 2],
+}
+
+/// What a blocked read came to.
+#[derive(Debug)]
+pub(crate) struct Waited {
+    pub(crate) entries: Vec<TakenEntry>,
+    /// Nothing was locked before this.
+    pub(crate) start: Moment,
+}
+
+impl Waited {
+    /// Takes in which locks were made, `['ok', [entry, token]…, µs]`, and when, by the server's clock.
+    ///
+    /// A lease counts from when its lock was *sent* for, which here is a whole BLOCK too early. The server's clock was read as
+    /// the wait began and as it ended, and what has passed there since has passed here. A clock that was set forward meanwhile
+    /// ends every lock too early by as much as this is wrong; one that was set back makes this one end too early here.
+    fn seized(&mut self, clock: Reply<'_>, seized: Reply<'_>) -> Result<(), StoreError> {
+        if seized.outcome()? != "ok" {
+            return Ok(());
+        }
+        let began = clock
+            .at(0)?
+            .number()?
+            .saturating_mul(1_000_000)
+            .saturating_add(clock.at(1)?.number()?);
+        let locks: Vec<_> = seized.list()?.skip(1).collect();
+        let Some((ended, locks)) = locks.split_last() else {
+            return Ok(());
+        };
+        let passed = Duration::from_micros(ended.number()?.saturating_sub(began));
+        let mut locked = Vec::with_capacity(locks.len());
+        for lock in locks {
+            locked.push((lock.at(0)?.parsed::<EntryId>()?, Token(lock.at(1)?.number()?)));
+        }
+        for (id, token) in locked {
+            for entry in self.entries.iter_mut().filter(|entry| entry.id == id) {
+                entry.locked = Locked::Mine(token);
+            }
+        }
+        self.start = (self.start + passed).min(Moment::now());
+        Ok(())
+    }
+}
+
+fn command(name: &'static str) -> CustomCommand {
+    CustomCommand::new_static(name, ClusterHash::FirstKey, false)
+}
+
 /// How long after its BLOCK a read may still answer; generous, as some 7.2 servers restart the timer.
 const READ_SLACK: Duration = Duration::from_secs(1);
 
@@ -88,15 +144,19 @@ impl Store {
         Ok(Judged::Ok(Taken::Entries(taken(&mut Unpacker::of(reply.at(1)?)?)?)))
     }
 
-    /// Waits for one entry in each of the lanes, and returns when there is one in any.
+    /// Waits for one entry in each of the lanes, and returns when there is one in any; where `seize` says so, locked.
     ///
     /// # Cancel safety
     /// Not cancel safe: a dropped read still assigns what it finds. End it with [`Store::unblock`].
-    pub(crate) async fn wait_for_one(&self, lanes: &[Lane], block: Duration) -> Result<Vec<TakenEntry>, StoreError> {
+    pub(crate) async fn wait_for_one(
+        &self,
+        lanes: &[Lane],
+        block: Duration,
+        seize: Option<Seize<'_>>,
+    ) -> Result<Waited, StoreError> {
         let connection = self.line.connection().await?;
-        let client = connection
-            .client
-            .with_options(&options(block + READ_SLACK + self.timeout));
+        let timeout = block + READ_SLACK + self.timeout;
+        let client = connection.client.with_options(&options(timeout));
         let keys: Vec<&str> = lanes.iter().map(|lane| self.keys.stream(*lane)).collect();
         let read = client.xreadgroup::<Value, _, _, _, _>(
             GROUP,
@@ -107,24 +167,57 @@ impl Store {
             keys,
             vec![">"; lanes.len()],
         );
-        let value = connection
-            .timed("read", read)
-            .await
-            .inspect_err(|e| self.line.note(e))?;
+        let read = connection.timed("read", read);
+        let sent = Moment::now();
+        let (read, seized) = match seize {
+            None => (read.await, None),
+            Some(seize) => {
+                // One behind the other on one connection: the server answers the last as soon as the read is over.
+                let (clock, read, seized) = tokio::join!(
+                    biased;
+                    client.custom::<Value, Value>(command("TIME"), vec![]),
+                    read,
+                    client.custom::<Value, Value>(command("EVALSHA"), self.seizing(seize).after(&ACQUIRE.loaded.1)),
+                );
+                (read, clock.ok().zip(seized.ok()))
+            }
+        };
+        let value = read.inspect_err(|e| self.line.note(e))?;
         let reply = Reply::new("read", &value);
+        let mut waited = Waited {
+            entries: Vec::new(),
+            start: sent,
+        };
         if reply.is_nil() {
-            return Ok(Vec::new());
+            return Ok(waited);
         }
-        let mut entries = Vec::new();
         for stream in reply.list()? {
             let lane = if stream.at(0)?.text()? == self.keys.front {
                 Lane::Front
             } else {
                 Lane::Input
             };
-            entries.extend(raw_entries(lane, stream.at(1)?)?.into_iter().map(RawEntry::open));
+            let entries = raw_entries(lane, stream.at(1)?)?;
+            waited.entries.extend(entries.into_iter().map(RawEntry::open));
         }
-        Ok(entries)
+        // Whatever is wrong with it, what is not locked is acquired by itself, or found to be locked.
+        if let Some((clock, seized)) = &seized {
+            waited
+                .seized(Reply::new("time", clock), Reply::new(ACQUIRE.name, seized))
+                .unwrap_or_default();
+        }
+        Ok(waited)
+    }
+
+    fn seizing(&self, seize: Seize<'_>) -> Call {
+        let [front, input] = seize.after;
+        Call::on(&self.keys)
+            .arg(seize.epoch.arg())
+            .arg(self.consumer.as_str())
+            .arg(self.consumer.name())
+            .number(millis(seize.ttl))
+            .arg(front.to_string())
+            .arg(input.to_string())
     }
 
     /// The ids of the connections of this handle, for [`Store::unblock`].

@@ -16,11 +16,13 @@ use crate::backoff::Backoff;
 use crate::clock::Moment;
 use crate::dead_letter::DeadLetterReason;
 use crate::entry::{Entry, Fields, Poison};
-use crate::id::{EntryId, Epoch, Lane};
+use crate::id::{EntryId, Epoch, Lane, StreamId};
 use crate::lease::Lease;
 use crate::lock::Held;
 use crate::notification::Notification;
-use crate::store::{Acquired, Incarnation, Judged, Lines, Locked, Operation, Store, StoreError, Taken, TakenEntry};
+use crate::store::{
+    Acquired, Incarnation, Judged, Lines, Locked, Operation, Seize, Store, StoreError, Taken, TakenEntry, Waited,
+};
 
 /// How long work handed out before waits at most for a worker whose only free slot waits for new work.
 const ONE_SLOT_WAIT: Duration = Duration::from_millis(200);
@@ -43,6 +45,8 @@ pub(crate) struct Reader {
     /// Set when a reply may have been lost: then entries may be pending here that this process never saw.
     audit_due: bool,
     audited: Moment,
+    /// The last id that it was given, of each lane.
+    given: [StreamId; 2],
     complaints: Complaints,
 }
 
@@ -68,6 +72,7 @@ impl Reader {
             alive,
             audit_due: false,
             audited: Moment::now(),
+            given: Default::default(),
             complaints: Complaints::new(),
         }
     }
@@ -179,9 +184,12 @@ impl Reader {
         // this process is written back under that very id, and the acquisition, under the new epoch, finds that lease's lock
         // and takes it for its own.
         let now = self.partition.session.current();
-        let start = Moment::now();
-        let entries = self.read(&now.0, &mut slots).await?;
+        let Waited { entries, start } = self.read(&now, &mut slots).await?;
         self.partition.health.read();
+        for (lane, given) in Lane::ALL.into_iter().zip(&mut self.given) {
+            let ids = entries.iter().map(|entry| entry.id).filter(|id| id.lane == lane);
+            *given = ids.map(|id| id.id).max().unwrap_or_default().max(*given);
+        }
         self.admit(entries, &mut slots, now, start).await
     }
 
@@ -189,28 +197,31 @@ impl Reader {
     /// lane; with one free slot therefore in one lane, and briefly, as the other is only looked at in between. Briefly
     /// also where the readers of other partitions would have no slot meanwhile, and only when all of them have looked in
     /// vain: until then the slots go to the next, who may have a backlog.
-    async fn read(&mut self, epoch: &Epoch, slots: &mut Reserved) -> Result<Vec<TakenEntry>, StoreError> {
+    async fn read(&mut self, now: &(Epoch, u64), slots: &mut Reserved) -> Result<Waited, StoreError> {
+        let (epoch, era) = now;
         let ttl = self.partition.core.settings.lock_ttl;
+        let start = Moment::now();
+        let read = |entries| Ok(Waited { entries, start });
         match self.store.take(epoch, ttl, slots.len()).await? {
             Judged::Ok(Taken::Paused) => {
                 self.partition.paused(true);
-                return Ok(Vec::new());
+                return read(Vec::new());
             }
             Judged::Ok(Taken::Entries(entries)) => {
                 self.partition.paused(false);
                 if !entries.is_empty() {
                     self.partition.core.empty_takes.store(0, Ordering::Relaxed);
-                    return Ok(entries);
+                    return read(entries);
                 }
             }
             Judged::Quiet(left) => {
                 self.partition.session.quiet_for(left);
-                return Ok(Vec::new());
+                return read(Vec::new());
             }
             Judged::EpochChanged => {
                 self.audit_due = true;
                 self.partition.hello().await?;
-                return Ok(Vec::new());
+                return read(Vec::new());
             }
         }
         let block = self.partition.core.settings.read_block;
@@ -219,21 +230,32 @@ impl Reader {
         let scarce = self.readers > 1 && core.slots.free() + slots.len() <= self.readers;
         // One more than there are readers, so that it is not always the same one's turn to wait.
         if scarce && core.empty_takes.fetch_add(1, Ordering::Relaxed) < self.readers {
-            return Ok(Vec::new());
+            return read(Vec::new());
         }
         core.empty_takes.store(0, Ordering::Relaxed);
         let brief = ONE_SLOT_WAIT.min(block);
+        // Where a lease of another era may be unsettled, what is read has to be looked at before it is locked (`admit`).
+        let seize = (!self.partition.leases.any_before(*era)).then_some(Seize {
+            epoch,
+            ttl,
+            after: self.given,
+        });
         match slots.len() {
-            0 | 1 => self.wait_for_one(&[Lane::Input], brief).await,
-            _ if scarce => self.wait_for_one(&Lane::ALL, brief).await,
-            _ => self.wait_for_one(&Lane::ALL, block).await,
+            0 | 1 => self.wait_for_one(&[Lane::Input], brief, seize).await,
+            _ if scarce => self.wait_for_one(&Lane::ALL, brief, seize).await,
+            _ => self.wait_for_one(&Lane::ALL, block, seize).await,
         }
     }
 
     /// A blocked read is never dropped, as it would go on assigning entries that nobody sees. At the end of the client it
     /// is unblocked instead, as often as it takes: a request can come just before the read blocks.
-    async fn wait_for_one(&self, lanes: &[Lane], block: Duration) -> Result<Vec<TakenEntry>, StoreError> {
-        let read = self.store.wait_for_one(lanes, block);
+    async fn wait_for_one(
+        &self,
+        lanes: &[Lane],
+        block: Duration,
+        seize: Option<Seize<'_>>,
+    ) -> Result<Waited, StoreError> {
+        let read = self.store.wait_for_one(lanes, block, seize);
         tokio::pin!(read);
         let mut knock = tokio::time::interval(KNOCK);
         loop {

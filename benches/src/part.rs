@@ -16,10 +16,18 @@ pub enum Part {
     RawDrain(raw::drain::Drain),
     /// Bare commands that fill a stream.
     RawFill(raw::fill::Fill),
+    /// Bare commands that take over what a dead consumer has left.
+    RawTakeOver(raw::orphans::TakeOver),
+    /// Bare commands that look at all that is pending.
+    RawWalk(raw::orphans::Walk),
     /// A producer.
     Submit(work::submit::Submit),
     /// A worker that does no work and says done.
     Drain(work::drain::Drain),
+    /// A worker that keeps all it is given.
+    Hold(work::hold::Hold),
+    /// A worker that is given nothing.
+    Idle(work::idle::Idle),
 }
 
 /// What a part says.
@@ -50,8 +58,12 @@ pub async fn play(part: &str) -> Result<(), BenchError> {
     match serde_json::from_str(part)? {
         Part::RawDrain(drain) => drain.play(&mut stage).await,
         Part::RawFill(fill) => fill.play(&mut stage).await,
+        Part::RawTakeOver(take_over) => take_over.play(&mut stage).await,
+        Part::RawWalk(walk) => walk.play(&mut stage).await,
         Part::Submit(submit) => submit.play(&mut stage).await,
         Part::Drain(drain) => drain.play(&mut stage).await,
+        Part::Hold(hold) => hold.play(&mut stage).await,
+        Part::Idle(idle) => idle.play(&mut stage).await,
     }
 }
 

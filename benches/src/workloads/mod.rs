@@ -1,6 +1,8 @@
 //! What is measured, and how.
 
 mod w1;
+mod w4;
+mod w5;
 
 use std::str::FromStr;
 
@@ -26,17 +28,23 @@ pub struct Options {
 pub enum Workload {
     /// Throughput: submit, then process.
     W1,
+    /// Recovery: a worker is killed.
+    W4,
+    /// What scanning costs.
+    W5,
 }
 
 impl Workload {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::W1];
+    pub const ALL: &[Self] = &[Self::W1, Self::W4, Self::W5];
 
     /// As it is called on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::W1 => "w1",
+            Self::W4 => "w4",
+            Self::W5 => "w5",
         }
     }
 }
@@ -60,6 +68,8 @@ impl FromStr for Workload {
 pub async fn measure(workload: Workload, options: &Options, say: &mut dyn FnMut(&Figures)) -> Result<(), BenchError> {
     match workload {
         Workload::W1 => w1::measure(options, say).await,
+        Workload::W4 => w4::measure(options, say).await,
+        Workload::W5 => w5::measure(options, say).await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Recovery: a worker is killed while it holds many leases, and another one has room for all of them.
 //!
-//! Timed is, for each stream, the time from the kill, or from the start of a survivor that is started later, until the
+//! The victim has renewed each lease once when it is killed, so nobody has to wait until an entry has been pending for long
+//! enough. Timed is, for each stream, the time from the kill, or from the start of a survivor that is started later, until the
 //! survivor's handler has it. `rate` is how many a second were handed over once the first one was; beside it how many a second
 //! XAUTOCLAIM takes over, 100 at a time, with neither locks nor counters. The line `….last` has the time of the last stream as
 //! `p50_us`, what it may be at most as `raw_rate`, and its share of that as `ratio_to_raw`: at most 1 where the promise is kept.
@@ -144,6 +145,8 @@ async fn one(options: &Options, redis: &Redis, url: &str, case: Case, raw: f64) 
     } else {
         Some(Child::start(options, &hold(false))?)
     };
+    // Held, and not only just taken: each lock has been renewed.
+    tokio::time::sleep(case.lock_ttl / 2).await;
     let (mut before, mut from) = (redis.used().await?, micros());
     victim.process.kill();
     let mut survivor = match early {

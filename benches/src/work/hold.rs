@@ -13,6 +13,9 @@ use crate::part::{Counted, Stage};
 /// Longer than any recovery that is worth a figure.
 const GIVE_UP: Duration = Duration::from_secs(120);
 
+/// As in the workload of throughput: who has room for thousands reads many at once.
+const READ_BATCH: usize = 500;
+
 /// Takes all streams that there are, and keeps them until it is killed, or until it is told that it has been enough.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Hold {
@@ -34,7 +37,7 @@ impl Hold {
             builder = builder.lock_ttl(ttl);
         }
         let room = usize::try_from(self.n).unwrap_or(usize::MAX);
-        let connected = builder.max_in_flight(room).connect().await;
+        let connected = builder.max_in_flight(room).read_batch(READ_BATCH).connect().await;
         let (client, notifications) = connected.map_err(BenchError::streamherd)?;
         let (handed, mut moments) = mpsc::unbounded_channel();
         let handler = move |job: Job| {

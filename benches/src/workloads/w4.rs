@@ -90,7 +90,7 @@ pub(super) async fn measure(options: &Options, say: &mut dyn FnMut(&Figures)) ->
         runs.push(last);
     }
     let ratio = |figures: &Figures| figures.ratio_to_raw.unwrap_or_default();
-    for median in Figures::median_by(runs, ratio) {
+    if let Some(median) = Figures::median_by(runs, ratio) {
         say(&Figures {
             workload: "w4".to_owned(),
             ..median
@@ -188,7 +188,7 @@ async fn one(options: &Options, redis: &Redis, url: &str, case: Case, raw: f64) 
         p50_us: Some(last),
         raw_rate: Some(limit),
         ratio_to_raw: Some(last / limit),
-        ..all.clone()
+        ..all
     };
     Ok([all, last])
 }

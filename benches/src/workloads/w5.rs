@@ -76,7 +76,7 @@ pub(super) async fn measure(options: &Options, say: &mut dyn FnMut(&Figures)) ->
             }
         }
     }
-    for figures in main {
+    if let Some(figures) = main {
         say(&Figures {
             workload: "w5".to_owned(),
             ..figures

@@ -19,6 +19,10 @@ pub enum Part {
     RawDrain(raw::drain::Drain),
     /// Bare commands that fill a stream.
     RawFill(raw::fill::Fill),
+    /// Bare commands that take over what a dead consumer has left.
+    RawTakeOver(raw::orphans::TakeOver),
+    /// Bare commands that look at all that is pending.
+    RawWalk(raw::orphans::Walk),
     /// A producer.
     Submit(work::submit::Submit),
     /// A worker that does no work and says done.
@@ -35,6 +39,10 @@ pub enum Part {
     Submits(work::pace::Submits),
     /// A worker that does no work and says done, until it is told to end.
     Serve(work::serve::Serve),
+    /// A worker that keeps all it is given.
+    Hold(work::hold::Hold),
+    /// A worker that is given nothing.
+    Idle(work::idle::Idle),
 }
 
 /// What a part says.
@@ -76,6 +84,8 @@ pub async fn play(part: &str) -> Result<(), BenchError> {
     match serde_json::from_str(part)? {
         Part::RawDrain(drain) => drain.play(&mut stage).await,
         Part::RawFill(fill) => fill.play(&mut stage).await,
+        Part::RawTakeOver(take_over) => take_over.play(&mut stage).await,
+        Part::RawWalk(walk) => walk.play(&mut stage).await,
         Part::Submit(submit) => submit.play(&mut stage).await,
         Part::Drain(drain) => drain.play(&mut stage).await,
         Part::RawAdds(adds) => adds.play(&mut stage).await,
@@ -84,6 +94,8 @@ pub async fn play(part: &str) -> Result<(), BenchError> {
         Part::RawFills(fills) => fills.play(&mut stage).await,
         Part::Submits(submits) => submits.play(&mut stage).await,
         Part::Serve(serve) => serve.play(&mut stage).await,
+        Part::Hold(hold) => hold.play(&mut stage).await,
+        Part::Idle(idle) => idle.play(&mut stage).await,
     }
 }
 

@@ -45,6 +45,7 @@ mod retain_bounds;
 mod retain_held;
 mod rights;
 mod rollback;
+mod scanning;
 mod settings;
 mod shutdown;
 mod silent_connections;

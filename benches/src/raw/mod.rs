@@ -2,6 +2,7 @@
 
 pub(crate) mod drain;
 pub(crate) mod fill;
+pub(crate) mod orphans;
 pub(crate) mod pace;
 pub(crate) mod serve;
 pub(crate) mod share;

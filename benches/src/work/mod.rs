@@ -1,6 +1,8 @@
 //! The work as streamherd does it.
 
 pub(crate) mod drain;
+pub(crate) mod hold;
+pub(crate) mod idle;
 pub(crate) mod pace;
 pub(crate) mod serve;
 pub(crate) mod submit;

@@ -4,6 +4,8 @@ mod fleet;
 mod served;
 mod w1;
 mod w2;
+mod w4;
+mod w5;
 mod w6;
 mod w7;
 
@@ -33,6 +35,10 @@ pub enum Workload {
     W1,
     /// Latency: from the submit to the start of its handler.
     W2,
+    /// Recovery: a worker is killed.
+    W4,
+    /// What scanning costs.
+    W5,
     /// Fan-in: many worker processes drain one queue.
     W6,
     /// Partitions, on one server and on several.
@@ -41,7 +47,7 @@ pub enum Workload {
 
 impl Workload {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::W1, Self::W2, Self::W6, Self::W7];
+    pub const ALL: &[Self] = &[Self::W1, Self::W2, Self::W4, Self::W5, Self::W6, Self::W7];
 
     /// As it is called on the command line.
     #[must_use]
@@ -49,6 +55,8 @@ impl Workload {
         match self {
             Self::W1 => "w1",
             Self::W2 => "w2",
+            Self::W4 => "w4",
+            Self::W5 => "w5",
             Self::W6 => "w6",
             Self::W7 => "w7",
         }
@@ -75,6 +83,8 @@ pub async fn measure(workload: Workload, options: &Options, say: &mut dyn FnMut(
     match workload {
         Workload::W1 => w1::measure(options, say).await,
         Workload::W2 => w2::measure(options, say).await,
+        Workload::W4 => w4::measure(options, say).await,
+        Workload::W5 => w5::measure(options, say).await,
         Workload::W6 => w6::measure(options, say).await,
         Workload::W7 => w7::measure(options, say).await,
     }

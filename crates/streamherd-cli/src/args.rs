@@ -231,7 +231,7 @@ pub(crate) struct BenchArgs {
     #[arg(value_name = "WORKLOAD")]
     pub(crate) workloads: Vec<Workload>,
 
-    /// How often each is measured; the median counts
+    /// How often each is measured; the median counts. What w4 and w5 print before their last line is measured once
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = odd)]
     pub(crate) runs: usize,
 

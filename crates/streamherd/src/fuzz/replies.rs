@@ -87,8 +87,8 @@ fn real_replies() -> Vec<Value> {
         ("settle", json!(["epoch"])),
         ("requeue", json!(["ok", ["requeued", "front:6-0", 5], ["early", 5]])),
         ("requeue", json!(["ok", ["dead", "7-0", "too_large", 1], ["vanished"]])),
-        ("list", json!(["ok", "(5-1", 1, "7", ["5-1"], 2])),
-        ("list", json!(["gate"])),
+        ("list", json!(["ok", "(5-1", 1, "7", ["5-1"], 2, 30, 40, -1])),
+        ("list", json!(["gate", 5])),
         ("look", json!(["ok", ["orphan", "w.1", 5, entry[1]], ["alive"]])),
         ("submit", json!(["ok", {"packed": ["new 5-1", "new delayed:5-1"]}])),
         ("submit", json!(["ok", {"packed": ["noted front:5-1", "error ERR no"]}])),
@@ -370,7 +370,10 @@ impl Hostile {
                     keep: second,
                     respect: true,
                 };
-                store.list(epoch, Lane::Front, gate, None, second, 9).await.map(drop)
+                store
+                    .list(epoch, Lane::Front, gate, None, second, second)
+                    .await
+                    .map(drop)
             }
             "look" => one_each(store.look(epoch, &two).await?),
             "submit" => {

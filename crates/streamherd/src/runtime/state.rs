@@ -56,13 +56,16 @@ impl Pause {
 
 /// When the next delayed entry is due, as far as this process knows.
 #[derive(Debug, Default)]
-pub(crate) struct Due(watch::Sender<Option<Moment>>);
+pub(crate) struct Due {
+    at: watch::Sender<Option<Moment>>,
+    told: Mutex<Option<Moment>>,
+}
 
 impl Due {
     /// Something is due after this time.
     pub(crate) fn within(&self, delay: Duration) {
         let due = Moment::now() + delay;
-        self.0.send_if_modified(|at| {
+        self.at.send_if_modified(|at| {
             let sooner = at.is_none_or(|at| due < at);
             if sooner {
                 *at = Some(due);
@@ -71,10 +74,26 @@ impl Due {
         });
     }
 
+    /// What Redis said of all that waits, to whoever asked it for something else.
+    pub(crate) fn told(&self, delay: Option<Duration>) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(Moment::now());
+        if let Some(delay) = delay {
+            self.within(delay);
+        }
+    }
+
+    /// For how long nobody has been told.
+    pub(crate) fn untold_for(&self) -> Option<Duration> {
+        self.told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .map(Moment::elapsed)
+    }
+
     /// Forgets it: Redis is asked now, and says what else there is. What is settled from here on may be due earlier than
     /// what Redis answers, and a time that has come is no reason to ask a server that fails again and again.
     pub(crate) fn asked(&self) {
-        self.0.send_if_modified(|at| {
+        self.at.send_if_modified(|at| {
             *at = None;
             false
         });
@@ -82,7 +101,7 @@ impl Due {
 
     /// Resolves when it is due.
     pub(crate) async fn arrives(&self) {
-        let mut at = self.0.subscribe();
+        let mut at = self.at.subscribe();
         loop {
             let due = *at.borrow_and_update();
             let wait = async {
@@ -157,5 +176,19 @@ mod tests {
         due.asked();
         let again = tokio::time::timeout(Duration::from_millis(50), due.arrives()).await;
         assert!(again.is_err(), "once is enough");
+    }
+
+    #[tokio::test]
+    async fn what_a_scan_was_told_is_known_also_where_nothing_waits() {
+        let due = Due::default();
+        assert_eq!(due.untold_for(), None);
+        due.told(None);
+        assert!(due.untold_for().is_some());
+        let nothing = tokio::time::timeout(Duration::from_millis(20), due.arrives()).await;
+        assert!(nothing.is_err());
+        due.told(Some(Duration::ZERO));
+        tokio::time::timeout(Duration::from_secs(60), due.arrives())
+            .await
+            .unwrap();
     }
 }

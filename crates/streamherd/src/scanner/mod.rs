@@ -17,7 +17,7 @@ use crate::runtime::{Complaints, Core, Partition};
 pub(crate) use promoter::Promoter;
 pub(crate) use sweeper::Sweeper;
 
-use crate::store::{Gate, Judged, Listing, RequeueLimits, Requeued, StoreError};
+use crate::store::{Gate, Judged, Listing, RequeueLimits, Requeued, Soon, StoreError};
 
 pub(crate) struct Scanner {
     partition: Arc<Partition>,
@@ -28,6 +28,7 @@ pub(crate) struct Scanner {
 #[derive(Debug, Default, Clone, Copy)]
 struct Scanned {
     cost: Duration,
+    soon: Option<Soon>,
     /// Another worker scans at present.
     gated: bool,
 }
@@ -60,20 +61,20 @@ impl Scanner {
                 scan = self.scan(forced).instrument(tracing::debug_span!("scan", service = %self.partition.core.settings.service, forced)) => scan,
             };
             self.partition.heard(&scan);
-            let cost = match scan {
+            let (cost, soon) = match scan {
                 Ok(scanned) => {
                     self.partition.core.metrics.scanned(scanned.gated, scanned.cost);
                     self.partition.health.scanned();
                     complaints.settled("orphans are looked for again");
-                    scanned.cost
+                    (scanned.cost, scanned.soon)
                 }
                 Err(e) => {
                     self.partition.core.metrics.scan_failed();
                     complaints.about(&e, "orphans can't be looked for; trying again");
-                    Duration::ZERO
+                    (Duration::ZERO, None)
                 }
             };
-            let wait = plan::next_tick(recovery.scan_interval, recovery.jitter, cost, &mut rand::rng());
+            let wait = plan::next_tick(recovery.scan_interval, recovery.jitter, cost, soon, &mut rand::rng());
             forced = tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(wait) => false,
@@ -90,6 +91,7 @@ impl Scanner {
             keep: plan::gate(interval),
             respect: !forced,
         };
+        let ahead = plan::ahead(interval, settings.recovery.jitter, settings.lock_ttl);
         let mut total = Scanned::default();
         for lane in Lane::ALL {
             let mut cursor: Option<String> = None;
@@ -98,14 +100,7 @@ impl Scanner {
                 let listing = self
                     .partition
                     .store
-                    .list(
-                        &epoch,
-                        lane,
-                        gate,
-                        cursor.as_deref(),
-                        settings.min_idle,
-                        settings.recovery.batch,
-                    )
+                    .list(&epoch, lane, gate, cursor.as_deref(), settings.min_idle, ahead)
                     .await?;
                 let (next, cost, candidates) = match listing {
                     Judged::EpochChanged => {
@@ -113,7 +108,8 @@ impl Scanner {
                         return Ok(total);
                     }
                     Judged::Quiet(_) => return Ok(total),
-                    Judged::Ok(Listing::GateTaken) => {
+                    Judged::Ok(Listing::GateTaken { due }) => {
+                        self.partition.due.told(due);
                         total.gated = true;
                         return Ok(total);
                     }
@@ -123,7 +119,11 @@ impl Scanner {
                         pending,
                         cost,
                         candidates,
+                        soon,
+                        due,
                     }) => {
+                        self.partition.due.told(due);
+                        total.soon = plan::either(total.soon, soon);
                         let walked = if cursor.is_none() { pending } else { 0 };
                         (cursor, plan::cost(cost, looked_at, walked), candidates)
                     }
@@ -131,7 +131,9 @@ impl Scanner {
                 total.cost += cost;
                 // A walk that outlasts the gate goes on, and keeps it closed.
                 gate.respect = false;
-                self.requeue(candidates).await?;
+                for some in candidates.chunks(settings.recovery.batch) {
+                    self.requeue(some.to_vec()).await?;
+                }
                 let Some(next) = next else { break };
                 cursor = Some(next);
             }

@@ -7,12 +7,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::census::Census;
+use super::plan;
 use crate::backoff::{Backoff, jittered};
 use crate::runtime::{Complaints, Partition};
 use crate::store::{Judged, PromoteOutcome, StoreError};
 
 /// Entries per script call: about 2 ms of Redis.
 const PER_CALL: usize = 100;
+/// Between two looks at whether the scan has told anything.
+const PAUSE: Duration = Duration::from_millis(10);
 
 pub(crate) struct Promoter {
     partition: Arc<Partition>,
@@ -24,7 +27,8 @@ impl Promoter {
         Self { partition, stop }
     }
 
-    /// Looks at once, then at each scan interval, and whenever something is due that this process knows of.
+    /// Looks at once, and then whenever something is due that this process knows of. The scan tells it what is, by the way;
+    /// where that has not told for a while, as it is off or its interval stretches, this looks by itself.
     pub(crate) async fn run(self) {
         let recovery = &self.partition.core.settings.recovery;
         let interval = if recovery.scan_interval.is_zero() {
@@ -64,18 +68,27 @@ impl Promoter {
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = census.tick(&self.partition) => {}
+                () = self.until_due(interval, &mut census) => {}
             }
-            // Never later than the interval, as most of what is delayed was delayed by others.
-            let tick = jittered(
-                interval.mul_f64(1.0 - recovery.jitter),
-                recovery.jitter,
-                &mut rand::rng(),
-            );
+        }
+    }
+
+    /// Returns when something is due, or when it is time to look whether it is.
+    async fn until_due(&self, interval: Duration, census: &mut Census) {
+        let recovery = &self.partition.core.settings.recovery;
+        // Never later than the interval, as most of what is delayed was delayed by others.
+        let least = interval.mul_f64(1.0 - recovery.jitter);
+        let mut wait = jittered(least, recovery.jitter, &mut rand::rng());
+        loop {
+            census.tick(&self.partition).await;
             tokio::select! {
-                () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(tick) => {}
-                () = self.partition.due.arrives() => {}
+                () = tokio::time::sleep(wait) => {}
+                () = self.partition.due.arrives() => return,
+            }
+            let told = self.partition.due.untold_for();
+            match told.and_then(|untold| plan::patience(interval, recovery.jitter).checked_sub(untold)) {
+                Some(left) => wait = left.max(PAUSE),
+                None => return,
             }
         }
     }

@@ -53,7 +53,7 @@ pub(crate) use network::{Line, Lines, Network, Node, Placement, Which};
 pub(crate) use network::{merge, of_cluster, of_sentinel};
 pub(crate) use queue::{Locked, RawEntry, Seize, Taken, TakenEntry, Waited};
 pub(crate) use registry::{Reaped, Registry};
-pub(crate) use requeue::{Gate, Listing, Looked, RequeueLimits, Requeued};
+pub(crate) use requeue::{Gate, Listing, Looked, RequeueLimits, Requeued, Soon};
 pub use rights::{Need, Right, Role};
 #[cfg(test)]
 pub(crate) use rights::{channel_rule, key_rule};

@@ -1,5 +1,7 @@
 //! Reading replies without trust: whatever a server sends is a value or an error, never a panic.
 
+use std::time::Duration;
+
 use fred::types::Value;
 
 use super::error::StoreError;
@@ -64,6 +66,14 @@ impl<'a> Reply<'a> {
         match self.value {
             Value::Integer(n) => u64::try_from(*n).map_err(|_| self.unexpected("a number not below zero")),
             _ => self.parsed(),
+        }
+    }
+
+    /// Milliseconds; -1 for never.
+    pub(super) fn wait(self) -> Result<Option<Duration>, StoreError> {
+        match self.value {
+            Value::Integer(-1) => Ok(None),
+            _ => self.number().map(|ms| Some(Duration::from_millis(ms))),
         }
     }
 

@@ -53,7 +53,10 @@ pub(crate) struct Gate {
 #[derive(Debug)]
 pub(crate) enum Listing {
     /// Another worker scans at present.
-    GateTaken,
+    GateTaken {
+        /// How long until a delayed entry is due; [`None`] where there is none.
+        due: Option<Duration>,
+    },
     Page {
         /// Where to go on, if there is more.
         cursor: Option<String>,
@@ -63,7 +66,18 @@ pub(crate) enum Listing {
         /// What the walk cost Redis.
         cost: Duration,
         candidates: Vec<EntryId>,
+        /// What will be orphans soon, if nobody renews their locks.
+        soon: Option<Soon>,
+        /// How long until a delayed entry is due; [`None`] where there is none.
+        due: Option<Duration>,
     },
+}
+
+/// How long until the first and the last of some entries are orphans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Soon {
+    pub(crate) first: Duration,
+    pub(crate) last: Duration,
 }
 
 /// What stands behind the expiry event of a lock.
@@ -123,8 +137,9 @@ impl Store {
         })
     }
 
-    /// One page of a lane's entries that have been pending for `min_idle` and have no live lock. Each page closes the gate
-    /// for that long; only one that respects the gate is refused while another worker keeps it closed.
+    /// One page of a lane's entries that have been pending for `min_idle` and have no live lock, and a word of those that come
+    /// to that within `ahead`. Each page closes the gate for that long; only one that respects the gate is refused while
+    /// another worker keeps it closed.
     pub(crate) async fn list(
         &self,
         epoch: &Epoch,
@@ -132,7 +147,7 @@ impl Store {
         gate: Gate,
         cursor: Option<&str>,
         min_idle: Duration,
-        batch: usize,
+        ahead: Duration,
     ) -> Result<Judged<Listing>, StoreError> {
         let keys = &self.keys;
         let call = Call::on(keys)
@@ -142,7 +157,7 @@ impl Store {
             .number(millis(gate.keep).max(1))
             .arg(cursor.unwrap_or("-"))
             .number(millis(min_idle))
-            .number(batch as u64)
+            .number(millis(ahead))
             .arg(keys.lock_prefix())
             .arg(if gate.respect { "1" } else { "0" });
         let value = self.line.run(&LIST, call, self.timeout).await?;
@@ -150,7 +165,11 @@ impl Store {
         match reply.outcome()? {
             "epoch" => return Ok(Judged::EpochChanged),
             "quiet" => return Ok(Judged::Quiet(super::lease::quiet(reply)?)),
-            "gate" => return Ok(Judged::Ok(Listing::GateTaken)),
+            "gate" => {
+                return Ok(Judged::Ok(Listing::GateTaken {
+                    due: reply.at(1)?.wait()?,
+                }));
+            }
             "ok" => {}
             _ => return Err(reply.unexpected("an outcome of list")),
         }
@@ -171,6 +190,11 @@ impl Store {
             pending: reply.at(5)?.number()?,
             cost: Duration::from_micros(reply.at(3)?.number()?),
             candidates,
+            soon: match (reply.at(6)?.wait()?, reply.at(7)?.wait()?) {
+                (Some(first), Some(last)) => Some(Soon { first, last }),
+                _ => None,
+            },
+            due: reply.at(8)?.wait()?,
         }))
     }
 

@@ -14,12 +14,16 @@ use crate::{BenchError, raw, work};
 pub enum Part {
     /// Bare commands that drain a stream: read, acknowledge, delete.
     RawDrain(raw::drain::Drain),
+    /// Bare commands that extend keys.
+    RawExtend(raw::extend::Extend),
     /// Bare commands that fill a stream.
     RawFill(raw::fill::Fill),
     /// A producer.
     Submit(work::submit::Submit),
     /// A worker that does no work and says done.
     Drain(work::drain::Drain),
+    /// A worker that holds leases.
+    Hold(work::hold::Hold),
 }
 
 /// What a part says.
@@ -49,9 +53,11 @@ pub async fn play(part: &str) -> Result<(), BenchError> {
     };
     match serde_json::from_str(part)? {
         Part::RawDrain(drain) => drain.play(&mut stage).await,
+        Part::RawExtend(extend) => extend.play(&mut stage).await,
         Part::RawFill(fill) => fill.play(&mut stage).await,
         Part::Submit(submit) => submit.play(&mut stage).await,
         Part::Drain(drain) => drain.play(&mut stage).await,
+        Part::Hold(hold) => hold.play(&mut stage).await,
     }
 }
 

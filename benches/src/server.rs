@@ -21,6 +21,8 @@ pub(crate) struct Used {
     pub(crate) commands: u64,
     /// Scripts that were called.
     pub(crate) scripts: u64,
+    /// Keys whose time to live was extended, by scripts too.
+    pub(crate) extended: u64,
 }
 
 /// A server of its own, that keeps its data in memory.
@@ -61,6 +63,7 @@ impl Redis {
             cpu_s: number("used_cpu_user:") + number("used_cpu_sys:"),
             commands: number("total_commands_processed:") as u64,
             scripts: (number("cmdstat_evalsha:calls=") + number("cmdstat_eval:calls=")) as u64,
+            extended: number("cmdstat_pexpire:calls=") as u64,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The work as streamherd does it.
 
 pub(crate) mod drain;
+pub(crate) mod hold;
 pub(crate) mod submit;
 
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,7 @@
 //! What is measured, and how.
 
 mod w1;
+mod w3;
 
 use std::str::FromStr;
 
@@ -26,17 +27,20 @@ pub struct Options {
 pub enum Workload {
     /// Throughput: submit, then process.
     W1,
+    /// Leases: one worker holds many.
+    W3,
 }
 
 impl Workload {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::W1];
+    pub const ALL: &[Self] = &[Self::W1, Self::W3];
 
     /// As it is called on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::W1 => "w1",
+            Self::W3 => "w3",
         }
     }
 }
@@ -60,6 +64,7 @@ impl FromStr for Workload {
 pub async fn measure(workload: Workload, options: &Options, say: &mut dyn FnMut(&Figures)) -> Result<(), BenchError> {
     match workload {
         Workload::W1 => w1::measure(options, say).await,
+        Workload::W3 => w3::measure(options, say).await,
     }
 }
 

@@ -14,6 +14,7 @@ mod kept;
 mod lease;
 mod login;
 mod network;
+mod packed;
 mod queue;
 mod registry;
 mod reply;

@@ -21,7 +21,7 @@ pub struct Figures {
     pub redis_cpu_s: Option<f64>,
     /// The largest memory of a worker process, in KiB.
     pub peak_rss_kb: Option<u64>,
-    /// Commands that were sent, per job; what a script calls is part of the script.
+    /// Scripts that were called per job, or commands where there are no scripts; what a script calls is part of it.
     pub redis_cmds_per_job: Option<f64>,
     /// What the bare commands came to, in the unit of the workload's main figure: per second, or microseconds.
     pub raw_rate: Option<f64>,

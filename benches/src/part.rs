@@ -17,6 +17,8 @@ use crate::{BenchError, raw, work};
 pub enum Part {
     /// Bare commands that drain a stream: read, acknowledge, delete.
     RawDrain(raw::drain::Drain),
+    /// Bare commands that extend keys.
+    RawExtend(raw::extend::Extend),
     /// Bare commands that fill a stream.
     RawFill(raw::fill::Fill),
     /// Bare commands that take over what a dead consumer has left.
@@ -43,6 +45,8 @@ pub enum Part {
     Hold(work::hold::Hold),
     /// A worker that is given nothing.
     Idle(work::idle::Idle),
+    /// A worker that holds leases.
+    Keep(work::keep::Keep),
 }
 
 /// What a part says.
@@ -83,6 +87,7 @@ pub async fn play(part: &str) -> Result<(), BenchError> {
     };
     match serde_json::from_str(part)? {
         Part::RawDrain(drain) => drain.play(&mut stage).await,
+        Part::RawExtend(extend) => extend.play(&mut stage).await,
         Part::RawFill(fill) => fill.play(&mut stage).await,
         Part::RawTakeOver(take_over) => take_over.play(&mut stage).await,
         Part::RawWalk(walk) => walk.play(&mut stage).await,
@@ -96,6 +101,7 @@ pub async fn play(part: &str) -> Result<(), BenchError> {
         Part::Serve(serve) => serve.play(&mut stage).await,
         Part::Hold(hold) => hold.play(&mut stage).await,
         Part::Idle(idle) => idle.play(&mut stage).await,
+        Part::Keep(keep) => keep.play(&mut stage).await,
     }
 }
 

@@ -21,6 +21,19 @@ pub(crate) struct Used {
     pub(crate) commands: u64,
     /// Scripts that were called.
     pub(crate) scripts: u64,
+    /// Keys whose time to live was extended, by scripts too.
+    pub(crate) extended: u64,
+}
+
+impl Used {
+    /// What was sent since: scripts, and where there are none, commands. Redis does not tell the commands that a client sends
+    /// from those that scripts call, so the few that are sent beside scripts are left out.
+    pub(crate) const fn sent_since(&self, before: &Self) -> u64 {
+        match self.scripts - before.scripts {
+            0 => self.commands - before.commands,
+            scripts => scripts,
+        }
+    }
 }
 
 /// A server of its own, that keeps its data in memory.
@@ -69,6 +82,7 @@ impl Redis {
             cpu_s: number("used_cpu_user:") + number("used_cpu_sys:"),
             commands: number("total_commands_processed:") as u64,
             scripts: (number("cmdstat_evalsha:calls=") + number("cmdstat_eval:calls=")) as u64,
+            extended: number("cmdstat_pexpire:calls=") as u64,
         })
     }
 }

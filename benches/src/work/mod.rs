@@ -3,6 +3,7 @@
 pub(crate) mod drain;
 pub(crate) mod hold;
 pub(crate) mod idle;
+pub(crate) mod keep;
 pub(crate) mod pace;
 pub(crate) mod serve;
 pub(crate) mod submit;

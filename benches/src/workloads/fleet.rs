@@ -69,7 +69,7 @@ impl Place {
         let Some(any) = self.servers.first() else {
             return Err(BenchError::Outcome("there is no server".to_owned()));
         };
-        let figures = run(options, any, &workload, part).await?.figures;
+        let figures = run(options, any, &workload, part).await?;
         let after = self.used().await?;
         Ok(Figures {
             redis_cpu_s: Some(after.cpu_s - before.cpu_s),
@@ -118,7 +118,7 @@ impl Place {
             worker_cpu_s: Some(ended - begun),
             redis_cpu_s: Some(after.cpu_s - before.cpu_s),
             peak_rss_kb: Some(peak),
-            redis_cmds_per_job: Some((after.scripts - before.scripts) as f64 / jobs as f64),
+            redis_cmds_per_job: Some(after.sent_since(&before) as f64 / jobs as f64),
             ..Figures::default()
         })
     }
@@ -129,12 +129,14 @@ impl Place {
             cpu_s: 0.0,
             commands: 0,
             scripts: 0,
+            extended: 0,
         };
         for server in &self.servers {
             let one = server.used().await?;
             all.cpu_s += one.cpu_s;
             all.commands += one.commands;
             all.scripts += one.scripts;
+            all.extended += one.extended;
         }
         Ok(all)
     }

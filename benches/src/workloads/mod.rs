@@ -4,6 +4,7 @@ mod fleet;
 mod served;
 mod w1;
 mod w2;
+mod w3;
 mod w4;
 mod w5;
 mod w6;
@@ -12,7 +13,7 @@ mod w7;
 use std::str::FromStr;
 
 use crate::child::Child;
-use crate::part::{Counted, Part};
+use crate::part::Part;
 use crate::server::Redis;
 use crate::{BenchError, Figures};
 
@@ -35,6 +36,8 @@ pub enum Workload {
     W1,
     /// Latency: from the submit to the start of its handler.
     W2,
+    /// Leases: one worker holds many.
+    W3,
     /// Recovery: a worker is killed.
     W4,
     /// What scanning costs.
@@ -47,7 +50,7 @@ pub enum Workload {
 
 impl Workload {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::W1, Self::W2, Self::W4, Self::W5, Self::W6, Self::W7];
+    pub const ALL: &[Self] = &[Self::W1, Self::W2, Self::W3, Self::W4, Self::W5, Self::W6, Self::W7];
 
     /// As it is called on the command line.
     #[must_use]
@@ -55,6 +58,7 @@ impl Workload {
         match self {
             Self::W1 => "w1",
             Self::W2 => "w2",
+            Self::W3 => "w3",
             Self::W4 => "w4",
             Self::W5 => "w5",
             Self::W6 => "w6",
@@ -83,6 +87,7 @@ pub async fn measure(workload: Workload, options: &Options, say: &mut dyn FnMut(
     match workload {
         Workload::W1 => w1::measure(options, say).await,
         Workload::W2 => w2::measure(options, say).await,
+        Workload::W3 => w3::measure(options, say).await,
         Workload::W4 => w4::measure(options, say).await,
         Workload::W5 => w5::measure(options, say).await,
         Workload::W6 => w6::measure(options, say).await,
@@ -90,14 +95,8 @@ pub async fn measure(workload: Workload, options: &Options, say: &mut dyn FnMut(
     }
 }
 
-/// What one part has done, and what that has cost.
-pub(crate) struct Run {
-    pub(crate) counted: Counted,
-    pub(crate) figures: Figures,
-}
-
 /// Has one part play from beginning to end.
-pub(crate) async fn run(options: &Options, redis: &Redis, workload: &str, part: &Part) -> Result<Run, BenchError> {
+pub(crate) async fn run(options: &Options, redis: &Redis, workload: &str, part: &Part) -> Result<Figures, BenchError> {
     let mut child = Child::start(options, part)?;
     let (before, begun) = (redis.used().await?, child.usage()?);
     child.go()?;
@@ -106,15 +105,14 @@ pub(crate) async fn run(options: &Options, redis: &Redis, workload: &str, part: 
     #[expect(clippy::cast_precision_loss)]
     let jobs = counted.jobs as f64;
     #[expect(clippy::cast_precision_loss)]
-    let figures = Figures {
+    Ok(Figures {
         workload: workload.to_owned(),
         n: counted.jobs,
         rate: Some(jobs / (counted.micros as f64 / 1e6)),
         worker_cpu_s: Some(ended.cpu_s - begun.cpu_s),
         redis_cpu_s: Some(after.cpu_s - before.cpu_s),
         peak_rss_kb: Some(ended.peak_rss_kb),
-        redis_cmds_per_job: Some((after.scripts - before.scripts) as f64 / jobs),
+        redis_cmds_per_job: Some(after.sent_since(&before) as f64 / jobs),
         ..Figures::default()
-    };
-    Ok(Run { counted, figures })
+    })
 }

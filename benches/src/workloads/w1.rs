@@ -1,6 +1,7 @@
 //! Throughput: submit, then process.
 
-use super::{Options, Run, run};
+use super::fleet::compared;
+use super::{Options, run};
 use crate::part::Part;
 use crate::server::Redis;
 use crate::work::Service;
@@ -70,13 +71,4 @@ async fn one(options: &Options, redis: &Redis, url: &str, n: u64, coalesce: bool
     let name = if coalesce { "w1.coalesce" } else { "w1" };
     let drain = run(options, redis, name, &drain).await?;
     Ok([compared(submit, &raw_submit), compared(drain, &raw_drain)])
-}
-
-fn compared(ours: Run, raw: &Run) -> Figures {
-    let raw_rate = raw.figures.rate;
-    Figures {
-        raw_rate,
-        ratio_to_raw: ours.figures.rate.zip(raw_rate).map(|(ours, raw)| ours / raw),
-        ..ours.figures
-    }
 }

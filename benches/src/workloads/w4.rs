@@ -111,7 +111,7 @@ async fn raw_rate(options: &Options, redis: &Redis, url: &str, n: u64) -> Result
     run(options, redis, "raw", &fill).await?;
     let take_over = Part::RawTakeOver(raw::orphans::TakeOver { url, key, n });
     let taken = run(options, redis, "raw", &take_over).await?;
-    Ok(taken.figures.rate.unwrap_or_default())
+    Ok(taken.rate.unwrap_or_default())
 }
 
 /// All streams of one death, and the last of them.

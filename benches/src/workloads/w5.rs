@@ -64,7 +64,6 @@ pub(super) async fn measure(options: &Options, say: &mut dyn FnMut(&Figures)) ->
             });
             let walk = run(options, &redis, "raw", &walk)
                 .await?
-                .figures
                 .redis_cpu_s
                 .unwrap_or_default();
             #[expect(clippy::cast_precision_loss)]

@@ -61,6 +61,7 @@ pub(crate) struct Keys {
     live: String,
     consumers: String,
     pub(crate) scan: String,
+    nothing: String,
     /// A lock key is this prefix and the text form of an [`EntryId`].
     lock_prefix: String,
     /// What matches the beginning of all keys of all partitions.
@@ -81,6 +82,7 @@ impl Keys {
             live: key("live"),
             consumers: key("consumers"),
             scan: key("scan"),
+            nothing: key("lock:0-0"),
             lock_prefix: key("lock:"),
             any: format!("{{{}:[0-9]*}}:", literal(&service.0)),
         }
@@ -106,8 +108,8 @@ impl Keys {
         &self.lock_prefix
     }
 
-    /// All keys but the locks, in the order in which the scripts know them.
-    pub(crate) fn all(&self) -> [&str; 10] {
+    /// All keys but the locks, in the order in which the scripts know them; the last is the lock of no entry.
+    pub(crate) fn all(&self) -> [&str; 11] {
         [
             &self.epoch,
             &self.control,
@@ -119,6 +121,7 @@ impl Keys {
             &self.live,
             &self.consumers,
             &self.scan,
+            &self.nothing,
         ]
     }
 

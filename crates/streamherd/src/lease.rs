@@ -160,16 +160,17 @@ impl Lease {
     /// # }
     /// ```
     pub fn hold_at_most(&self, span: Duration) {
-        self.held.limit(Some(HoldLimit {
+        let limit = HoldLimit {
             until: Moment::now() + span,
             retry_after: Duration::ZERO,
-        }));
+        };
+        self.partition.leases.limit(&self.held, Some(limit));
     }
 
     /// Fires when the lease is lost. It fires at the deadline at the latest, also while Redis can't be reached.
     #[must_use]
     pub fn lost(&self) -> &CancellationToken {
-        &self.held.lost
+        self.held.lost()
     }
 
     /// The span of this lease, with service, stream, token and attempt: run the work in it

@@ -87,6 +87,11 @@ impl Metrics {
         count!(self, "streamherd_adopted_total").increment(entries as u64);
     }
 
+    /// So many leases, whose locks were simply there.
+    pub(crate) fn kept(&self, leases: usize) {
+        count!(self, "streamherd_renewed_total", "outcome" => "kept").increment(leases as u64);
+    }
+
     pub(crate) fn renewed(&self, outcome: &Renewed) {
         let outcome = match outcome {
             Renewed::Kept => "kept",

@@ -119,7 +119,7 @@ impl Driver {
 
     fn run(&mut self, script: &str, locks: &[String], args: &[&str]) -> Vec<Reply> {
         let digest = &self.digests.iter().find(|(name, _)| *name == script).expect("loaded").1;
-        let mut words = vec!["EVALSHA".to_owned(), digest.clone(), (10 + locks.len()).to_string()];
+        let mut words = vec!["EVALSHA".to_owned(), digest.clone(), (11 + locks.len()).to_string()];
         let names = [
             "epoch",
             "control",
@@ -131,6 +131,7 @@ impl Driver {
             "live",
             "consumers",
             "scan",
+            "lock:0-0",
         ];
         words.extend(names.map(|name| key(SERVICE, name)));
         words.extend_from_slice(locks);
@@ -310,7 +311,7 @@ impl Driver {
         let limits = [EPOCH, WORKER, &batch, "0", "0", "1000", "1048576"];
         let token = lease.value.rsplit(':').next().expect("a token");
         // Both ways of a done, in turn.
-        if operation == "done" && self.batch % 2 == 0 {
+        if operation == "done" && self.batch.is_multiple_of(2) {
             let done = serde_json::json!([lease.id, token, name]).to_string();
             let answer = self.run("settle", &[], &[limits.as_slice(), &[&done]].concat());
             let exceptions = answer[1].array();

@@ -73,8 +73,8 @@ fn real_replies() -> Vec<Value> {
         ("acquire", json!(["ok", ["ok", "9"], ["held"]])),
         ("acquire", json!(["ok", ["gone"], ["error", "ERR no"]])),
         ("acquire", json!(["quiet", 5])),
-        ("renew", json!(["ok", "kept", "lost"])),
-        ("renew", json!(["ok", "reacquired", ["error", "ERR no"]])),
+        ("renew", json!(["ok", 2, 1, "lost"])),
+        ("renew", json!(["ok", 2, 1, "reacquired", 2, ["error", "ERR no"]])),
         ("renew_one", json!("kept")),
         ("restore", json!(["ok", ["kept"], ["written", "front:6-0"]])),
         ("restore", json!(["ok", ["settled"], ["missing"]])),
@@ -326,7 +326,15 @@ impl Hostile {
                 Ok(())
             }
             "acquire" => one_each(store.acquire(epoch, second, &two).await?),
-            "renew" => one_each(store.renew(epoch, second, &two.map(|id| (id, Token(9)))).await?),
+            "renew" => {
+                let renewed = store.renew(epoch, second, &two.map(|id| (id, Token(9)))).await?;
+                if let Judged::Ok(others) = renewed {
+                    assert!(
+                        others.iter().all(|(at, _)| *at < two.len()) && others.is_sorted_by(|(a, _), (b, _)| a < b)
+                    );
+                }
+                Ok(())
+            }
             "renew_one" => store.renew_one(second, ID, Token(9)).await.map(drop),
             "restore" => {
                 let lease = || Restorable {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::table::{Held, Phase};
+use super::held::Held;
 use crate::backoff::{Backoff, jittered};
 use crate::clock::Moment;
 use crate::error::{ConnectError, DisownedReason};
@@ -207,20 +207,20 @@ async fn sign_of_life(partition: Arc<Partition>, store: Store) {
 /// Renews what was not renewed since `beat`: some calls at a time, as a distant Redis would otherwise answer the last of
 /// many after their deadlines. Stops at the first timeout, so that the next try begins with those that wait longest.
 async fn renew_all(partition: &Arc<Partition>, store: &Store, beat: Moment) -> Result<(), StoreError> {
-    let mut due: Vec<Arc<Held>> = partition.leases.all();
-    due.retain(|held| held.renewed() < beat && held.is_valid(beat));
-    due.sort_by_key(|held| held.deadline());
+    let mut due = partition.leases.due(beat).into_iter();
     let mut calls = JoinSet::new();
     let mut first_error = None;
-    let mut chunks = due.chunks(LOCKS_PER_CALL);
     loop {
         while calls.len() < CALLS_AT_A_TIME && !first_error.as_ref().is_some_and(StoreError::is_timeout) {
-            let Some(chunk) = chunks.next() else { break };
+            let chunk: Vec<_> = due.by_ref().take(LOCKS_PER_CALL).collect();
+            if chunk.is_empty() {
+                break;
+            }
             let span = tracing::debug_span!(
                 "renew", service = %partition.core.settings.service, partition = partition.number, leases = chunk.len()
             );
-            let (partition, store, chunk) = (Arc::clone(partition), store.clone(), chunk.to_vec());
-            calls.spawn(async move { renew_chunk(&partition, &store, &chunk).await }.instrument(span));
+            let (partition, store) = (Arc::clone(partition), store.clone());
+            calls.spawn(async move { renew_chunk(&partition, &store, chunk).await }.instrument(span));
         }
         match calls.join_next().await {
             None => break,
@@ -235,38 +235,44 @@ async fn renew_all(partition: &Arc<Partition>, store: &Store, beat: Moment) -> R
     first_error.map_or(Ok(()), Err)
 }
 
-async fn renew_chunk(partition: &Arc<Partition>, store: &Store, chunk: &[Arc<Held>]) -> Result<(), StoreError> {
+async fn renew_chunk(partition: &Arc<Partition>, store: &Store, mut chunk: Vec<Arc<Held>>) -> Result<(), StoreError> {
     let core = &partition.core;
     let settings = &core.settings;
     let (epoch, era) = partition.session.current();
     let start = Moment::now();
     // The clock is asked again: what passed its deadline since the beat began must not be locked again.
-    let chunk: Vec<&Arc<Held>> = chunk.iter().filter(|held| held.is_valid(start)).collect();
-    let ids: Vec<_> = chunk.iter().map(|held| (held.id(), held.token)).collect();
+    let mut ids = Vec::with_capacity(chunk.len());
+    chunk.retain(|held| {
+        let id = held.valid_id(start);
+        ids.extend(id.map(|id| (id, held.token)));
+        id.is_some()
+    });
     if ids.is_empty() {
         return Ok(());
     }
     let renewed = store.renew(&epoch, settings.lock_ttl, &ids).await;
     partition.heard(&renewed);
-    let outcomes = match renewed {
-        Ok(Judged::Ok(outcomes)) => outcomes,
+    let others = match renewed {
+        Ok(Judged::Ok(others)) => others,
         Ok(Judged::EpochChanged | Judged::Quiet(_)) => return Err(StoreError::epoch_changed("renew")),
         Err(e) if e.is_migrating() => return renew_each(partition, store, &chunk).await,
         Err(e) => return Err(e),
     };
     let deadline = core.deadline(start);
     let mut failed = None;
-    for (held, outcome) in chunk.into_iter().zip(outcomes) {
+    core.metrics.kept(chunk.len().saturating_sub(others.len()));
+    let mut others = others.into_iter().peekable();
+    for (at, held) in chunk.iter().enumerate() {
+        let Some((_, outcome)) = others.next_if(|(other, _)| *other == at) else {
+            held.keep(era, start, deadline);
+            continue;
+        };
         core.metrics.renewed(&outcome);
         match outcome {
-            Renewed::Kept => {
-                held.known_in(era);
-                held.extend(start, deadline);
-            }
+            Renewed::Kept => held.keep(era, start, deadline),
             Renewed::Reacquired => {
                 tracing::warn!(stream = held.entry.name, token = %held.token, "a lock had expired and was set again");
-                held.known_in(era);
-                held.extend(start, deadline);
+                held.keep(era, start, deadline);
             }
             Renewed::Lost => {
                 let reason = if held.era() == era {
@@ -284,14 +290,14 @@ async fn renew_chunk(partition: &Arc<Partition>, store: &Store, chunk: &[Arc<Hel
 
 /// While a slot migrates, a script on several keys is refused from the first moment on, and everything but renewals waits
 /// until it is over. Locks are extended one by one, each wherever it is: a migration may last longer than a lock lives.
-async fn renew_each(partition: &Arc<Partition>, store: &Store, chunk: &[&Arc<Held>]) -> Result<(), StoreError> {
+async fn renew_each(partition: &Arc<Partition>, store: &Store, chunk: &[Arc<Held>]) -> Result<(), StoreError> {
     let core = &partition.core;
     let ttl = core.settings.lock_ttl;
     let mut failed = None;
     for some in chunk.chunks(ONE_BY_ONE) {
         let renewed = some.iter().map(|held| async move {
             let start = Moment::now();
-            (*held, start, store.renew_one(ttl, held.id(), held.token).await)
+            (held, start, store.renew_one(ttl, held.id(), held.token).await)
         });
         for (held, start, renewed) in join_all(renewed).await {
             match renewed {
@@ -321,16 +327,11 @@ async fn deadlines(partitions: &Partitions) {
         let now = Moment::now();
         let mut wait = most;
         for partition in partitions.iter() {
-            for held in partition.leases.all() {
-                if held.phase() != Phase::Held {
-                    continue;
-                }
-                if let Some(reason) = held.overdue(now) {
-                    partition.disown(&held, reason);
-                } else {
-                    wait = wait.min(now.until(held.end()));
-                }
+            let (overdue, next) = partition.leases.overdue(now);
+            for (held, reason) in overdue {
+                partition.disown(&held, reason);
             }
+            wait = wait.min(now.until(next));
         }
         tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
     }

@@ -1,219 +1,14 @@
+//! All leases of a partition.
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
+use super::held::{Held, HoldLimit, Phase};
 use crate::clock::Moment;
-use crate::entry::Entry;
 use crate::error::DisownedReason;
-use crate::id::{EntryId, StreamId, Token};
-
-/// One lease of this process, shared by its owner, the heartbeat and the settler.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) entry: Entry,
-    pub(crate) token: Token,
-    pub(crate) since: Moment,
-    /// Fires when the lease is lost.
-    pub(crate) lost: CancellationToken,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct State {
-    /// The last of the epochs this process has seen under which the store is known to have the lease.
-    era: u64,
-    /// It changes where Redis lost the entry and it was written anew.
-    id: EntryId,
-    phase: Phase,
-    /// The settlement batch that it was sent in last; zero if in none.
-    batch: u64,
-    /// Past this the lease is invalid here, a margin before any peer may act.
-    deadline: Moment,
-    renewed: Moment,
-    /// Whether the user has received it.
-    delivered: bool,
-    limit: Option<HoldLimit>,
-}
-
-/// When a lease ends although its heartbeats get through: a handler that hangs must not keep its stream for ever.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct HoldLimit {
-    pub(crate) until: Moment,
-    /// How long the stream waits then before it is handed out again.
-    pub(crate) retry_after: Duration,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
-    Held,
-    /// Its owner has finished with it; Redis has not answered yet. What the heartbeat hears of it no longer counts.
-    Settling,
-    /// Final: never renewed, acquired or adopted again.
-    Disowned(DisownedReason),
-}
-
-impl Held {
-    /// `renewed` is when the acquisition was *sent*, from which Redis counts at the earliest.
-    pub(crate) fn new(entry: Entry, token: Token, era: u64, renewed: Moment, deadline: Moment) -> Self {
-        let id = entry.id;
-        Self {
-            entry,
-            token,
-            since: renewed,
-            lost: CancellationToken::new(),
-            state: Mutex::new(State {
-                era,
-                id,
-                phase: Phase::Held,
-                batch: 0,
-                deadline,
-                renewed,
-                delivered: false,
-                limit: None,
-            }),
-        }
-    }
-
-    pub(crate) fn id(&self) -> EntryId {
-        self.state().id
-    }
-
-    pub(crate) fn era(&self) -> u64 {
-        self.state().era
-    }
-
-    /// The store has the lease under this epoch.
-    pub(crate) fn known_in(&self, era: u64) {
-        let mut state = self.state();
-        state.era = state.era.max(era);
-    }
-
-    pub(crate) fn batch(&self) -> u64 {
-        self.state().batch
-    }
-
-    pub(crate) fn sent_in(&self, batch: u64) {
-        self.state().batch = batch;
-    }
-
-    pub(crate) fn phase(&self) -> Phase {
-        self.state().phase
-    }
-
-    pub(crate) fn deadline(&self) -> Moment {
-        self.state().deadline
-    }
-
-    /// When the lease ends if nothing happens: at its deadline, or at its hold limit if that is sooner.
-    pub(crate) fn end(&self) -> Moment {
-        let state = self.state();
-        state
-            .limit
-            .map_or(state.deadline, |limit| limit.until.min(state.deadline))
-    }
-
-    /// Sets or lifts the hold limit; the last call counts.
-    pub(crate) fn limit(&self, limit: Option<HoldLimit>) {
-        self.state().limit = limit;
-    }
-
-    /// What the user of a lease that was held too long has agreed to.
-    pub(crate) fn retry_after(&self) -> Duration {
-        self.state().limit.map_or(Duration::ZERO, |limit| limit.retry_after)
-    }
-
-    /// Why the lease has to end by now, if it has to and nobody has noticed yet.
-    pub(crate) fn overdue(&self, now: Moment) -> Option<DisownedReason> {
-        self.state().overdue(now)
-    }
-
-    pub(crate) fn renewed(&self) -> Moment {
-        self.state().renewed
-    }
-
-    pub(crate) fn is_valid(&self, now: Moment) -> bool {
-        self.state().is_valid(now)
-    }
-
-    pub(crate) fn remaining(&self) -> Duration {
-        let now = Moment::now();
-        if self.is_valid(now) {
-            now.until(self.end())
-        } else {
-            Duration::ZERO
-        }
-    }
-
-    /// Gives a valid lease to the user.
-    pub(crate) fn deliver(&self, now: Moment) -> bool {
-        let mut state = self.state();
-        state.delivered = state.is_valid(now);
-        state.delivered
-    }
-
-    pub(crate) fn is_delivered(&self) -> bool {
-        self.state().delivered
-    }
-
-    /// A renewal that was sent at `renewed` succeeded.
-    pub(crate) fn extend(&self, renewed: Moment, deadline: Moment) {
-        let mut state = self.state();
-        if !matches!(state.phase, Phase::Disowned(_)) && deadline > state.deadline {
-            state.deadline = deadline;
-            state.renewed = renewed;
-        }
-    }
-
-    /// From here on only Redis decides what became of the lease.
-    ///
-    /// # Errors
-    /// The lease is lost; also when its deadline or its hold limit has passed and nobody has noticed yet.
-    pub(crate) fn begin_settling(&self, now: Moment) -> Result<(), DisownedReason> {
-        let mut state = self.state();
-        if let Phase::Disowned(reason) = state.phase {
-            return Err(reason);
-        }
-        if let Some(reason) = state.overdue(now) {
-            return Err(reason);
-        }
-        state.phase = Phase::Settling;
-        Ok(())
-    }
-
-    /// Ends the lease from outside; true for the one call that did it.
-    pub(crate) fn disown(&self, reason: DisownedReason) -> bool {
-        let mut state = self.state();
-        if state.phase != Phase::Held {
-            return false;
-        }
-        state.phase = Phase::Disowned(reason);
-        drop(state);
-        self.lost.cancel();
-        true
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn is_valid(&self, now: Moment) -> bool {
-        !matches!(self.phase, Phase::Disowned(_)) && self.overdue(now).is_none()
-    }
-
-    /// The hold limit is the handler's: once that has ended, its settlement may take as long as Redis does.
-    fn overdue(&self, now: Moment) -> Option<DisownedReason> {
-        if now >= self.deadline {
-            return Some(DisownedReason::DeadlinePassed);
-        }
-        let held_too_long = self.phase == Phase::Held && self.limit.is_some_and(|limit| now >= limit.until);
-        held_too_long.then_some(DisownedReason::HeldTooLong)
-    }
-}
+use crate::id::{EntryId, StreamId};
 
 /// Every entry this process has to do with, from the acquisition until Redis has answered how it ended.
 ///
@@ -226,11 +21,76 @@ pub(crate) struct Leases {
     /// their handler may still run: their locks expire, and a scan gives them a new id.
     refused: Mutex<HashSet<EntryId>>,
     shrunk: Notify,
+    /// No lease has to end before this, unless one is renewed no more.
+    soonest: Mutex<Soonest>,
+}
+
+/// A lower bound of when the next lease has to end.
+#[derive(Debug)]
+struct Soonest(Moment);
+
+impl Default for Soonest {
+    fn default() -> Self {
+        Self(Moment::NEVER)
+    }
 }
 
 impl Leases {
     pub(crate) fn insert(&self, held: Arc<Held>) {
+        let end = held.end();
         self.known().insert(held.id(), Some(held));
+        self.ends_by(end);
+    }
+
+    /// Sets or lifts a lease's hold limit.
+    pub(crate) fn limit(&self, held: &Held, limit: Option<HoldLimit>) {
+        held.limit(limit);
+        if let Some(limit) = limit {
+            self.ends_by(limit.until);
+        }
+    }
+
+    fn ends_by(&self, end: Moment) {
+        let mut soonest = self.soonest();
+        soonest.0 = soonest.0.min(end);
+    }
+
+    /// The leases that have to end by now, and until when no other has to.
+    ///
+    /// Ends only move away, but for new leases and hold limits, which are noted: all of them are looked at only when the end
+    /// that was the next one has come, not as often as is asked.
+    pub(super) fn overdue(&self, now: Moment) -> (Vec<(Arc<Held>, DisownedReason)>, Moment) {
+        let mut soonest = self.soonest();
+        if now < soonest.0 {
+            return (Vec::new(), soonest.0);
+        }
+        // Before the look: what is noted meanwhile counts beside what it finds.
+        soonest.0 = Moment::NEVER;
+        drop(soonest);
+        let mut overdue = Vec::new();
+        let mut next = Moment::NEVER;
+        for held in self.known().values().flatten() {
+            match held.fate(now) {
+                Some(Err(reason)) => overdue.push((Arc::clone(held), reason)),
+                Some(Ok(end)) => next = next.min(end),
+                None => {}
+            }
+        }
+        self.ends_by(next);
+        (overdue, next)
+    }
+
+    /// What was not renewed since then and is still held, those that wait longest first: those of one call in the order of
+    /// their tokens, as they lie in the memory of both sides.
+    pub(super) fn due(&self, since: Moment) -> Vec<Arc<Held>> {
+        let mut due: Vec<_> = self
+            .known()
+            .values()
+            .flatten()
+            .filter_map(|held| Some((held.due(since)?, held.token, Arc::clone(held))))
+            .collect();
+        due.sort_unstable_by_key(|(deadline, token, _)| (*deadline, *token));
+        due.into_iter().map(|(.., held)| held).collect()
     }
 
     /// The entry of a lease was written anew.
@@ -253,6 +113,9 @@ impl Leases {
 
     /// The original ids of leases that the store is not known to have under this epoch.
     pub(crate) fn origins_before(&self, era: u64) -> HashSet<StreamId> {
+        if era == 0 {
+            return HashSet::new();
+        }
         let known = self.known();
         let old = known.values().flatten().filter(|held| held.era() < era);
         old.map(|held| held.entry.origin).collect()
@@ -327,6 +190,10 @@ impl Leases {
         }
     }
 
+    fn soonest(&self) -> MutexGuard<'_, Soonest> {
+        self.soonest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn refused(&self) -> MutexGuard<'_, HashSet<EntryId>> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -338,85 +205,107 @@ impl Leases {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::entry::{INPUT_FIELD, encode};
+    use crate::entry::{Entry, INPUT_FIELD, encode};
+    use crate::id::Token;
 
     fn at(ms: u64) -> Moment {
         Moment::default() + Duration::from_millis(ms)
     }
 
-    fn held() -> Held {
+    fn held(number: u64, renewed: u64, deadline: u64) -> Arc<Held> {
         let fields = vec![(INPUT_FIELD.into(), encode("s", &()).unwrap().into_bytes())];
-        let entry = Entry::parse("5-0".parse().unwrap(), fields).unwrap();
-        Held::new(entry, Token(7), 0, at(0), at(1_000))
+        let entry = Entry::parse(format!("5-{number}").parse().unwrap(), fields).unwrap();
+        Arc::new(Held::new(entry, Token(number), 0, at(renewed), at(deadline)))
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Take { ttl: u64 },
+        Renew { which: usize, ttl: u64 },
+        Limit { which: usize, span: Option<u64> },
+        Settle { which: usize },
+        Look { after: u64 },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (1_u64..50).prop_map(|ttl| Step::Take { ttl }),
+            (0_usize..8, 1_u64..50).prop_map(|(which, ttl)| Step::Renew { which, ttl }),
+            (0_usize..8, proptest::option::of(0_u64..40)).prop_map(|(which, span)| Step::Limit { which, span }),
+            (0_usize..8).prop_map(|which| Step::Settle { which }),
+            (0_u64..20).prop_map(|after| Step::Look { after }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_end_is_missed_however_seldom_all_leases_are_looked_at(steps in proptest::collection::vec(step(), 1..60)) {
+            let leases = Leases::default();
+            let mut all: Vec<Arc<Held>> = Vec::new();
+            let mut now = 0;
+            for step in steps {
+                let known = all.len().max(1);
+                match step {
+                    Step::Take { ttl } => {
+                        let held = held(all.len() as u64 + 1, now, now + ttl);
+                        leases.insert(Arc::clone(&held));
+                        all.push(held);
+                    }
+                    Step::Renew { which, ttl } => {
+                        if let Some(held) = all.get(which % known) {
+                            held.keep(0, at(now), at(now + ttl));
+                        }
+                    }
+                    Step::Limit { which, span } => {
+                        if let Some(held) = all.get(which % known) {
+                            let limit = span.map(|span| HoldLimit { until: at(now + span), retry_after: Duration::ZERO });
+                            leases.limit(held, limit);
+                        }
+                    }
+                    Step::Settle { which } => {
+                        if let Some(held) = all.get(which % known) {
+                            let _ = held.begin_settling(at(now));
+                        }
+                    }
+                    Step::Look { after } => {
+                        now += after;
+                        let (overdue, next) = leases.overdue(at(now));
+                        let mut found: Vec<Token> = overdue.iter().map(|(held, _)| held.token).collect();
+                        found.sort_unstable();
+                        let held = all.iter().filter(|held| held.phase() == Phase::Held);
+                        let (over, alive): (Vec<_>, Vec<_>) = held.partition(|held| held.overdue(at(now)).is_some());
+                        let over: Vec<Token> = over.into_iter().map(|held| held.token).collect();
+                        prop_assert_eq!(found, over);
+                        prop_assert!(alive.iter().all(|held| next <= held.end()), "the next look would come too late");
+                        for (held, reason) in overdue {
+                            prop_assert!(held.disown(reason));
+                        }
+                    }
+                }
+            }
+        }
     }
 
     #[test]
-    fn a_lease_is_invalid_from_its_deadline_on() {
-        let held = held();
-        assert!(held.is_valid(at(999)));
-        assert!(!held.is_valid(at(1_000)));
-        assert_eq!(held.begin_settling(at(1_000)), Err(DisownedReason::DeadlinePassed));
-    }
-
-    #[test]
-    fn a_late_answer_does_not_shorten_a_lease() {
-        let held = held();
-        held.extend(at(500), at(1_500));
-        held.extend(at(100), at(1_100));
-        assert_eq!(held.deadline(), at(1_500));
-    }
-
-    #[test]
-    fn disowned_is_final() {
-        let held = held();
-        assert!(held.disown(DisownedReason::TakenOver));
-        assert!(!held.disown(DisownedReason::DeadlinePassed));
-        assert!(held.lost.is_cancelled());
-        held.extend(at(500), at(9_000));
-        assert!(!held.is_valid(at(1)));
-        assert_eq!(held.begin_settling(at(1)), Err(DisownedReason::TakenOver));
-    }
-
-    #[test]
-    fn a_lease_is_invalid_from_its_hold_limit_on_however_often_it_is_renewed() {
-        let held = held();
-        let limit = |ms| {
-            held.limit(Some(HoldLimit {
-                until: at(ms),
-                retry_after: Duration::from_secs(1),
-            }));
+    fn those_that_wait_longest_are_renewed_first() {
+        let leases = Leases::default();
+        for (number, renewed) in [(1, 20), (2, 10), (3, 20), (4, 30), (5, 10)] {
+            leases.insert(held(number, renewed, renewed + 100));
+        }
+        let order = |since| {
+            leases
+                .due(at(since))
+                .iter()
+                .map(|held| held.token.0)
+                .collect::<Vec<_>>()
         };
-        limit(500);
-        held.extend(at(400), at(1_400));
-        assert!(held.is_valid(at(499)));
-        assert_eq!(held.end(), at(500));
-        assert!(!held.is_valid(at(500)));
-        assert_eq!(held.begin_settling(at(500)), Err(DisownedReason::HeldTooLong));
-        limit(600);
-        assert!(held.is_valid(at(500)), "the last limit counts");
-        held.limit(None);
-        assert_eq!(held.end(), at(1_400));
-        assert!(held.is_valid(at(1_399)));
-    }
-
-    #[test]
-    fn a_settlement_may_outlast_the_hold_limit() {
-        let held = held();
-        held.limit(Some(HoldLimit {
-            until: at(500),
-            retry_after: Duration::ZERO,
-        }));
-        held.begin_settling(at(499)).unwrap();
-        assert!(held.is_valid(at(999)), "it is renewed until Redis has answered");
-        assert!(!held.is_valid(at(1_000)));
-    }
-
-    #[test]
-    fn a_lease_that_is_settling_can_not_be_disowned() {
-        let held = held();
-        held.begin_settling(at(1)).unwrap();
-        assert!(!held.disown(DisownedReason::DeadlinePassed));
-        assert!(!held.lost.is_cancelled());
+        assert_eq!(order(31), [2, 5, 1, 3, 4]);
+        assert_eq!(order(20), [2, 5], "what was renewed since then is not due");
+        assert_eq!(order(115), [1, 3, 4], "what has passed its deadline is not renewed");
     }
 }

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+
 use crate::clock::Moment;
 use crate::entry::{Fields, size};
 use crate::error::DisownedReason;
@@ -14,6 +17,8 @@ use crate::store::{Judged, Restorable, Restored, Store, StoreError};
 const LEASES_PER_CALL: usize = 100;
 /// And so many bytes of bodies.
 const BYTES_PER_CALL: usize = 256 * 1024;
+/// Redis works on one while the next are put together here: one after the other, 100,000 leases outlasted their deadlines.
+const CALLS_AT_A_TIME: usize = 4;
 
 /// Restores every valid lease of this worker in the partition: first what the store still has, by ids alone; then
 /// what is gone, with all its fields. May be repeated: what is done is found done.
@@ -25,6 +30,8 @@ pub(crate) async fn restore(partition: &Partition, store: &Store, epoch: &Epoch,
     let now = Moment::now();
     let mut all = partition.leases.all();
     all.retain(|held| held.deadline() > now);
+    // What is closest to its deadline first, as all of it may take as long as a lock lives.
+    all.sort_by_cached_key(|held| held.deadline());
     let known = all.into_iter().map(|held| {
         let fields = held.entry.fields.clone();
         (held, fields)
@@ -35,10 +42,11 @@ pub(crate) async fn restore(partition: &Partition, store: &Store, epoch: &Epoch,
         epoch,
         era,
     };
-    let gone = tell_all(target, known, false).await?;
+    let mut gone = tell_all(target, known, false).await?;
     if !partition.core.settings.recovery.write_back {
         return Ok(());
     }
+    gone.sort_by_cached_key(|held| held.deadline());
     let gone = gone.into_iter().map(|held| {
         let fields = held.entry.fields_of_old();
         (held, fields)
@@ -56,37 +64,54 @@ struct Target<'a> {
     era: u64,
 }
 
+type Told = (Arc<Held>, Fields);
+
 /// Returns those whose entries are gone.
 async fn tell_all(
     target: Target<'_>,
-    all: impl Iterator<Item = (Arc<Held>, Fields)>,
+    all: impl Iterator<Item = Told>,
     with_fields: bool,
 ) -> Result<Vec<Arc<Held>>, StoreError> {
+    let mut all = all.peekable();
     let mut gone = Vec::new();
+    let mut failed = None;
+    let mut calls = FuturesUnordered::new();
+    loop {
+        while failed.is_none() && calls.len() < CALLS_AT_A_TIME {
+            let some = page(&mut all);
+            if some.is_empty() {
+                break;
+            }
+            calls.push(tell(target, some, with_fields));
+        }
+        match calls.next().await {
+            None => break,
+            Some(Ok(some)) => gone.extend(some),
+            // The others are heard out: what they have written has new ids.
+            Some(Err(e)) => {
+                failed.get_or_insert(e);
+            }
+        }
+    }
+    failed.map_or(Ok(gone), Err)
+}
+
+/// As many as go into one call. Where the server has to look at a body, that is as large as the fields here.
+fn page(all: &mut std::iter::Peekable<impl Iterator<Item = Told>>) -> Vec<Told> {
     let mut some = Vec::new();
     let mut bytes = 0;
-    // Where the server has to look at a body, that is as large as the fields here.
-    for (held, fields) in all {
-        let more = size(&fields);
-        if !some.is_empty() && (bytes + more > BYTES_PER_CALL || some.len() == LEASES_PER_CALL) {
-            gone.extend(tell(target, std::mem::take(&mut some), with_fields).await?);
-            bytes = 0;
-        }
-        bytes += more;
-        some.push((held, fields));
+    while some.len() < LEASES_PER_CALL {
+        let Some(one) = all.next_if(|(_, fields)| some.is_empty() || bytes + size(fields) <= BYTES_PER_CALL) else {
+            break;
+        };
+        bytes += size(&one.1);
+        some.push(one);
     }
-    if !some.is_empty() {
-        gone.extend(tell(target, some, with_fields).await?);
-    }
-    Ok(gone)
+    some
 }
 
 /// Returns those whose entries are gone.
-async fn tell(
-    target: Target<'_>,
-    some: Vec<(Arc<Held>, Fields)>,
-    with_fields: bool,
-) -> Result<Vec<Arc<Held>>, StoreError> {
+async fn tell(target: Target<'_>, some: Vec<Told>, with_fields: bool) -> Result<Vec<Arc<Held>>, StoreError> {
     let Target {
         partition,
         store,

@@ -51,7 +51,6 @@ impl Store {
     pub(crate) async fn hello(&self, greeting: Greeting<'_>) -> Result<Result<Hello, HelloRefusal>, StoreError> {
         let keys = &self.keys;
         let call = Call::on(keys)
-            .key(keys.lock(&NO_ENTRY))
             .arg(Epoch::draw().0)
             .number(millis(greeting.lock_ttl))
             .number(greeting.min_idle.map_or(0, millis))

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::hello::millis;
+use super::packed::Packer;
 use super::reply::Reply;
 use super::script::{ACQUIRE, Call, RENEW, RENEW_ONE, RESTORE};
 use super::{Judged, Store, StoreError};
@@ -144,38 +145,68 @@ impl Store {
         })
     }
 
-    /// Extends the lock of each lease, at most about 400 in one call.
+    /// Extends the lock of each lease, at most about 400 in one call. Tells, in order, what became of those that were not
+    /// simply kept.
     pub(crate) async fn renew(
         &self,
         epoch: &Epoch,
         ttl: Duration,
         leases: &[(EntryId, Token)],
-    ) -> Result<Judged<Vec<Renewed>>, StoreError> {
-        let keys = &self.keys;
-        let mut call = Call::on(keys)
-            .arg(epoch.arg())
-            .arg(self.consumer.as_str())
-            .number(millis(ttl));
+    ) -> Result<Judged<Vec<(usize, Renewed)>>, StoreError> {
+        let (keys, consumer) = (&self.keys, &self.consumer);
+        let prefix = keys.lock_prefix();
+        let mut locks = Packer::array(leases.len());
+        let mut values = Packer::array(leases.len());
         for (id, token) in leases {
-            call = call.key(keys.lock(id)).arg(id.to_string()).arg(self.lock_value(*token));
+            locks.display(&format_args!("{prefix}{id}"));
+            values.display(&format_args!("{consumer}:{token}"));
         }
+        let call = Call::on(keys)
+            .arg(epoch.arg())
+            .arg(consumer.as_str())
+            .number(millis(ttl))
+            .arg(locks.packed())
+            .arg(values.packed());
         let value = self.line.run(&RENEW, call, self.timeout).await?;
-        outcomes(Reply::new(RENEW.name, &value), leases.len(), |one| {
-            // Plain words on the hot path; only what failed comes as a list.
-            Ok(match one.text().or_else(|_| one.outcome())? {
-                "kept" => Some(Renewed::Kept),
-                "reacquired" => Some(Renewed::Reacquired),
-                "lost" | "gone" => Some(Renewed::Lost),
-                "nogroup" => None,
-                _ => Some(Renewed::Failed(failure(RENEW.name, one)?)),
-            })
-        })
+        renewals(Reply::new(RENEW.name, &value), leases.len())
     }
 
     /// What a lock holds while a lease lives: whose it is and which of its acquisitions.
     pub(super) fn lock_value(&self, token: Token) -> String {
         format!("{}:{token}", self.consumer)
     }
+}
+
+/// Reads `['ok', how many, position, outcome, …]` or `['epoch']`. The positions count from 1 and grow.
+fn renewals(reply: Reply<'_>, expected: usize) -> Result<Judged<Vec<(usize, Renewed)>>, StoreError> {
+    match reply.outcome()? {
+        "ok" => {}
+        "epoch" => return Ok(Judged::EpochChanged),
+        _ => return Err(reply.unexpected("an outcome")),
+    }
+    let mut items = reply.list()?.skip(1);
+    let count = items.next().map(Reply::number).transpose()?;
+    if count != Some(expected as u64) {
+        return Err(reply.unexpected("an outcome per lease"));
+    }
+    let mut others = Vec::with_capacity(items.len() / 2);
+    let mut last = 0;
+    while let Some(position) = items.next() {
+        let position = usize::try_from(position.number()?).unwrap_or(usize::MAX);
+        let Some(one) = items.next().filter(|_| last < position && position <= expected) else {
+            return Err(reply.unexpected("positions and outcomes"));
+        };
+        last = position;
+        let outcome = match one.text().or_else(|_| one.outcome())? {
+            "kept" => Renewed::Kept,
+            "reacquired" => Renewed::Reacquired,
+            "lost" | "gone" => Renewed::Lost,
+            "nogroup" => return Ok(Judged::EpochChanged),
+            _ => Renewed::Failed(failure(RENEW.name, one)?),
+        };
+        others.push((position - 1, outcome));
+    }
+    Ok(Judged::Ok(others))
 }
 
 /// Reads `['ok', outcome…]` or `['epoch']`; an entry that answers [`None`] found no group, which means the same.
@@ -219,4 +250,40 @@ pub(super) fn digest(input: &[u8]) -> String {
 /// `['error', text]`.
 pub(super) fn failure(operation: &'static str, outcome: Reply<'_>) -> Result<StoreError, StoreError> {
     Ok(StoreError::of_entry(operation, outcome.at(1)?.text()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use fred::types::Value;
+
+    use super::*;
+
+    fn read(reply: Vec<Value>, expected: usize) -> Result<Judged<Vec<(usize, Renewed)>>, StoreError> {
+        renewals(Reply::new("renew", &Value::Array(reply)), expected)
+    }
+
+    #[test]
+    fn renewals_are_kept_where_nothing_else_is_said() {
+        let reply = vec!["ok".into(), 3.into(), 2.into(), "gone".into()];
+        let Ok(Judged::Ok(others)) = read(reply, 3) else {
+            panic!("it is readable")
+        };
+        assert!(matches!(others[..], [(1, Renewed::Lost)]));
+    }
+
+    #[test]
+    fn an_answer_about_other_leases_extends_none() {
+        let lost = || Value::from("lost");
+        for reply in [
+            vec!["ok".into()],
+            vec!["ok".into(), 2.into()],
+            vec!["ok".into(), 3.into(), 4.into(), lost()],
+            vec!["ok".into(), 3.into(), 0.into(), lost()],
+            vec!["ok".into(), 3.into(), 2.into()],
+            vec!["ok".into(), 3.into(), 2.into(), lost(), 2.into(), lost()],
+            vec!["ok".into(), 3.into(), 2.into(), lost(), 1.into(), lost()],
+        ] {
+            assert!(read(reply.clone(), 3).is_err(), "{reply:?}");
+        }
+    }
 }

@@ -56,7 +56,7 @@ impl Job {
         Self {
             // A child of the loss: it fires in the same moment, on whatever thread notices, and needs no task of this
             // runtime for it, which the handler may be blocking.
-            stop: held.lost.child_token(),
+            stop: held.lost().child_token(),
             held: Arc::clone(held),
             partition: Arc::clone(partition),
             span: lease.span().clone(),
@@ -66,16 +66,17 @@ impl Job {
 
     /// From here on the handler's time counts.
     pub(super) fn start_clock(&self) {
-        self.held.limit(self.limit.map(|(span, retry_after)| HoldLimit {
+        let limit = self.limit.map(|(span, retry_after)| HoldLimit {
             until: Moment::now() + span,
             retry_after,
-        }));
+        });
+        self.partition.leases.limit(&self.held, limit);
     }
 
     /// What is waited for from here on is not the handler's time.
     #[cfg(feature = "tower")]
     pub(super) fn stop_clock(&self) {
-        self.held.limit(None);
+        self.partition.leases.limit(&self.held, None);
     }
 
     /// The data stream's name.
@@ -161,7 +162,7 @@ impl Job {
     /// Fires when the lease is lost. Somebody else has the stream then, or will have it.
     #[must_use]
     pub fn lost(&self) -> &CancellationToken {
-        &self.held.lost
+        self.held.lost()
     }
 
     /// Fires when the handler has to end: when the lease is lost, and when the time for a shutdown is over. After

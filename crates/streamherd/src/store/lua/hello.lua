@@ -1,4 +1,4 @@
--- KEYS  those of the partition, and a lock that can't exist
+-- KEYS  those of the partition
 -- ARGV  a fresh epoch id, lock_ttl ms, min_idle ms (0: does not scan), into how many partitions the service is divided (the
 --       first partition keeps that; 0: any other), the epoch that the worker knows ('' at its start), '1' if the clock has
 --       jumped under it
@@ -18,27 +18,26 @@ end
 
 -- A user who may add but not acknowledge would multiply every orphan. So what the other scripts need is tried here on
 -- things that don't exist, and whoever lacks a right does not start.
-local nothing = KEYS[LOCKS + 1]
 redis.call('XACK', INPUT, GROUP, '0-0')
 redis.call('XDEL', INPUT, '0-0')
-redis.call('DEL', nothing)
-redis.call('PEXPIRE', nothing, 1)
-redis.call('PTTL', nothing)
-redis.call('XRANGE', nothing, '-', '+')
-local read = redis.pcall('XREADGROUP', 'GROUP', GROUP, 'nobody', 'STREAMS', nothing, '>')
+redis.call('DEL', NOTHING)
+redis.call('PEXPIRE', NOTHING, 1)
+redis.call('PTTL', NOTHING)
+redis.call('XRANGE', NOTHING, '-', '+')
+local read = redis.pcall('XREADGROUP', 'GROUP', GROUP, 'nobody', 'STREAMS', NOTHING, '>')
 if not string.find(read.err or '', 'NOGROUP', 1, true) then return read end
-local pends = redis.pcall('XPENDING', nothing, GROUP)
+local pends = redis.pcall('XPENDING', NOTHING, GROUP)
 if not string.find(pends.err or '', 'NOGROUP', 1, true) then return pends end
-local claims = redis.pcall('XCLAIM', nothing, GROUP, 'nobody', 0, '0-0')
+local claims = redis.pcall('XCLAIM', NOTHING, GROUP, 'nobody', 0, '0-0')
 if not string.find(claims.err or '', 'NOGROUP', 1, true) then return claims end
-redis.call('SET', nothing, '', 'XX')
-redis.call('XADD', nothing, 'NOMKSTREAM', '*', 'f', 'v')
-redis.call('ZADD', nothing, 'XX', 0, 'm')
-redis.call('ZREM', nothing, 'm')
-redis.call('ZSCORE', nothing, 'm')
-redis.call('ZRANGEBYSCORE', nothing, 0, 0)
-redis.call('HGET', nothing, 'f')
-redis.call('HDEL', nothing, 'f')
+redis.call('SET', NOTHING, '', 'XX')
+redis.call('XADD', NOTHING, 'NOMKSTREAM', '*', 'f', 'v')
+redis.call('ZADD', NOTHING, 'XX', 0, 'm')
+redis.call('ZREM', NOTHING, 'm')
+redis.call('ZSCORE', NOTHING, 'm')
+redis.call('ZRANGEBYSCORE', NOTHING, 0, 0)
+redis.call('HGET', NOTHING, 'f')
+redis.call('HDEL', NOTHING, 'f')
 
 local now = now_ms()
 local ttl, min_idle = tonumber(ARGV[2]), tonumber(ARGV[3])

@@ -1,9 +1,12 @@
 -- What all scripts share; each is sent as its name, this text and its own.
 -- Every batch script keeps the order guard, read, write the new, acknowledge the old: a script that raises keeps what
 -- it wrote so far, so whatever goes wrong in between leaves the old entry pending and nothing lost.
--- All keys of a partition, the same in every script; locks follow them where a script has to do with some.
-local EPOCH, CONTROL, INPUT, FRONT, DLQ, DELAYED, BODIES, LIVE, CONSUMERS, SCAN = unpack(KEYS, 1, 10)
-local LOCKS = 10
+-- All keys of a partition, the same in every script; where a script has to do with a few locks, they follow. The last is the
+-- lock of no entry, which never is there: while the slot migrates, Redis refuses a script as soon as one of its keys is missing,
+-- so all are refused from the first moment on. Otherwise locks that have gone ahead would seem to have expired, and what is read
+-- could not be locked.
+local EPOCH, CONTROL, INPUT, FRONT, DLQ, DELAYED, BODIES, LIVE, CONSUMERS, SCAN, NOTHING = unpack(KEYS, 1, 11)
+local LOCKS = 11
 local GROUP = 'workers'
 -- Keys of the same slot whose names only a script knows.
 local PREFIX = string.sub(EPOCH, 1, -1 - #'epoch')

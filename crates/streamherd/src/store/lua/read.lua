@@ -10,8 +10,6 @@ local against = not_now(ARGV[1])
 if against then return against end
 local consumer, ttl = ARGV[2], ARGV[6]
 if paused(consumer, ARGV[3]) then return {'paused'} end
--- While the slot migrates no lock can be made here, and what is read could not be locked.
-if type(redis.pcall('PTTL', LOCK)) == 'table' then return redis.error_reply('TRYAGAIN the slot migrates') end
 local mine = consumer .. ':'
 local max_fields, max_bytes = tonumber(ARGV[7]), tonumber(ARGV[8])
 local left, room, biggest = tonumber(ARGV[4]), tonumber(ARGV[5]), nil

@@ -1,15 +1,17 @@
--- KEYS  those of the partition, then a lock per lease
--- ARGV  epoch, consumer, ttl ms, then entry and lock value per lease
+-- KEYS  those of the partition
+-- ARGV  epoch, consumer, ttl ms, then packed: the locks and their values
+-- Answers how many there are, and then the position and the outcome of each that was not simply kept.
 if redis.call('GET', EPOCH) ~= ARGV[1] then return {'epoch'} end
 local consumer, ttl = ARGV[2], ARGV[3]
+local locks, values = cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[5])
 
-local function renew(lock, ref, value)
+local function renew(lock, value)
   if lock_value(lock) == value then
     redis.call('PEXPIRE', lock, ttl)
     return 'kept'
   end
   if alive(lock) then return 'lost' end
-  local stream, id = place(ref)
+  local stream, id = place(string.sub(lock, #LOCK + 1))
   local p = pending(stream, id)
   if not p then return 'gone' end
   if p[2] ~= consumer then return 'lost' end
@@ -17,11 +19,16 @@ local function renew(lock, ref, value)
   return 'reacquired'
 end
 
-local result = {'ok'}
-for i = LOCKS + 1, #KEYS do
-  local at = 4 + (i - LOCKS - 1) * 2
-  local answer = outcome(renew, KEYS[i], ARGV[at], ARGV[at + 1])
-  if (answer == 'lost' or answer == 'gone') and not is_known_server() then return {'epoch'} end
-  result[#result + 1] = answer
+local result = {'ok', #locks}
+local held = redis.call('MGET', unpack(locks))
+for i = 1, #locks do
+  local lock, value = locks[i], values[i]
+  -- Nearly all end here.
+  if held[i] ~= value or redis.pcall('PEXPIRE', lock, ttl) ~= 1 then
+    local answer = outcome(renew, lock, value)
+    if (answer == 'lost' or answer == 'gone') and not is_known_server() then return {'epoch'} end
+    result[#result + 1] = i
+    result[#result + 1] = answer
+  end
 end
 return result

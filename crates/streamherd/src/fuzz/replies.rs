@@ -391,7 +391,7 @@ impl Hostile {
                     coalesce: Some("s".to_owned()),
                 };
                 let submitted = store.submit(&[stream(), stream()]).await?;
-                assert_eq!(submitted.len(), 2);
+                assert!((1..=2).contains(&submitted.len()));
                 Ok(())
             }
             "add" => store.submit(&[now()]).await.map(drop),

@@ -115,7 +115,8 @@ impl Settler {
                     return;
                 }
             } else {
-                while batch.len() < STEPS_PER_CALL - AGAIN_PER_CALL {
+                batch.extend(left_over.drain(..left_over.len().min(AGAIN_PER_CALL)));
+                while batch.len() < STEPS_PER_CALL {
                     let Ok(new) = self.inbox.try_recv() else { break };
                     batch.push(new);
                 }

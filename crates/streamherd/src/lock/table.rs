@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use super::held::{Held, HoldLimit, Phase};
 use crate::clock::Moment;
 use crate::error::DisownedReason;
-use crate::id::{EntryId, StreamId};
+use crate::id::{EntryId, Lane, StreamId};
 
 /// Every entry this process has to do with, from the acquisition until Redis has answered how it ended.
 ///
@@ -20,6 +20,7 @@ pub(crate) struct Leases {
     /// Entries whose settlement Redis refused for good. They are still pending here, and must not be leased again while
     /// their handler may still run: their locks expire, and a scan gives them a new id.
     refused: Mutex<HashSet<EntryId>>,
+    latest: Mutex<[StreamId; 2]>,
     shrunk: Notify,
     /// No lease has to end before this, unless one is renewed no more.
     soonest: Mutex<Soonest>,
@@ -38,6 +39,7 @@ impl Default for Soonest {
 impl Leases {
     pub(crate) fn insert(&self, held: Arc<Held>) {
         let end = held.end();
+        self.met(held.id());
         self.known().insert(held.id(), Some(held));
         self.ends_by(end);
     }
@@ -95,6 +97,7 @@ impl Leases {
 
     /// The entry of a lease was written anew.
     pub(crate) fn rename(&self, held: &Arc<Held>, new: EntryId) {
+        self.met(new);
         let mut known = self.known();
         let old = std::mem::replace(&mut held.state().id, new);
         if known.remove(&old).is_some() {
@@ -104,6 +107,7 @@ impl Leases {
 
     /// Notes an entry that is handed back without ever having been leased.
     pub(crate) fn note(&self, id: EntryId) {
+        self.met(id);
         self.known().entry(id).or_insert(None);
     }
 
@@ -122,7 +126,21 @@ impl Leases {
     }
 
     pub(crate) fn any_before(&self, era: u64) -> bool {
-        self.known().values().flatten().any(|held| held.era() < era)
+        era > 0 && self.known().values().flatten().any(|held| held.era() < era)
+    }
+
+    /// The last id of each lane that was ever known here.
+    pub(crate) fn latest(&self) -> [StreamId; 2] {
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn met(&self, id: EntryId) {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        for (lane, latest) in Lane::ALL.into_iter().zip(&mut *latest) {
+            if lane == id.lane {
+                *latest = id.id.max(*latest);
+            }
+        }
     }
 
     pub(crate) fn refuse(&self, id: EntryId) {

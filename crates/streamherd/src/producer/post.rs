@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::store::{Accepted, Durability, Store, StoreError, Submission};
@@ -24,6 +25,8 @@ pub(super) struct Post(Arc<Shared>);
 struct Shared {
     store: Store,
     durability: Durability,
+    /// The one that this was made on.
+    runtime: Option<Handle>,
     queue: Mutex<Queue>,
 }
 
@@ -46,6 +49,7 @@ impl Post {
         Self(Arc::new(Shared {
             store,
             durability,
+            runtime: Handle::try_current().ok(),
             queue: Mutex::default(),
         }))
     }
@@ -67,13 +71,21 @@ impl Post {
     fn put(&self, letter: Letter) {
         let mut queue = self.0.queue();
         queue.waiting.push_back(letter);
-        if !std::mem::replace(&mut queue.carried, true) {
-            // A task of its own: a caller that carried the others' along would strand them when it is dropped.
-            let carrier = Carrier {
-                shared: Arc::clone(&self.0),
-                finished: false,
-            };
-            tokio::spawn(carrier.carry());
+        let carried = std::mem::replace(&mut queue.carried, true);
+        // A runtime that is shutting down drops what is spawned on it at once, and that takes the queue.
+        drop(queue);
+        if carried {
+            return;
+        }
+        // A task of its own: a caller that carried the others' along would strand them when it is dropped. On the runtime that
+        // the connection is on: a caller's own may stand still while others wait.
+        let carrier = Carrier {
+            shared: Arc::clone(&self.0),
+            finished: false,
+        };
+        match &self.0.runtime {
+            Some(runtime) => drop(runtime.spawn(carrier.carry())),
+            None => drop(tokio::spawn(carrier.carry())),
         }
     }
 }
@@ -81,6 +93,12 @@ impl Post {
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was too much for one call goes first in the next.
+    fn back(&self, letters: impl DoubleEndedIterator<Item = Letter>) {
+        let mut queue = self.queue();
+        letters.rev().for_each(|letter| queue.waiting.push_front(letter));
     }
 
     /// What leaves next, if anything waits. What nobody waits for any more stays here; and so does, where calls fail, what has
@@ -130,9 +148,9 @@ impl Carrier {
     async fn carry(mut self) {
         let mut failing = false;
         while let Some(letters) = self.shared.next(failing) {
-            let (streams, posted): (Vec<_>, Vec<_>) = letters
+            let (streams, mut posted): (Vec<_>, Vec<_>) = letters
                 .into_iter()
-                .map(|letter| (letter.submission, letter.posted))
+                .map(|letter| (letter.submission, (letter.posted, letter.since)))
                 .unzip();
             let sent = self.shared.store.submit_durably(&streams, self.shared.durability).await;
             failing = sent.is_err();
@@ -143,7 +161,14 @@ impl Carrier {
                     .collect(),
                 Err(e) => streams.iter().map(|_| Err(e.again())).collect(),
             };
-            for (posted, outcome) in posted.into_iter().zip(outcomes) {
+            let later = posted.split_off(outcomes.len());
+            let unsent = streams.into_iter().skip(outcomes.len()).zip(later);
+            self.shared.back(unsent.map(|(submission, (posted, since))| Letter {
+                submission,
+                since,
+                posted,
+            }));
+            for ((posted, _), outcome) in posted.into_iter().zip(outcomes) {
                 let _ = posted.send(outcome);
             }
         }

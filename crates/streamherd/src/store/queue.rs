@@ -7,7 +7,7 @@ use super::connection::options;
 use super::hello::millis;
 use super::packed::Unpacker;
 use super::reply::Reply;
-use super::script::{ACQUIRE, Call, READ};
+use super::script::{Call, READ, SEIZE};
 use super::{Judged, Store, StoreError};
 use crate::clock::Moment;
 use crate::entry::{Fields, MAX_ENTRY_BYTES, MAX_FIELDS, Poison};
@@ -63,7 +63,7 @@ pub(crate) enum Taken {
 pub(crate) struct Seize<'a> {
     pub(crate) epoch: &'a Epoch,
     pub(crate) ttl: Duration,
-    /// The last ids that this consumer was given, of the front and the other lane.
+    /// The last ids that this consumer knows of, of the front and the other lane.
     pub(crate) after: [StreamId; 2],
 }
 
@@ -79,8 +79,8 @@ impl Waited {
     /// Takes in which locks were made, `['ok', [entry, token]…, µs]`, and when, by the server's clock.
     ///
     /// A lease counts from when its lock was *sent* for, which here is a whole BLOCK too early. The server's clock was read as
-    /// the wait began and as it ended, and what has passed there since has passed here. A clock that was set forward meanwhile
-    /// ends every lock too early by as much as this is wrong; one that was set back makes this one end too early here.
+    /// the wait began and as it ended, and what has passed there since has passed here. Where more has passed there, its clock
+    /// was set forward, and the lock is left to be acquired; one that was set back makes the lease end too early here.
     fn seized(&mut self, clock: Reply<'_>, seized: Reply<'_>) -> Result<(), StoreError> {
         if seized.outcome()? != "ok" {
             return Ok(());
@@ -95,6 +95,9 @@ impl Waited {
             return Ok(());
         };
         let passed = Duration::from_micros(ended.number()?.saturating_sub(began));
+        if self.start + passed > Moment::now() {
+            return Ok(());
+        }
         let mut locked = Vec::with_capacity(locks.len());
         for lock in locks {
             locked.push((lock.at(0)?.parsed::<EntryId>()?, Token(lock.at(1)?.number()?)));
@@ -104,7 +107,7 @@ impl Waited {
                 entry.locked = Locked::Mine(token);
             }
         }
-        self.start = (self.start + passed).min(Moment::now());
+        self.start = self.start + passed;
         Ok(())
     }
 }
@@ -177,7 +180,7 @@ impl Store {
                     biased;
                     client.custom::<Value, Value>(command("TIME"), vec![]),
                     read,
-                    client.custom::<Value, Value>(command("EVALSHA"), self.seizing(seize).after(&ACQUIRE.loaded.1)),
+                    client.custom::<Value, Value>(command("EVALSHA"), self.seizing(seize).after(&SEIZE.loaded.1)),
                 );
                 (read, clock.ok().zip(seized.ok()))
             }
@@ -203,7 +206,7 @@ impl Store {
         // Whatever is wrong with it, what is not locked is acquired by itself, or found to be locked.
         if let Some((clock, seized)) = &seized {
             waited
-                .seized(Reply::new("time", clock), Reply::new(ACQUIRE.name, seized))
+                .seized(Reply::new("time", clock), Reply::new(SEIZE.name, seized))
                 .unwrap_or_default();
         }
         Ok(waited)

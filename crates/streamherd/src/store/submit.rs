@@ -127,7 +127,8 @@ impl Submission {
 }
 
 impl Store {
-    /// Puts streams on the queue, in their order.
+    /// Puts streams on the queue, in their order; as many of them as one call may take, and one at least. What is left is to be
+    /// submitted again.
     ///
     /// # Errors
     /// None of them is there, or nobody knows of any; see [`StoreError::is_certain`].
@@ -297,12 +298,10 @@ pub(super) fn millis_rounded_up(span: Duration) -> u64 {
 }
 
 /// A text per stream: its outcome and its reference.
-pub(super) fn submitted(
-    packed: &mut Unpacker<'_>,
-    expected: usize,
-) -> Result<Vec<Result<Accepted, StoreError>>, StoreError> {
-    if packed.list()? != expected {
-        return Err(packed.unexpected("an outcome per stream"));
+fn submitted(packed: &mut Unpacker<'_>, most: usize) -> Result<Vec<Result<Accepted, StoreError>>, StoreError> {
+    let answered = packed.list()?;
+    if answered == 0 || answered > most {
+        return Err(packed.unexpected("outcomes of the streams"));
     }
     let one = |text: &str| {
         let (outcome, rest) = text.split_once(' ').unwrap_or((text, ""));
@@ -318,7 +317,7 @@ pub(super) fn submitted(
         };
         Ok(Accepted { submitted, noted })
     };
-    (0..expected).map(|_| Ok(one(packed.text()?))).collect()
+    (0..answered).map(|_| Ok(one(packed.text()?))).collect()
 }
 
 fn packed_reference(text: &str) -> StoreError {

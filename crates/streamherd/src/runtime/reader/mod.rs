@@ -190,7 +190,10 @@ impl Reader {
             let ids = entries.iter().map(|entry| entry.id).filter(|id| id.lane == lane);
             *given = ids.map(|id| id.id).max().unwrap_or_default().max(*given);
         }
-        self.admit(entries, &mut slots, now, start).await
+        self.admit(entries, &mut slots, now, start).await?;
+        // Whoever was handed something goes first on this thread; the next read would put its own connection before that.
+        tokio::task::yield_now().await;
+        Ok(())
     }
 
     /// What waits is taken into all free slots at once, the front first. Only then is it worth waiting, for one entry per
@@ -238,13 +241,19 @@ impl Reader {
         let seize = (!self.partition.leases.any_before(*era)).then_some(Seize {
             epoch,
             ttl,
-            after: self.given,
+            after: self.latest(),
         });
         match slots.len() {
             0 | 1 => self.wait_for_one(&[Lane::Input], brief, seize).await,
             _ if scarce => self.wait_for_one(&Lane::ALL, brief, seize).await,
             _ => self.wait_for_one(&Lane::ALL, block, seize).await,
         }
+    }
+
+    /// The last ids that this consumer was given, or has given itself: what is pending after them is new.
+    fn latest(&self) -> [StreamId; 2] {
+        let [front, input] = self.partition.leases.latest();
+        [front.max(self.given[0]), input.max(self.given[1])]
     }
 
     /// A blocked read is never dropped, as it would go on assigning entries that nobody sees. At the end of the client it
@@ -320,9 +329,14 @@ impl Reader {
             leases.retain(|one| !(later_life(one) && unsettled.contains(&one.entry.origin)));
             self.audit_due |= leases.len() < all;
         }
-        // What could be acquired is handed out whatever becomes of the rest, and in the order it was read in.
+        // What could be acquired is handed out whatever becomes of the rest, and in the order it was read in; and it is in the
+        // table before hello is said, which has all that is there restored.
         let acquired = self.acquire(&epoch, &mut leases).await;
-        self.adopt(leases, era).and(acquired)
+        let adopted = self.adopt(leases, era);
+        if matches!(&acquired, Err(e) if e.is_epoch_changed()) {
+            return partition.hello().await;
+        }
+        adopted.and(acquired)
     }
 
     /// Acquires what was read and not locked by that.
@@ -351,7 +365,7 @@ impl Reader {
             }
             Ok(Judged::EpochChanged) => {
                 self.audit_due = true;
-                partition.hello().await
+                Err(StoreError::epoch_changed("acquire"))
             }
             Err(e) => {
                 self.audit_due = true;

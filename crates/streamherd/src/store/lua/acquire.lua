@@ -1,6 +1,5 @@
 -- KEYS  those of the partition, then a lock per entry
--- ARGV  epoch, consumer, its name, ttl ms, then the entries; or no locks, and after which id of front and input to look for
---       what a blocked read just before has given this consumer
+-- ARGV  epoch, consumer, its name, ttl ms, then the entries
 -- Between the read and this, a stalled worker may have lost an entry to a peer; only what is still pending for it
 -- becomes a lease. "Already my value" makes a call whose reply was lost repeatable.
 local against = not_now(ARGV[1])
@@ -29,21 +28,8 @@ local function acquire(lock, ref)
 end
 
 local result = {'ok'}
-if #KEYS > LOCKS then
-  for i = LOCKS + 1, #KEYS do
-    result[#result + 1] = outcome(acquire, KEYS[i], ARGV[4 + i - LOCKS])
-  end
-else
-  -- Which entry a blocked read will return is known to nobody when this is sent, right behind it, to save a round trip.
-  for i, stream in ipairs({FRONT, INPUT}) do
-    local found = redis.pcall('XPENDING', stream, GROUP, '(' .. ARGV[4 + i], '+', 1, consumer)
-    for _, p in ipairs(found) do
-      local ref = ref_in(stream, p[1])
-      local got = outcome(acquire, LOCK .. ref, ref)
-      if got[1] == 'ok' then result[#result + 1] = {ref, got[2]} end
-    end
-  end
+for i = LOCKS + 1, #KEYS do
+  result[#result + 1] = outcome(acquire, KEYS[i], ARGV[4 + i - LOCKS])
 end
 if drawn then redis.call('HSET', CONTROL, 'token', whole(token)) end
-if #KEYS == LOCKS then result[#result + 1] = whole(now) end
 return result

@@ -37,6 +37,8 @@ redis.call('ZREM', NOTHING, 'm')
 redis.call('ZSCORE', NOTHING, 'm')
 redis.call('ZRANGEBYSCORE', NOTHING, 0, 0)
 redis.call('HGET', NOTHING, 'f')
+redis.call('HSTRLEN', NOTHING, 'f')
+redis.call('MGET', NOTHING)
 redis.call('HDEL', NOTHING, 'f')
 
 local now = now_ms()

@@ -1,5 +1,6 @@
 -- KEYS  those of the first partition
 -- ARGV  into how many partitions the service is divided; 0 only asks
+redis.call('HSTRLEN', NOTHING, 'f')
 local stored = tonumber(redis.call('HGET', CONTROL, 'partitions'))
 if not stored and ARGV[1] ~= '0' then
   redis.call('HSET', CONTROL, 'partitions', ARGV[1])

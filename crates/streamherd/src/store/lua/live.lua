@@ -11,10 +11,14 @@ local function is_body(fields)
   return true
 end
 
+-- Bytes that this call has looked at to see what names stand for.
+local looked = 0
+
 -- Nil where another program has spoilt it: it must not keep an entry from being settled, and the sweep forgets it.
 local function live_of(name)
   local packed = redis.call('HGET', LIVE, name)
   if not packed then return nil end
+  looked = looked + #packed
   local ok, live = pcall(cmsgpack.unpack, packed)
   if not ok or type(live) ~= 'table' or type(live[1]) ~= 'string' then return nil end
   if live[2] ~= nil and not (is_body(live[2]) and type(live[3]) == 'number') then return nil end
@@ -24,6 +28,9 @@ end
 local function set_live(name, ref, wanted, due)
   redis.call('HSET', LIVE, name, cmsgpack.pack(wanted and {ref, wanted, due} or {ref}))
 end
+
+-- A live record is no longer than this where nothing is wanted after the run that exists.
+local MOST_OF_REFERENCE = 64
 
 -- Bytes that one call may still move.
 local budget = 4 * 1024 * 1024
@@ -89,6 +96,7 @@ local function referent(name, ref)
   end
   local stream, id = place(ref)
   local fields = body(stream, id)
+  looked = looked + (fields and size(fields) or 0)
   if not fields or field(fields, '_sh_live') ~= name then return nil end
   -- Without a group nothing was ever handed out.
   local held, record = pcall(pending, stream, id)

@@ -189,8 +189,12 @@ local function finish_all()
   local acks, names, ends = {[INPUT] = {}, [FRONT] = {}}, {}, {}
   for i, ref in ipairs(refs) do
     if held[i] == mine .. done[3 * i - 1] then
-      if done[3 * i] ~= '' then
-        names[#names + 1] = done[3 * i]
+      local name = done[3 * i]
+      -- What is wanted once more is as large as an entry may be, and so read one by one.
+      if name ~= '' and redis.call('HSTRLEN', LIVE, name) > MOST_OF_REFERENCE then
+        left[i] = true
+      elseif name ~= '' then
+        names[#names + 1] = name
         named[#named + 1] = i
       end
     else

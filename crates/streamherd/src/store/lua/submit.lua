@@ -1,17 +1,12 @@
 -- KEYS  those of the partition
 -- ARGV  packed, of each stream: when ('now', 'after' or 'at'), that many ms, the name to coalesce by ('' for a run of its
 --       own), its lbs-input
+-- Answers as many of them as one call may take, in their order.
 -- With a name this is the same however often it is sent: a submit whose reply was lost finds what it has queued.
 local wishes = cmsgpack.unpack(ARGV[1])
-local names, fresh, added = {}, {}, {}
-for i = 1, #wishes, 4 do
-  if wishes[i + 2] ~= '' then names[#names + 1] = wishes[i + 2] end
-end
--- Names that stand for nothing are the usual case, and looked up together. A name that comes twice is new once.
-if #names > 0 then
-  local found = redis.pcall('HMGET', LIVE, unpack(names))
-  for n, live in ipairs(found) do fresh[names[n]] = not live end
-end
+local MOST_LOOKED = 1024 * 1024
+-- A name that comes twice is new once.
+local added, known = {}, {}
 
 -- What was added is known by its name before anybody looks at one.
 local function note_added()
@@ -21,15 +16,17 @@ end
 
 local function submit(when, ms, name, input)
   if when == 'now' and name == '' then return {'new', redis.call('XADD', INPUT, '*', 'lbs-input', input)} end
-  if when == 'now' and fresh[name] then
-    fresh[name] = nil
+  if when == 'now' and not known[name] and redis.call('HSTRLEN', LIVE, name) == 0 then
+    known[name] = true
     local ref = redis.call('XADD', INPUT, '*', 'lbs-input', input, '_sh_live', name)
     added[#added + 1] = name
     added[#added + 1] = cmsgpack.pack({ref})
     return {'new', ref}
   end
+  -- Whatever stands for the name is read, and may be as large as an entry.
+  if looked > MOST_LOOKED then return nil end
   note_added()
-  fresh[name] = nil
+  known[name] = true
   local due = 0
   if when == 'after' then
     -- Rounded up, so that it is never early.
@@ -44,6 +41,8 @@ end
 local result = {}
 for i = 1, #wishes, 4 do
   local became = outcome(submit, unpack(wishes, i, i + 3))
+  -- What follows is left for another call, in its order.
+  if not became then break end
   -- As words in one text, of which the last may hold spaces.
   result[#result + 1] = table.concat({became[3] or became[1], became[2]}, ' ')
 end

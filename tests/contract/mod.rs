@@ -47,6 +47,7 @@ mod rights;
 mod rollback;
 mod scanning;
 mod settings;
+mod shared_calls;
 mod shutdown;
 mod silent_connections;
 mod steering;

@@ -13,25 +13,62 @@ pub(super) async fn measure(options: &Options, say: &mut dyn FnMut(&Figures)) ->
     let server = server::start()?;
     let redis = Redis::at(&server.url()).await?;
     let n = options.n.unwrap_or(JOBS);
-    for coalesce in [true, false] {
+    for case in &CASES {
         let mut submits = Vec::new();
         let mut drains = Vec::new();
         for _ in 0..options.runs {
-            let [submit, drain] = one(options, &redis, &server.url(), n, coalesce).await?;
+            let [submit, drain] = one(options, &redis, &server.url(), n, case).await?;
             submits.push(submit);
             drains.push(drain);
         }
         let ratio = |figures: &Figures| figures.ratio_to_raw.unwrap_or_default();
         for median in [Figures::median_by(submits, ratio), Figures::median_by(drains, ratio)] {
-            median.iter().for_each(&mut *say);
+            // One case has nothing to tell of its submits.
+            median
+                .iter()
+                .filter(|figures| !figures.workload.is_empty())
+                .for_each(&mut *say);
         }
     }
     Ok(())
 }
 
+/// One way to do it.
+struct Case {
+    submit: &'static str,
+    drain: &'static str,
+    coalesce: bool,
+    max_in_flight: usize,
+    read_batch: usize,
+}
+
+const CASES: [Case; 3] = [
+    // As the library does it where nothing is set.
+    Case {
+        submit: "",
+        drain: "w1.defaults",
+        coalesce: true,
+        max_in_flight: 64,
+        read_batch: 16,
+    },
+    Case {
+        submit: "w1.submit.coalesce",
+        drain: "w1.coalesce",
+        coalesce: true,
+        max_in_flight: 2_000,
+        read_batch: 500,
+    },
+    Case {
+        submit: "w1.submit.parallel",
+        drain: "w1",
+        coalesce: false,
+        max_in_flight: 2_000,
+        read_batch: 500,
+    },
+];
+
 /// Both halves beside their raw ones.
-async fn one(options: &Options, redis: &Redis, url: &str, n: u64, coalesce: bool) -> Result<[Figures; 2], BenchError> {
-    let how = if coalesce { "coalesce" } else { "parallel" };
+async fn one(options: &Options, redis: &Redis, url: &str, n: u64, case: &Case) -> Result<[Figures; 2], BenchError> {
     let url = url.to_owned();
     redis.call("FLUSHALL", &[]).await?;
     let key = "raw".to_owned();
@@ -59,16 +96,15 @@ async fn one(options: &Options, redis: &Redis, url: &str, n: u64, coalesce: bool
     let submit = Part::Submit(work::submit::Submit {
         service: service.clone(),
         n,
-        coalesce,
+        coalesce: case.coalesce,
     });
-    let submit = run(options, redis, &format!("w1.submit.{how}"), &submit).await?;
+    let submit = run(options, redis, case.submit, &submit).await?;
     let drain = Part::Drain(work::drain::Drain {
         service,
         n,
-        max_in_flight: 2_000,
-        read_batch: 500,
+        max_in_flight: case.max_in_flight,
+        read_batch: case.read_batch,
     });
-    let name = if coalesce { "w1.coalesce" } else { "w1" };
-    let drain = run(options, redis, name, &drain).await?;
+    let drain = run(options, redis, case.drain, &drain).await?;
     Ok([compared(submit, &raw_submit), compared(drain, &raw_drain)])
 }

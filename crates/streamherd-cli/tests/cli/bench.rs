@@ -45,7 +45,13 @@ fn workloads(lines: &[Map<String, Value>]) -> Vec<&str> {
 #[test]
 fn throughput_is_a_line_of_json_per_part_and_the_workload_last() {
     let lines = bench(&["w1", "--runs", "1", "--n", "2000"]);
-    let parts = ["w1.submit.coalesce", "w1.coalesce", "w1.submit.parallel", "w1"];
+    let parts = [
+        "w1.defaults",
+        "w1.submit.coalesce",
+        "w1.coalesce",
+        "w1.submit.parallel",
+        "w1",
+    ];
     assert_eq!(workloads(&lines), parts);
     assert!(lines.iter().all(|line| line["n"] == 2000), "{lines:?}");
 }

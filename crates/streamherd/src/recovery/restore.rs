@@ -137,6 +137,7 @@ async fn tell(target: Target<'_>, some: Vec<Told>, with_fields: bool) -> Result<
     };
     let deadline = core.deadline(start);
     let mut gone = Vec::new();
+    let mut written = 0;
     let mut failed = None;
     let all = leases
         .iter()
@@ -154,10 +155,11 @@ async fn tell(target: Target<'_>, some: Vec<Told>, with_fields: bool) -> Result<
             }
             Restored::Settled => held.known_in(era),
             Restored::Written(new) => {
-                tracing::warn!(
+                tracing::debug!(
                     stream = held.entry.name, entry = %held.id(), %new, token = %held.token,
                     "Redis had lost an entry that is held here; it was written anew"
                 );
+                written += 1;
                 partition.leases.rename(held, new);
                 held.known_in(era);
                 held.extend(start, deadline);
@@ -172,6 +174,12 @@ async fn tell(target: Target<'_>, some: Vec<Told>, with_fields: bool) -> Result<
                 tracing::error!(error = %e, stream = held.entry.name, "a lease could not be restored");
             }
         }
+    }
+    if written > 0 {
+        tracing::warn!(
+            service = %core.settings.service, partition = partition.number, entries = written,
+            "Redis had lost entries that are held here; they were written anew"
+        );
     }
     failed.map_or(Ok(gone), Err)
 }

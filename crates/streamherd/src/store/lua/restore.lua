@@ -11,13 +11,13 @@ local consumer, ttl = ARGV[2], ARGV[3]
 
 local settled = (last_receipt(consumer) or {0})[1]
 
+-- The highest token that is held here; it is noted once, at the end.
+local highest = 0
+
 local function hold(stream, id, lock, value, still)
   if not still then redis.call('XCLAIM', stream, GROUP, consumer, 0, id, 'FORCE', 'JUSTID') end
   redis.call('SET', lock, value, 'PX', ttl)
-  local token = tonumber(token_in(value))
-  if token > last_token() then
-    redis.call('HSET', CONTROL, 'token', whole(token))
-  end
+  highest = math.max(highest, tonumber(token_in(value)))
 end
 
 local function restore(lock, ref, value, valid, batch, sum, fields)
@@ -77,4 +77,5 @@ for i = LOCKS + 1, #KEYS do
     outcome(restore, KEYS[i], ARGV[at], ARGV[at + 1], ARGV[at + 2] == '1', tonumber(ARGV[at + 3]), ARGV[at + 4], fields)
   at = at + 6 + count
 end
+if highest > last_token() then redis.call('HSET', CONTROL, 'token', whole(highest)) end
 return result

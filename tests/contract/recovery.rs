@@ -274,7 +274,9 @@ async fn a_worker_that_stalls_between_its_read_and_its_lock_does_not_start_what_
     let (releases, faults): (Vec<_>, Vec<_>) = (1..=20)
         .map(|nth| {
             let stands_still = Arc::clone(&stands_still);
-            let acquires = move |command: &Command| command.script() == Some("acquire") && stands_still.load(Relaxed);
+            let acquires = move |command: &Command| {
+                matches!(command.script(), Some("seize" | "acquire")) && stands_still.load(Relaxed)
+            };
             let (release, held) = oneshot::channel();
             (
                 release,
@@ -282,9 +284,17 @@ async fn a_worker_that_stalls_between_its_read_and_its_lock_does_not_start_what_
             )
         })
         .unzip();
-    submit(&server, ["s"]).await;
+    // It is sent right behind a read that blocks.
     faults[0].wait_fired(SOON).await;
-    assert_eq!(truth.pending("input")[0].consumer, stalled.client.consumer().as_str());
+    submit(&server, ["s"]).await;
+    eventually(SOON, "it has read the stream", || {
+        let pending = truth.pending("input");
+        let read = pending
+            .iter()
+            .any(|one| one.consumer == stalled.client.consumer().as_str());
+        async move { read.then_some(()) }
+    })
+    .await;
 
     let mut other = Worker::start(&server).await;
     let lease = other.added().await;

@@ -16,6 +16,7 @@ use super::load::turn;
 const JOBS: u32 = 300;
 /// Long enough for everything that is done every few seconds.
 const IDLE: Duration = Duration::from_secs(12);
+const PAUSE: Duration = Duration::from_millis(20);
 /// What a busy machine may add to the count of a job: some batch that was sent in two parts.
 const SLACK: f64 = 0.5;
 
@@ -47,6 +48,8 @@ async fn measure(name: &'static str, url: String, partitions: u16, mut servers: 
         .during(async || {
             // One after the other: nothing is shared between two of them.
             for n in 0..JOBS {
+                // Each finds the worker waiting, as it will be after a while; one that comes sooner saves it a read.
+                tokio::time::sleep(PAUSE).await;
                 producer.submit(&format!("job-{n}"), &()).await.expect("it is accepted");
                 worker.added().await.done().await.expect("it is settled");
             }

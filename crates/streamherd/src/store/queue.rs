@@ -290,9 +290,12 @@ pub(super) fn taken(packed: &mut Unpacker<'_>) -> Result<Vec<TakenEntry>, StoreE
         for _ in 0..count {
             packed.list()?;
             let id = packed.parsed()?;
-            let fields = (0..packed.list()? / 2)
-                .map(|_| Ok((packed.bytes()?.to_vec(), packed.bytes()?.to_vec())))
-                .collect::<Result<Fields, StoreError>>()?;
+            let count = packed.list()? / 2;
+            // As long as it has to be: it is kept for as long as the lease.
+            let mut fields = Fields::with_capacity(count.min(MAX_FIELDS));
+            for _ in 0..count {
+                fields.push((packed.bytes()?.to_vec(), packed.bytes()?.to_vec()));
+            }
             let (fields, locked) = match packed.number()? {
                 -2 => (Err(too_large(&fields)), Locked::Open),
                 0 => (Ok(fields), Locked::Open),

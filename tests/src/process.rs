@@ -26,6 +26,9 @@ impl WorkerProcess {
         let Address { url, partitions } = at.address();
         command.arg(url).arg(partitions.to_string()).args(options);
         command
+            // glibc keeps what was freed for each of its arenas, of which there are as many as threads happen to meet: that moves
+            // the memory of a worker by megabytes, up and down.
+            .env("MALLOC_ARENA_MAX", "1")
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped());
         let mut process = Process::spawn(command);

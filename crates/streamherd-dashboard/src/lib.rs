@@ -1,0 +1,1 @@
+//! A dashboard and a REST API for streamherd.

@@ -1,0 +1,1 @@
+//! `/livez`, `/readyz` and `/metrics` for services that are streamherd workers.

@@ -134,6 +134,11 @@ impl FromStr for Reference {
 #[error("`{0}` is not an entry id of the form <milliseconds>-<sequence>")]
 pub struct InvalidId(String);
 
+/// Text that is not a [`Cursor`](crate::Cursor).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no place of a list; take `next` of the page before as it is, or none for the first page")]
+pub struct InvalidCursor(pub(crate) String);
+
 /// A number drawn at each acquisition, growing per partition.
 ///
 /// Send it along with every side effect and have the target reject a smaller one than it has seen: that is the only

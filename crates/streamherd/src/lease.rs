@@ -14,6 +14,7 @@ use crate::entry::Entry;
 use crate::error::{LeaseLost, SettleError};
 use crate::id::{EntryId, StreamId, Token};
 use crate::lock::{Held, HoldLimit, Settlement};
+use crate::progress::Progress;
 use crate::runtime::{Handle, Partition, Slot};
 use crate::store::Operation;
 
@@ -165,6 +166,13 @@ impl Lease {
             retry_after: Duration::ZERO,
         };
         self.partition.leases.limit(&self.held, Some(limit));
+    }
+
+    /// Says how far the work has come, for those who look on: the dashboard, `streamherd top` and `status`. It is told with
+    /// the next heartbeat (a third of `lock_ttl` by default); of several reports the last one counts, so that reporting often
+    /// costs nothing. It changes nothing about the lease, and does not outlive it.
+    pub fn report(&self, progress: Progress) {
+        self.partition.reports.report(&self.held, progress);
     }
 
     /// Fires when the lease is lost. It fires at the deadline at the latest, also while Redis can't be reached.

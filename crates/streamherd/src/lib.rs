@@ -73,6 +73,7 @@ mod name;
 mod notification;
 mod partition;
 mod producer;
+mod progress;
 mod recovery;
 mod registry;
 mod runtime;
@@ -81,9 +82,10 @@ mod store;
 mod worker;
 
 pub use admin::{
-    Admin, Check, ConsumerState, ConsumerStatus, DeadLetter, DeadLetterFilter, DeadLetterReport, DeadLetterRun,
-    DeadLetters, Diagnosis, FoundStream, HandledLetter, LeaseState, LeaseStatus, LetterId, LetterOutcome,
-    PartitionStatus, Pause, PauseTarget, Registration, RequeueOutcome, Status, Verdict,
+    Admin, Check, ConsumerState, ConsumerStatus, Cursor, DeadLetter, DeadLetterFilter, DeadLetterReport, DeadLetterRun,
+    DeadLetters, DelayedPage, DelayedStatus, Diagnosis, FoundStream, HandledLetter, LeasePage, LeaseQuery, LeaseState,
+    LeaseStatus, LetterId, LetterOutcome, PartitionStatus, Pause, PauseTarget, ProgressStatus, Registration,
+    RequeueOutcome, Status, Verdict,
 };
 pub use builder::Builder;
 pub use client::{Claimed, Client, Health, MasterHealth};
@@ -92,12 +94,14 @@ pub use dead_letter::{DeadLetterReason, UnknownReason};
 /// The Redis client, in the version whose configuration [`Builder::redis`] takes.
 #[doc(no_inline)]
 pub use fred;
-pub use id::{ConsumerId, EntryId, InvalidId, Lane, Reference, StreamId, Token};
+pub use id::{ConsumerId, EntryId, InvalidCursor, InvalidId, Lane, Reference, StreamId, Token};
 pub use lease::{Lease, RetryAfter, Settled};
 pub use notification::{DataLoss, Disowned, Notification, Notifications, Orphan};
 pub use partition::partition_of;
 pub use producer::{Duplicates, Producer};
+pub use progress::Progress;
 pub use recovery::BreakerState;
+pub use registry::Totals;
 pub use runtime::{ShutdownReport, TerminatedReason};
 pub use store::{Credentials, Durability, Need, Right, Role, Submitted, Tls};
 pub use worker::{BoxError, Handler, Job, Outcome, RetryPolicy, Worker, WorkerReport};

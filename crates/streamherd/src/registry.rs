@@ -19,6 +19,24 @@ pub(crate) struct Row {
     pub(crate) capacity: usize,
     pub(crate) held: usize,
     pub(crate) lock_ttl_ms: u64,
+    pub(crate) totals: Totals,
+}
+
+/// How the leases of one worker have ended since it started, in all partitions, as far as Redis has confirmed it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Totals {
+    /// Finished.
+    pub done: u64,
+    /// Given back as failed attempts, at once or after a delay.
+    pub retried: u64,
+    /// Sent to the dead-letter stream.
+    pub dead_lettered: u64,
+    /// Handed back unfinished, counting nothing.
+    pub released: u64,
+    /// Lost, so that they ended elsewhere.
+    pub lost: u64,
 }
 
 /// One that never registered is another program's; it may be blocked in a read for long.

@@ -1,16 +1,22 @@
 use serde::Serialize;
 
-use super::{Admin, text};
+use super::cursor::{Cursor, Place};
+use super::{Admin, maybe_text, text};
 use crate::entry::Entry;
 use crate::error::StoreError;
 use crate::id::{EntryId, Lane, Token};
-use crate::store::{Name, SeenLease, Store};
+use crate::progress::Progress;
+use crate::store::{Name, SeenLease, Store, Wanted};
 
 /// Entries of one page, which takes about 256 KiB at most.
 const PAGE: usize = 100;
+/// Script calls for one page of [`Admin::lease_page`], of about 2 ms of Redis each.
+const CALLS: usize = 5;
+/// Entries that one of those may list.
+const MOST: usize = 200;
 
 /// A stream that is pending at a consumer. Times are milliseconds by the clock of Redis.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LeaseStatus {
     /// The partition that holds the entry.
@@ -39,6 +45,44 @@ pub struct LeaseStatus {
     pub failures: u32,
     /// How many of those attempts ended because their worker died or lost its lease.
     pub abandonments: u32,
+    /// How far its owner says that the work has come.
+    pub progress: Option<ProgressStatus>,
+}
+
+/// How far an owner says that its work has come, see [`Lease::report`](crate::Lease::report).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ProgressStatus {
+    /// The share that is done, from 0 to 1.
+    pub value: Option<f64>,
+    /// What was said beside it.
+    pub text: Option<String>,
+    /// Since Redis was told.
+    pub age_ms: u64,
+}
+
+/// Which pending streams are looked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LeaseQuery {
+    /// Only those in this state.
+    pub state: Option<LeaseState>,
+    /// Only those of the consumer with this id.
+    pub consumer: Option<String>,
+}
+
+/// A page of pending streams.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct LeasePage {
+    /// When Redis told it, in Unix milliseconds by its clock.
+    pub at_ms: u64,
+    /// Partition after partition: of each those that were handed out before first, then the others, in the order of their
+    /// queue.
+    pub leases: Vec<LeaseStatus>,
+    /// Where the next page begins; [`None`] after the last. There may be one although this page is not full, or empty:
+    /// where few of many are looked for.
+    #[serde(serialize_with = "maybe_text")]
+    pub next: Option<Cursor>,
 }
 
 /// Whether anybody answers for a pending stream.
@@ -70,7 +114,7 @@ impl Admin {
                 let mut cursor = None;
                 while all.len() < limit {
                     let most = PAGE.min(limit - all.len());
-                    let page = store.leases(lane, cursor.as_deref(), most).await?;
+                    let page = store.leases(lane, Wanted::default(), cursor.as_deref(), most).await?;
                     for seen in page.entries {
                         let stream = name_in(store, seen.id, &seen.name).await?;
                         all.push(LeaseStatus::of(partition, stream, page.now_ms, seen));
@@ -83,6 +127,77 @@ impl Admin {
             }
         }
         Ok(all)
+    }
+
+    /// At most `limit` (and at most 200) of the streams that are pending at a consumer, from the cursor on. Takes at most some
+    /// 10 ms of Redis, however many there are and however few are meant.
+    ///
+    /// # Errors
+    /// Redis did not answer, or refused.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn lease_page(
+        &self,
+        query: &LeaseQuery,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<LeasePage, StoreError> {
+        let limit = limit.clamp(1, MOST);
+        let wanted = Wanted {
+            consumer: query.consumer.as_deref(),
+            locked: query.state.map(|state| state == LeaseState::Leased),
+        };
+        let first = match after {
+            Some(cursor) => Some(cursor.clone()),
+            None => self.cursor_at(0, Place::Pending(Lane::Front, None)),
+        };
+        let mut page = LeasePage {
+            at_ms: 0,
+            leases: Vec::new(),
+            next: first,
+        };
+        let stores = self.stores()?;
+        for _ in 0..CALLS.max(2 * stores.len()) {
+            let Some(Cursor { partition, place }) = page.next.take() else {
+                break;
+            };
+            let (lane, at) = match place {
+                Place::Pending(lane, at) => (lane, at),
+                Place::Delayed(_) => (Lane::Front, None),
+            };
+            // A cursor may be of a time when there were more.
+            let Some(store) = stores.get(usize::from(partition)) else {
+                break;
+            };
+            let most = PAGE.min(limit - page.leases.len());
+            let found = store.leases(lane, wanted, at.as_deref(), most).await?;
+            page.at_ms = found.now_ms;
+            for seen in found.entries {
+                let stream = name_of(seen.name.clone());
+                page.leases.push(LeaseStatus::of(partition, stream, found.now_ms, seen));
+            }
+            page.next = match (found.cursor, lane) {
+                (Some(at), lane) => self.cursor_at(partition, Place::Pending(lane, Some(at))),
+                (None, Lane::Front) => self.cursor_at(partition, Place::Pending(Lane::Input, None)),
+                (None, Lane::Input) => {
+                    let next = partition.saturating_add(1);
+                    self.cursor_at(next, Place::Pending(Lane::Front, None))
+                }
+            };
+            if page.leases.len() >= limit {
+                break;
+            }
+        }
+        Ok(page)
+    }
+}
+
+/// As far as the beginning of the entry tells: a page is not held up by those who put a name behind a large info.
+pub(super) fn name_of(name: Name) -> Option<String> {
+    match name {
+        Name::Known(name) => Some(name),
+        Name::Gone | Name::Beyond => None,
     }
 }
 
@@ -117,13 +232,14 @@ impl LeaseStatus {
             attempt: seen.attempt,
             failures: seen.failures,
             abandonments: seen.abandonments,
+            progress: seen.progress.map(|(at, said)| {
+                let progress = Progress::decode(&said);
+                ProgressStatus {
+                    value: progress.value(),
+                    text: Some(progress.text()).filter(|text| !text.is_empty()).map(str::to_owned),
+                    age_ms: now_ms.saturating_sub(at),
+                }
+            }),
         }
-    }
-}
-
-fn maybe_text<S: serde::Serializer>(token: &Option<Token>, serializer: S) -> Result<S::Ok, S::Error> {
-    match token {
-        Some(token) => text(token, serializer),
-        None => serializer.serialize_none(),
     }
 }

@@ -12,6 +12,11 @@ impl Status {
             used: self.used || other.used,
             queued: self.queued.saturating_add(other.queued),
             queued_oldest_ms: self.queued_oldest_ms.max(other.queued_oldest_ms),
+            // Of a part it would seem to be the whole.
+            queued_total: self
+                .queued_total
+                .zip(other.queued_total)
+                .map(|(one, other)| one.saturating_add(other)),
             requeued: self.requeued.saturating_add(other.requeued),
             requeued_oldest_ms: self.requeued_oldest_ms.max(other.requeued_oldest_ms),
             pending: self.pending.saturating_add(other.pending),

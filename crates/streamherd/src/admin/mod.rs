@@ -1,6 +1,8 @@
 //! Looking at a service from outside, and stepping in.
 
+mod cursor;
 mod dead_letters;
+mod delayed;
 mod doctor;
 mod leases;
 mod merge;
@@ -14,13 +16,15 @@ use std::time::Duration;
 
 use serde::Serializer;
 
+pub use self::cursor::Cursor;
 pub use self::dead_letters::{
     DeadLetter, DeadLetterFilter, DeadLetterReport, DeadLetterRun, DeadLetters, HandledLetter, LetterId, LetterOutcome,
 };
+pub use self::delayed::{DelayedPage, DelayedStatus};
 #[cfg(test)]
 pub(crate) use self::doctor::shell_word;
 pub use self::doctor::{Check, Diagnosis, Verdict};
-pub use self::leases::{LeaseState, LeaseStatus};
+pub use self::leases::{LeasePage, LeaseQuery, LeaseState, LeaseStatus, ProgressStatus};
 pub use self::pause::PauseTarget;
 pub use self::requeue::{FoundStream, RequeueOutcome};
 pub use self::status::{ConsumerState, ConsumerStatus, PartitionStatus, Pause, Registration, Status};
@@ -189,4 +193,12 @@ impl Admin {
 /// Ids and tokens are written as text: 64 bits are more than a double holds, which is what many readers make of a number.
 fn text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
+}
+
+/// As [`text`], and null for what is not there.
+fn maybe_text<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => text(value, serializer),
+        None => serializer.serialize_none(),
+    }
 }

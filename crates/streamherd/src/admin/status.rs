@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Admin;
 use crate::error::StoreError;
-use crate::registry::Row;
+use crate::registry::{Row, Totals};
 use crate::store::{Picture, Store};
 
 /// A picture of a service, each of its partitions at one moment. Times go by the clock of Redis.
@@ -21,6 +21,9 @@ pub struct Status {
     pub queued: u64,
     /// For how long the first of them has been waiting, in milliseconds.
     pub queued_oldest_ms: Option<u64>,
+    /// Streams that were ever queued as new ones, since the queue was made; [`None`] before Redis 7, and where Redis can't
+    /// tell (after another program has deleted from the queue, or before a group was made).
+    pub queued_total: Option<u64>,
     /// Streams that were handed out before and wait for a worker again.
     pub requeued: u64,
     /// For how long the first of them has been waiting, in milliseconds.
@@ -131,6 +134,8 @@ pub struct Registration {
     pub lock_ttl_ms: u64,
     /// Milliseconds since it said so.
     pub seen_ms: u64,
+    /// How its leases have ended since it started.
+    pub totals: Totals,
 }
 
 impl Admin {
@@ -178,6 +183,7 @@ impl Status {
             used: false,
             queued: 0,
             queued_oldest_ms: None,
+            queued_total: None,
             requeued: 0,
             requeued_oldest_ms: None,
             pending: 0,
@@ -221,6 +227,7 @@ impl Status {
             used: seen.used,
             queued: partition.queued,
             queued_oldest_ms: seen.input.head_ms.map(|ms| now.saturating_sub(ms)),
+            queued_total: seen.input.added,
             requeued: partition.requeued,
             requeued_oldest_ms: seen.front.head_ms.map(|ms| now.saturating_sub(ms)),
             pending: partition.pending,
@@ -277,6 +284,7 @@ impl Status {
                 held: row.held,
                 lock_ttl_ms: row.lock_ttl_ms,
                 seen_ms,
+                totals: row.totals,
             });
         }
         all.into_values().collect()

@@ -396,6 +396,11 @@ impl Hostile {
             }
             "add" => store.submit(&[now()]).await.map(drop),
             "promote" => store.promote(epoch, 9, 0, 0).await.map(drop),
+            "delayed" => store.delayed(0, 9).await.map(drop),
+            "progress" => {
+                let said = [(entry, Progress::of(0.5).encode())];
+                store.tell_progress(second, &[entry], &said).await
+            }
             "register" => store.register("{}", second).await.map(drop),
             "registry" => {
                 let registry = store.registry().await?;
@@ -414,7 +419,10 @@ impl Hostile {
             }
             "sweep_live" => store.sweep_live(epoch, 9).await.map(drop),
             "deregister" => store.deregister().await.map(drop),
-            "leases" => store.leases(Lane::Front, None, 9).await.map(drop),
+            "leases" => store
+                .leases(Lane::Front, crate::store::Wanted::default(), None, 9)
+                .await
+                .map(drop),
             "find" => store.find(Place::Delayed, None, 9).await.map(drop),
             "kick" => store.kick("s", Some(Reference::Queued(ID)), true).await.map(drop),
             "letters" => {

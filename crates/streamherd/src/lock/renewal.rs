@@ -201,6 +201,10 @@ async fn keep(partition: &Arc<Partition>, store: Store, mut hellos: mpsc::Unboun
 async fn sign_of_life(partition: Arc<Partition>, store: Store) {
     if let Err(e) = partition.register(&store).await {
         tracing::debug!(error = %e, "the sign of life was not written; the next heartbeat tries again");
+        return;
+    }
+    if let Err(e) = partition.reports.tell(&store).await {
+        tracing::debug!(error = %e, "how far the work has come was not told; the next heartbeat tries again");
     }
 }
 

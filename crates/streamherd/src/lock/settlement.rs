@@ -12,7 +12,7 @@ use crate::backoff::Backoff;
 use crate::error::{DisownedReason, LeaseLost, SettleError};
 use crate::id::{EntryId, Reference, Token};
 use crate::lease::Settled;
-use crate::lock::Held;
+use crate::lock::{Held, Phase};
 use crate::runtime::{Partition, Slot};
 use crate::store::{Judged, Operation, SettleLimits, SettleOutcome, SettleStep, StoreError};
 
@@ -256,6 +256,16 @@ impl Settler {
     }
 
     fn resolve(&self, settlement: Settlement, outcome: Result<Settled, SettleError>) {
+        // What ended before it was a lease, or as one that was lost, is not told twice.
+        let held = settlement.held.as_ref();
+        if held.is_some_and(|held| !matches!(held.phase(), Phase::Disowned(_))) {
+            let totals = &self.partition.core.totals;
+            match &outcome {
+                Ok(settled) => totals.count(&settlement.step.operation, settled),
+                Err(SettleError::Disowned(_)) => totals.count_lost(),
+                Err(_) => {}
+            }
+        }
         // A shutdown reads the count when the table is empty.
         if self.partition.core.closing.is_cancelled() {
             match &outcome {

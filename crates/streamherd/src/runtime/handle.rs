@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::lease::Settled;
+use crate::registry::Totals;
 use crate::store::Operation;
 
 /// Keeps the client running. Client, notifications and each lease hold one; when the last is dropped the client ends.
@@ -71,7 +72,7 @@ impl Shutdown {
     }
 }
 
-/// What became of leases since the shutdown began.
+/// What became of leases since some moment.
 #[derive(Debug, Default)]
 pub(crate) struct Endings {
     done: AtomicUsize,
@@ -79,6 +80,7 @@ pub(crate) struct Endings {
     dead_lettered: AtomicUsize,
     released: AtomicUsize,
     refused: AtomicUsize,
+    lost: AtomicUsize,
 }
 
 impl Endings {
@@ -96,6 +98,21 @@ impl Endings {
     /// Counts what Redis has refused for good: it waits for its lock to expire, as what is not answered does.
     pub(crate) fn count_refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_lost(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        let read = |counter: &AtomicUsize| counter.load(Ordering::Relaxed) as u64;
+        Totals {
+            done: read(&self.done),
+            retried: read(&self.retried),
+            dead_lettered: read(&self.dead_lettered),
+            released: read(&self.released),
+            lost: read(&self.lost),
+        }
     }
 
     /// With what is still unanswered.

@@ -46,6 +46,8 @@ pub(crate) struct Core {
     pub(crate) resubscribe: Notify,
     /// What became of leases since then.
     pub(crate) endings: Endings,
+    /// What became of leases since the start.
+    pub(crate) totals: Endings,
     host: String,
     /// Unix time by this machine's clock.
     started_ms: u64,

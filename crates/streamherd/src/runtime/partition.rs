@@ -10,7 +10,7 @@ use crate::clock::Moment;
 use crate::error::{DisownedReason, LeaseLost};
 use crate::id::{EntryId, Token};
 use crate::keys::Keys;
-use crate::lock::{Held, Leases, Phase, Settlement};
+use crate::lock::{Held, Leases, Phase, Reports, Settlement};
 use crate::notification::{DataLoss, Disowned, Notification};
 use crate::recovery::{BreakerState, Master, News, Session, restore};
 use crate::registry::Row;
@@ -28,6 +28,8 @@ pub(crate) struct Partition {
     pub(crate) leasing: Store,
     pub(crate) session: Session,
     pub(crate) leases: Leases,
+    /// What is said of how far the work on some of them has come.
+    pub(crate) reports: Reports,
     pub(crate) due: Due,
     pub(crate) pause: Pause,
     pub(crate) health: Vitals,
@@ -87,6 +89,7 @@ impl Partition {
             store,
             session,
             leases: Leases::default(),
+            reports: Reports::default(),
             due: Due::default(),
             pause: Pause::default(),
             health: Vitals::default(),
@@ -164,6 +167,7 @@ impl Partition {
             return false;
         }
         self.core.metrics.disowned(reason);
+        self.core.totals.count_lost();
         self.core
             .outbox
             .send(Notification::StreamDisowned(Disowned::new(self.number, held, reason)));
@@ -242,6 +246,7 @@ impl Partition {
                 core.metrics.generation();
             }
             News::Loss => {
+                self.reports.tell_again();
                 tracing::error!(
                     service = %core.settings.service, partition = self.number,
                     "Redis lost the data of this service, or its group: the epoch changed"
@@ -268,6 +273,7 @@ impl Partition {
             started_ms: core.started_ms,
             capacity: core.slots.count(),
             held: self.leases.len(),
+            totals: core.totals.totals(),
             lock_ttl_ms: u64::try_from(core.settings.lock_ttl.as_millis()).unwrap_or(u64::MAX),
         };
         let row = serde_json::to_string(&row).unwrap_or_default();

@@ -96,6 +96,7 @@ async fn open(
         closing: CancellationToken::new(),
         resubscribe: Notify::new(),
         endings: Endings::default(),
+        totals: Endings::default(),
         host: crate::config::host_name().unwrap_or_default(),
         started_ms: SystemTime::now()
             .duration_since(UNIX_EPOCH)

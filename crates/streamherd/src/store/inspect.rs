@@ -1,5 +1,5 @@
 use super::reply::Reply;
-use super::script::{Call, FIND, KICK, LEASES, STATUS};
+use super::script::{Call, DELAYED, FIND, KICK, LEASES, STATUS};
 use super::{Store, StoreError};
 use crate::entry::{MAX_ENTRY_BYTES, MAX_FIELDS};
 use crate::id::{EntryId, Lane, Reference, StreamId, Token};
@@ -30,6 +30,8 @@ pub(crate) struct LanePicture {
     /// When the first entry that nobody was given was added.
     pub(crate) head_ms: Option<u64>,
     pub(crate) consumers: Vec<ConsumerInfo>,
+    /// How many entries were ever added, where Redis says so.
+    pub(crate) added: Option<u64>,
 }
 
 /// A consumer as the group knows it.
@@ -64,6 +66,37 @@ pub(crate) struct SeenLease {
     pub(crate) attempt: u32,
     pub(crate) failures: u32,
     pub(crate) abandonments: u32,
+    /// When its owner last said how far it has come (Unix ms by the clock of Redis), and what.
+    pub(crate) progress: Option<(u64, String)>,
+}
+
+/// A page of what is delayed.
+#[derive(Debug)]
+pub(crate) struct DelayedPage {
+    pub(crate) now_ms: u64,
+    pub(crate) entries: Vec<SeenDelayed>,
+    /// How many to pass over to go on, if there is more.
+    pub(crate) next: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(crate) struct SeenDelayed {
+    /// Another program's has an id of its own kind.
+    pub(crate) id: String,
+    pub(crate) due_ms: u64,
+    pub(crate) name: Name,
+    pub(crate) attempt: u32,
+    pub(crate) failures: u32,
+    pub(crate) abandonments: u32,
+}
+
+/// Which of the pending entries are looked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wanted<'a> {
+    /// [`None`]: anybody's.
+    pub(crate) consumer: Option<&'a str>,
+    /// Whether they have a lock; [`None`]: either.
+    pub(crate) locked: Option<bool>,
 }
 
 /// What an entry is called, as far as its beginning tells.
@@ -126,13 +159,27 @@ impl Store {
         })
     }
 
-    /// A page of what is pending in a lane.
-    pub(crate) async fn leases(&self, lane: Lane, cursor: Option<&str>, most: usize) -> Result<LeasePage, StoreError> {
+    /// A page of what is pending in a lane: about 2 ms of Redis. It may be empty and not the last one where only some are
+    /// wanted.
+    pub(crate) async fn leases(
+        &self,
+        lane: Lane,
+        wanted: Wanted<'_>,
+        cursor: Option<&str>,
+        most: usize,
+    ) -> Result<LeasePage, StoreError> {
+        let state = match wanted.locked {
+            None => "",
+            Some(true) => "leased",
+            Some(false) => "orphan",
+        };
         let call = Call::on(&self.keys)
             .arg(lane.as_str())
             .arg(cursor.unwrap_or("-"))
             .number(most as u64)
-            .arg(self.keys.lock_prefix());
+            .arg(self.keys.lock_prefix())
+            .arg(wanted.consumer.unwrap_or_default())
+            .arg(state);
         let value = self.line.run(&LEASES, call, self.timeout).await?;
         let reply = Reply::new(LEASES.name, &value);
         let entries = reply.at(3)?.list()?.map(|entry| {
@@ -150,12 +197,37 @@ impl Store {
                 attempt: counter(9)?,
                 failures: counter(10)?,
                 abandonments: counter(11)?,
+                progress: progress(entry.at(12)?)?,
             })
         });
         Ok(LeasePage {
             entries: entries.collect::<Result<_, StoreError>>()?,
             now_ms: reply.at(2)?.number()?,
             cursor: cursor_of(reply.at(1)?)?,
+        })
+    }
+
+    /// A page of what is delayed, the next one due first: about 2 ms of Redis.
+    pub(crate) async fn delayed(&self, skip: u64, most: usize) -> Result<DelayedPage, StoreError> {
+        let call = Call::on(&self.keys).number(skip).number(most as u64);
+        let value = self.line.run(&DELAYED, call, self.timeout).await?;
+        let reply = Reply::new(DELAYED.name, &value);
+        let entries = reply.at(3)?.list()?.map(|entry| {
+            let counter = |index| Ok::<u32, StoreError>(u32::try_from(entry.at(index)?.number()?).unwrap_or(u32::MAX));
+            Ok(SeenDelayed {
+                id: lossy(entry.at(0)?)?,
+                // Another program may have used any number.
+                due_ms: entry.at(1)?.number().unwrap_or_default(),
+                name: name(entry.at(2)?, entry.at(3)?)?,
+                attempt: counter(4)?,
+                failures: counter(5)?,
+                abandonments: counter(6)?,
+            })
+        });
+        Ok(DelayedPage {
+            entries: entries.collect::<Result<_, StoreError>>()?,
+            now_ms: reply.at(2)?.number()?,
+            next: cursor_of(reply.at(1)?)?.and_then(|skip| skip.parse().ok()),
         })
     }
 
@@ -240,6 +312,7 @@ fn lane(reply: Reply<'_>) -> Result<LanePicture, StoreError> {
         pending: reply.at(1)?.number()?,
         head_ms: reply.at(2)?.parsed().ok().map(|id: StreamId| id.ms),
         consumers: consumers(reply.at(3)?)?,
+        added: reply.at(4)?.number().ok(),
     })
 }
 
@@ -283,6 +356,13 @@ fn name(kind: Reply<'_>, said: Reply<'_>) -> Result<Name, StoreError> {
         "json" => name_of(said.bytes()?).map_or(Name::Beyond, Name::Known),
         _ => Name::Gone,
     })
+}
+
+/// Empty where nothing was said; what another program has put there is nothing either.
+fn progress(reply: Reply<'_>) -> Result<Option<(u64, String)>, StoreError> {
+    let said = lossy(reply)?;
+    let parts = said.split_once(' ');
+    Ok(parts.and_then(|(at, said)| Some((at.parse().ok()?, said.to_owned()))))
 }
 
 /// What other programs have named may be no text.

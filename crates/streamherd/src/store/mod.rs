@@ -44,7 +44,7 @@ pub(crate) use events::{Heard, LockExpired, Subscription};
 pub(crate) use hello::{Greeting, Hello, HelloRefusal};
 #[cfg(test)]
 pub(crate) use inspect::ConsumerInfo;
-pub(crate) use inspect::{Kicked, Name, Picture, Place, SeenLease, ServerKind};
+pub(crate) use inspect::{Kicked, Name, Picture, Place, SeenLease, ServerKind, Wanted};
 pub(crate) use kept::{Asked, Identity, Lost, Resubmission, Resubmitted, Stands, digest_of};
 pub(crate) use lease::{Acquired, Renewed, Restorable, Restored};
 pub use login::Credentials;

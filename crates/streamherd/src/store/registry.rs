@@ -4,9 +4,9 @@ use super::hello::millis;
 use super::inspect::ConsumerInfo;
 use super::lease::{failure, outcomes};
 use super::reply::Reply;
-use super::script::{CONSUMERS, Call, PAUSE, REAP, REGISTER};
+use super::script::{CONSUMERS, Call, PAUSE, PROGRESS, REAP, REGISTER};
 use super::{Judged, Store, StoreError};
-use crate::id::Epoch;
+use crate::id::{EntryId, Epoch};
 
 /// Who takes part, as Redis has it.
 #[derive(Debug)]
@@ -40,6 +40,27 @@ impl Store {
             .number(millis(lock_ttl));
         let value = self.line.run(&REGISTER, call, self.timeout).await?;
         Ok(Reply::new(REGISTER.name, &value).at(1)?.number()? == 1)
+    }
+
+    /// Writes how far this consumer has come with some of its entries, and forgets some. Goes by itself after `keep`, unless
+    /// it is called again.
+    pub(crate) async fn tell_progress(
+        &self,
+        keep: Duration,
+        forget: &[EntryId],
+        said: &[(EntryId, String)],
+    ) -> Result<(), StoreError> {
+        let mut call = Call::on(&self.keys)
+            .arg(self.consumer.as_str())
+            .number(millis(keep))
+            .number(forget.len() as u64);
+        for id in forget {
+            call = call.arg(id.to_string());
+        }
+        for (id, said) in said {
+            call = call.arg(id.to_string()).arg(said.as_str());
+        }
+        self.line.run(&PROGRESS, call, self.timeout).await.map(drop)
     }
 
     /// Has the service, or consumers of that name or id, take no new work, or take it again. False if that was so already.

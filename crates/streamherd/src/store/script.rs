@@ -54,6 +54,8 @@ scripts! {
     DEREGISTER = "deregister";
     STATUS = "status";
     LEASES = "leases";
+    DELAYED = "delayed";
+    PROGRESS = "progress";
     FIND = "find";
     KICK = "kick";
     LETTERS = "letters";

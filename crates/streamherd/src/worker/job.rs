@@ -12,6 +12,7 @@ use crate::error::LeaseLost;
 use crate::id::{EntryId, StreamId, Token};
 use crate::lease::{Info, Lease};
 use crate::lock::{Held, HoldLimit};
+use crate::progress::Progress;
 use crate::runtime::Partition;
 
 /// One stream that a [`Handler`](crate::Handler) works on: a view of its lease. Cheap to clone, and without a lifetime,
@@ -140,6 +141,11 @@ impl Job {
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.held.remaining()
+    }
+
+    /// Says how far the work has come, for those who look on; as [`Lease::report`].
+    pub fn report(&self, progress: Progress) {
+        self.partition.reports.report(&self.held, progress);
     }
 
     /// Whether the lease holds at this moment, by the clock at the call; as [`Lease::is_valid`].

@@ -280,6 +280,7 @@ local function remove_consumer(consumer)
   for _, stream in ipairs({INPUT, FRONT}) do redis.pcall('XGROUP', 'DELCONSUMER', stream, GROUP, consumer) end
   redis.call('HDEL', CONSUMERS, consumer, consumer .. ':last')
   redis.call('HDEL', CONTROL, 'paused:' .. consumer)
+  redis.call('DEL', PREFIX .. 'progress:' .. consumer)
   return 0
 end
 

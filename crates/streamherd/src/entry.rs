@@ -20,6 +20,8 @@ pub(crate) const ORIGIN_FIELD: &str = "_sh_origin";
 pub(crate) const FIRST_SEEN_FIELD: &str = "_sh_first_seen";
 /// Holds the data stream's name where submits of it are coalesced.
 const LIVE_FIELD: &str = "_sh_live";
+/// The trace that it was submitted in.
+pub(crate) const TRACE_FIELD: &str = "_sh_traceparent";
 
 /// Entries beyond these limits go to the dead-letter stream, packed into one field: a script can't add more than
 /// about 3,990 fields to a stream.
@@ -221,6 +223,15 @@ pub enum InvalidEntry {
         /// Size of the encoded entry.
         bytes: usize,
     },
+}
+
+/// Whether an entry of this `lbs-input` and this name has room for one more field of its own.
+pub(crate) const fn has_room(input: &str, name: Option<&str>, field: &str, value: usize) -> bool {
+    let own = match name {
+        Some(name) => LIVE_FIELD.len() + name.len(),
+        None => 0,
+    };
+    INPUT_FIELD.len() + input.len() + own + field.len() + value <= MAX_ENTRY_BYTES
 }
 
 fn check_name(name: &str) -> Result<(), String> {

@@ -19,7 +19,7 @@ pub(crate) const ABANDONMENTS_FIELD: &str = "_sh_abandonments";
 pub(crate) const ORIGIN_FIELD: &str = "_sh_origin";
 pub(crate) const FIRST_SEEN_FIELD: &str = "_sh_first_seen";
 /// Holds the data stream's name where submits of it are coalesced.
-const LIVE_FIELD: &str = "_sh_live";
+pub(crate) const LIVE_FIELD: &str = "_sh_live";
 /// The trace that it was submitted in.
 pub(crate) const TRACE_FIELD: &str = "_sh_traceparent";
 
@@ -223,15 +223,6 @@ pub enum InvalidEntry {
         /// Size of the encoded entry.
         bytes: usize,
     },
-}
-
-/// Whether an entry of this `lbs-input` and this name has room for one more field of its own.
-pub(crate) const fn has_room(input: &str, name: Option<&str>, field: &str, value: usize) -> bool {
-    let own = match name {
-        Some(name) => LIVE_FIELD.len() + name.len(),
-        None => 0,
-    };
-    INPUT_FIELD.len() + input.len() + own + field.len() + value <= MAX_ENTRY_BYTES
 }
 
 fn check_name(name: &str) -> Result<(), String> {

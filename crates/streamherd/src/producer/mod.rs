@@ -18,7 +18,7 @@ use serde::Serialize;
 use tracing::Instrument as _;
 
 use crate::config::Settings;
-use crate::entry::{self, TRACE_FIELD};
+use crate::entry;
 use crate::error::{ConnectError, SubmitError};
 use crate::id::ConsumerId;
 use crate::metrics::{self, Metrics};
@@ -26,7 +26,7 @@ use crate::partition::partition_of;
 use crate::recovery;
 use crate::runtime::Handle;
 use crate::store::{Durability, Endpoint, Lines, Network, Store, StoreError, Submission, Submitted, When};
-use crate::trace::{Sending, TraceContext};
+use crate::trace::{self, Sending, TraceContext};
 
 /// Submits under way at one time in [`Producer::submit_many`]: two calls' worth of them, so that one is put together while
 /// the other is carried out.
@@ -279,7 +279,7 @@ impl Producer {
             return Err(SubmitError::NotSubmitted(StoreError::homeless()));
         };
         let submission = Submission {
-            trace: trace.filter(|_| entry::has_room(&input, coalesce, TRACE_FIELD, TraceContext::LENGTH)),
+            trace: trace.filter(|_| trace::fits(&input, coalesce)),
             input,
             when,
             coalesce: coalesce.map(str::to_owned),

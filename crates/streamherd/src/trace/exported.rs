@@ -2,7 +2,7 @@
 //! own, with a link to the submit. Work may begin days after it was submitted, and be repeated by several workers; as children of
 //! the submit, all of them would make one trace that never ends.
 //!
-//! What is of no use in a log line is an attribute of OpenTelemetry's span alone.
+//! What is of no use in a log line is an attribute of OpenTelemetry's span alone, or stands last.
 
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
@@ -30,10 +30,10 @@ impl Sending {
         let service = metrics.service();
         let span = tracing::info_span!(
             "submit",
-            otel.name = format!("submit {service}"),
-            otel.kind = "producer",
             service,
-            stream
+            stream,
+            otel.name = format!("submit {service}"),
+            otel.kind = "producer"
         );
         Self::new(span, service, given)
     }
@@ -42,9 +42,9 @@ impl Sending {
         let service = metrics.service();
         let span = tracing::info_span!(
             "submit",
+            service,
             otel.name = format!("submit {service}"),
-            otel.kind = "producer",
-            service
+            otel.kind = "producer"
         );
         Self::new(span, service, given)
     }
@@ -102,8 +102,8 @@ pub(crate) fn lease(partition: &Partition, held: &Held) -> Span {
     let service = &partition.core.settings.service;
     let entry = &held.entry;
     let span = tracing::info_span!(
-        parent: None, "lease", otel.name = format!("process {service}"), otel.kind = "consumer", service = %service,
-        stream = entry.name, token = %held.token, attempt = entry.attempt
+        parent: None, "lease", service = %service, stream = entry.name, token = %held.token, attempt = entry.attempt,
+        otel.name = format!("process {service}"), otel.kind = "consumer"
     );
     if !span.is_disabled() {
         messaging(&span, &service.to_string(), "process", "process");
@@ -143,7 +143,7 @@ pub(crate) fn requeued(
 ) {
     let Some(trace) = trace else { return };
     let service = metrics.service();
-    let span = tracing::info_span!("requeue", otel.name = format!("requeue {service}"), service, entry = %id, by);
+    let span = tracing::info_span!("requeue", service, entry = %id, by, otel.name = format!("requeue {service}"));
     messaging(&span, service, "requeue", "settle");
     match became {
         Ok(new) => span.set_attribute("messaging.message.id", new.to_string()),
@@ -158,10 +158,10 @@ pub(crate) fn redriven(metrics: &Metrics, stream: Option<&str>, outcome: &'stati
     let service = metrics.service();
     let span = tracing::info_span!(
         "redrive",
-        otel.name = format!("redrive {service}"),
         service,
         stream,
-        outcome
+        outcome,
+        otel.name = format!("redrive {service}")
     );
     messaging(&span, service, "redrive", "send");
     link(&span, Some(trace));

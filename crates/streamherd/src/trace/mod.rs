@@ -14,12 +14,21 @@ pub(crate) use exported::{Sending, ending, lease, redriven, requeued, settled};
 pub(crate) use unexported::{Sending, ending, lease, redriven, requeued, settled};
 
 use crate::admin::DeadLetter;
-use crate::entry::{Fields, TRACE_FIELD, field};
+use crate::entry::{Fields, INPUT_FIELD, LIVE_FIELD, MAX_ENTRY_BYTES, TRACE_FIELD, field};
 use crate::lease::Lease;
 
 /// What the entry says, if it is a trace context: whoever wrote anything else, it never keeps an entry from being worked on.
 pub(crate) fn of(fields: &Fields) -> Option<TraceContext> {
     field(fields, TRACE_FIELD).and_then(|value| TraceContext::read(value).ok())
+}
+
+/// Whether a new entry has room for a context.
+pub(crate) const fn fits(input: &str, coalesced: Option<&str>) -> bool {
+    let own = match coalesced {
+        Some(name) => LIVE_FIELD.len() + name.len(),
+        None => 0,
+    };
+    INPUT_FIELD.len() + input.len() + own + TRACE_FIELD.len() + TraceContext::LENGTH <= MAX_ENTRY_BYTES
 }
 
 impl Lease {

@@ -53,5 +53,8 @@ mod silent_connections;
 mod steering;
 mod store_faults;
 mod sweeping;
+mod trace_contexts;
+#[cfg(feature = "opentelemetry")]
+mod traces;
 mod unheard_restore;
 mod work;

@@ -13,6 +13,8 @@ mod producing;
 mod redis;
 mod refusal;
 mod stopwatch;
+#[cfg(feature = "opentelemetry")]
+pub mod traces;
 mod truth;
 mod worker;
 

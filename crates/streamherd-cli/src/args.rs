@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::value::RawValue;
-use streamherd::{Credentials, KeyspaceEvents, Tls};
+use streamherd::{Credentials, KeyspaceEvents, Tls, TraceContext};
 use streamherd_bench::Workload;
 
 use crate::failure::{Failure, usage_error};
@@ -324,7 +324,7 @@ pub(crate) struct WorkerArgs {
 const WORKER_HELP: &str = "\
 The command runs in `sh -c`, in a process group of its own, with the stream's info as JSON on stdin and
   STREAMHERD_STREAM, STREAMHERD_TOKEN, STREAMHERD_ATTEMPT, STREAMHERD_ID, STREAMHERD_SERVICE
-in its environment. Its exit code settles the stream:
+in its environment, and TRACEPARENT if the stream was submitted in a trace. Its exit code settles the stream:
   0         done
   75        retry: comes back later
   65        dead letter, with the last line of stderr as its reason
@@ -367,6 +367,10 @@ pub(crate) struct SubmitArgs {
     /// Queue each submit as a run of its own, also while the stream is queued, delayed or held
     #[arg(long)]
     pub(crate) parallel: bool,
+
+    /// The trace that the streams belong to, a W3C traceparent [default: that of the environment variable TRACEPARENT]
+    #[arg(long, value_name = "CONTEXT")]
+    pub(crate) traceparent: Option<TraceContext>,
 
     /// Read streams from a file, or from stdin with -: one JSON object per line, {"stream": NAME, "info": JSON}
     #[arg(long, value_name = "PATH")]

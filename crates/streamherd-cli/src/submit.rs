@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use streamherd::{Duplicates, Producer, Submitted};
+use streamherd::{Duplicates, Producer, Submitted, TraceContext};
 use tokio::fs::File;
 use tokio::io::{self, AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::sync::mpsc;
@@ -48,6 +48,7 @@ pub(crate) async fn run(global: &Global, options: &SubmitArgs) -> Result<ExitCod
     } else {
         Duplicates::Coalesce
     });
+    let producer = producer.traced(options.traceparent.or_else(inherited));
     match input {
         Some(input) => {
             tokio::spawn(read_lines(input, sender));
@@ -73,6 +74,18 @@ pub(crate) async fn run(global: &Global, options: &SubmitArgs) -> Result<ExitCod
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The trace that this process is part of. Others write it for all they start, so what is none is no reason to submit nothing.
+fn inherited() -> Option<TraceContext> {
+    let said = std::env::var_os("TRACEPARENT").filter(|said| !said.is_empty())?;
+    match said.to_string_lossy().parse() {
+        Ok(context) => Some(context),
+        Err(e) => {
+            output::say(&format!("TRACEPARENT is left out: {e}"));
+            None
+        }
+    }
 }
 
 #[derive(Default)]

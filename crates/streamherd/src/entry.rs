@@ -19,7 +19,9 @@ pub(crate) const ABANDONMENTS_FIELD: &str = "_sh_abandonments";
 pub(crate) const ORIGIN_FIELD: &str = "_sh_origin";
 pub(crate) const FIRST_SEEN_FIELD: &str = "_sh_first_seen";
 /// Holds the data stream's name where submits of it are coalesced.
-const LIVE_FIELD: &str = "_sh_live";
+pub(crate) const LIVE_FIELD: &str = "_sh_live";
+/// The trace that it was submitted in.
+pub(crate) const TRACE_FIELD: &str = "_sh_traceparent";
 
 /// Entries beyond these limits go to the dead-letter stream, packed into one field: a script can't add more than
 /// about 3,990 fields to a stream.

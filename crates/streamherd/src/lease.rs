@@ -17,6 +17,7 @@ use crate::lock::{Held, HoldLimit, Settlement};
 use crate::progress::Progress;
 use crate::runtime::{Handle, Partition, Slot};
 use crate::store::Operation;
+use crate::trace;
 
 /// The right to work on one stream, kept alive by heartbeats until it is settled or lost.
 ///
@@ -39,14 +40,10 @@ pub struct Lease {
 
 impl Lease {
     pub(crate) fn new(held: Arc<Held>, partition: Arc<Partition>, slot: Slot, alive: Handle) -> Self {
-        let span = tracing::info_span!(
-            "lease", service = %partition.core.settings.service, stream = held.entry.name, token = %held.token,
-            attempt = held.entry.attempt
-        );
         Self {
+            span: trace::lease(&partition, &held),
             held,
             partition,
-            span,
             open: Some((slot, alive)),
         }
     }
@@ -183,6 +180,9 @@ impl Lease {
 
     /// The span of this lease, with service, stream, token and attempt: run the work in it
     /// (`work.instrument(lease.span().clone())`), and its log lines tell which stream they are about.
+    ///
+    /// With the feature `opentelemetry` it is a consumer's span, the root of a trace of its own, and linked to the submit's
+    /// [`trace_context`](Self::trace_context). It is exported when the lease and all that holds this span have ended.
     #[must_use]
     pub const fn span(&self) -> &tracing::Span {
         &self.span
@@ -254,7 +254,11 @@ impl Lease {
             return Err(SettleError::Unknown { id });
         };
         self.submit(operation, Some(slot), Some(reply))?;
-        outcome.await.unwrap_or(Err(SettleError::Unknown { id }))
+        let outcome = outcome.await.unwrap_or(Err(SettleError::Unknown { id }));
+        if let Ok(settled) = &outcome {
+            trace::settled(&self.span, settled);
+        }
+        outcome
     }
 
     fn submit(
@@ -266,9 +270,11 @@ impl Lease {
         self.span
             .in_scope(|| tracing::debug!(operation = operation.name(), "settling"));
         if self.held.begin_settling(Moment::now()).is_err() {
+            trace::ending(&self.span, "lost");
             self.partition.core.metrics.settled_late(operation.name());
             return Err(self.partition.loss(&self.held));
         }
+        trace::ending(&self.span, operation.name());
         self.partition.core.metrics.held_for(self.held.since.elapsed());
         let mut settlement = Settlement::of(&self.held, operation);
         settlement.reply = reply;
@@ -284,6 +290,8 @@ impl Lease {
         };
         if self.is_valid() {
             let _ = self.submit(Operation::Release, Some(permit), None);
+        } else {
+            trace::ending(&self.span, "lost");
         }
     }
 

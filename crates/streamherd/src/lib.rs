@@ -41,12 +41,18 @@
 //! | settle each lease yourself | [`Notifications`], [`Notification`], [`Lease`], [`RetryAfter`] |
 //! | protect a side effect | [`Job::ensure_valid`], [`Token`] |
 //! | tune recovery, retry limits and dead letters | [`Recovery`], [`KeyspaceEvents`] |
+//! | follow a stream through its traces | [`TraceContext`], [`Producer::traced`], [`Job::trace_context`] |
 //! | look from outside and step in | [`Admin`], [`Client::health`] |
 //! | tell errors apart | [`error`] |
 //!
 //! # Features
 //!
 //! `tower` (off by default): `Worker::run_service` takes a `tower::Service` as the handler.
+//!
+//! `opentelemetry` (off by default): a submit is a span, and its context travels with the stream; each lease is a span that is
+//! linked to it, and so is what happens to the stream in between: re-queues and redrives. The spans are those of the `tracing`
+//! crate, for `tracing-opentelemetry` 0.34 (OpenTelemetry 0.33) to export. Without such a layer they are exported nowhere, and
+//! no context is carried but one that [`Producer::traced`] was given, which needs no feature.
 #![cfg_attr(
     not(test),
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
@@ -79,6 +85,7 @@ mod registry;
 mod runtime;
 mod scanner;
 mod store;
+mod trace;
 mod worker;
 
 pub use admin::{
@@ -104,4 +111,5 @@ pub use recovery::BreakerState;
 pub use registry::Totals;
 pub use runtime::{ShutdownReport, TerminatedReason};
 pub use store::{Credentials, Durability, Need, Right, Role, Submitted, Tls};
+pub use trace::{InvalidTraceContext, TraceContext};
 pub use worker::{BoxError, Handler, Job, Outcome, RetryPolicy, Worker, WorkerReport};

@@ -37,6 +37,11 @@ impl Metrics {
         }
     }
 
+    #[cfg(feature = "opentelemetry")]
+    pub(crate) fn service(&self) -> &str {
+        &self.service
+    }
+
     pub(crate) fn store_call(&self, operation: &'static str, took: Duration, error: Option<&StoreError>) {
         histogram!("streamherd_store_seconds", "service" => self.service.clone(), "operation" => operation)
             .record(took.as_secs_f64());

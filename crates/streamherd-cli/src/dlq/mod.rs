@@ -185,6 +185,9 @@ fn print(letter: &DeadLetter, form: Form) -> Result<(), Failure> {
         "attempts  {failures} failed, {abandonments} abandoned; redriven {redriven} times before"
     ))?;
     output::line(&format!("origin    {}", letter.origin))?;
+    if let Some(context) = letter.trace_context() {
+        output::line(&format!("trace     {context}"))?;
+    }
     output::line("")?;
     for (name, value) in &letter.fields {
         output::line(&format!("{}: {}", readable(name), readable(value)))?;

@@ -81,7 +81,13 @@ impl Exec {
     }
 
     fn start(&self, lease: &Lease) -> std::io::Result<(tokio::process::Child, Pid)> {
-        let child = Command::new("sh")
+        let mut command = Command::new("sh");
+        // Those that this process was started in are another trace's.
+        command.env_remove("TRACEPARENT").env_remove("TRACESTATE");
+        if let Some(context) = lease.trace_context() {
+            command.env("TRACEPARENT", context.to_string());
+        }
+        let child = command
             .arg("-c")
             .arg(&self.command)
             .env("STREAMHERD_STREAM", lease.stream())

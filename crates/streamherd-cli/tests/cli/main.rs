@@ -12,5 +12,6 @@ mod partitions;
 mod queue;
 mod restarts;
 mod support;
+mod traces;
 mod usage;
 mod worker;

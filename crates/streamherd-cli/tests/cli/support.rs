@@ -19,7 +19,7 @@ pub(crate) fn streamherd() -> Command {
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         let ours = name.starts_with("STREAMHERD_") && name != "STREAMHERD_REDIS_SERVER";
-        if ours || ["REDIS_URL", "RUST_LOG"].contains(&&*name) {
+        if ours || ["REDIS_URL", "RUST_LOG", "TRACEPARENT"].contains(&&*name) {
             command.env_remove(&*name);
         }
     }

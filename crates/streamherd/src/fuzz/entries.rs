@@ -9,6 +9,7 @@ use crate::admin::DeadLetter;
 use crate::entry::{self, Entry, Fields, INPUT_FIELD, Poison, counter, field};
 use crate::id::{EntryId, Lane, StreamId};
 use crate::name::name_of;
+use crate::trace;
 
 const ID: EntryId = EntryId {
     lane: Lane::Front,
@@ -173,6 +174,8 @@ fn what_look_like_fields_are_an_entry_or_poison_and_a_dead_letter() {
         "\n_sh_redriven=",
         "\n_sh_last_id=",
         "\n_sh_packed=",
+        "\n_sh_traceparent=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "\n_sh_traceparent=",
         "5-1",
         "front:5-1",
         "-",
@@ -222,6 +225,11 @@ fn are_read(fields: &Fields) {
         let again = Entry::parse(ID, old).expect("what is written back is readable");
         assert_eq!((again.origin, again.first_seen_ms), (entry.origin, entry.first_seen_ms));
         assert_eq!(again.name, entry.name);
+        assert_eq!(
+            trace::of(&again.fields),
+            letter.trace_context(),
+            "dead or alive it is of one trace"
+        );
     }
 }
 

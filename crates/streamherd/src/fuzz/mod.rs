@@ -21,4 +21,5 @@ mod keys;
 mod replies;
 mod servers;
 mod shape;
+mod traces;
 mod urls;

@@ -19,6 +19,7 @@ use crate::store::{
     RequeueLimits, Restorable, Resubmission, SettleLimits, SettleStep, Store, StoreError, Submission, Swept, Taken,
     TakenEntry, When,
 };
+use crate::trace::TraceContext;
 
 /// No call has to wait for anything but its answer.
 const SOON: Duration = Duration::from_secs(5);
@@ -87,6 +88,19 @@ fn real_replies() -> Vec<Value> {
         ("settle", json!(["epoch"])),
         ("requeue", json!(["ok", ["requeued", "front:6-0", 5], ["early", 5]])),
         ("requeue", json!(["ok", ["dead", "7-0", "too_large", 1], ["vanished"]])),
+        (
+            "requeue",
+            json!([
+                "ok",
+                [
+                    "requeued",
+                    "front:6-0",
+                    5,
+                    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+                ],
+                ["dead", "7-0", "too_large", 1, "none"]
+            ]),
+        ),
         ("list", json!(["ok", "(5-1", 1, "7", ["5-1"], 2, 30, 40, -1])),
         ("list", json!(["gate", 5])),
         ("look", json!(["ok", ["orphan", "w.1", 5, entry[1]], ["alive"]])),
@@ -297,6 +311,7 @@ impl Hostile {
             input: input.1.to_owned(),
             when: When::Now,
             coalesce: None,
+            trace: None,
         };
         match call {
             "hello" => {
@@ -389,6 +404,7 @@ impl Hostile {
                     input: input.1.to_owned(),
                     when: When::At(SystemTime::now()),
                     coalesce: Some("s".to_owned()),
+                    trace: TraceContext::new([1; 16], [2; 8], 1).ok(),
                 };
                 let submitted = store.submit(&[stream(), stream()]).await?;
                 assert!((1..=2).contains(&submitted.len()));
@@ -449,6 +465,7 @@ impl Hostile {
                     older: None,
                     when: When::Now,
                     input: input.1,
+                    trace: None,
                 };
                 let resubmitted = store.resubmit(&Identity::default(), &[lost()]).await?;
                 let _ = matches!(resubmitted, Resubmission::Changed);

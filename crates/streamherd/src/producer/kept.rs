@@ -10,6 +10,7 @@ use part::Part;
 use crate::clock::Moment;
 use crate::id::{Reference, StreamId};
 use crate::store::{Accepted, Identity, Resubmitted, Stands, Submitted, When};
+use crate::trace::TraceContext;
 
 /// The number of a kept stream, in the order in which they were accepted.
 pub(super) type Number = u64;
@@ -24,6 +25,7 @@ pub(super) struct Kept {
     pub(super) input: Arc<str>,
     pub(super) digest: Arc<str>,
     pub(super) due: Due,
+    pub(super) trace: Option<TraceContext>,
     pub(super) accepted: Moment,
     /// In which [era](Shelf::era) the store was known to have it: an earlier one than the present means that nobody knows.
     pub(super) era: u64,

@@ -15,6 +15,7 @@ use futures_util::{StreamExt as _, stream};
 use post::Post;
 use retain::Retained;
 use serde::Serialize;
+use tracing::Instrument as _;
 
 use crate::config::Settings;
 use crate::entry;
@@ -25,6 +26,7 @@ use crate::partition::partition_of;
 use crate::recovery;
 use crate::runtime::Handle;
 use crate::store::{Durability, Endpoint, Lines, Network, Store, StoreError, Submission, Submitted, When};
+use crate::trace::{self, Sending, TraceContext};
 
 /// Submits under way at one time in [`Producer::submit_many`]: two calls' worth of them, so that one is put together while
 /// the other is carried out.
@@ -45,6 +47,8 @@ pub struct Producer {
     /// The same, over connections on which nobody waits for replicas or disks.
     plain: Arc<[Store]>,
     duplicates: Duplicates,
+    /// The trace that it was told.
+    trace: Option<TraceContext>,
     /// What it keeps, all of its clones together.
     retained: Option<Arc<Retained>>,
     lock_ttl: Duration,
@@ -63,6 +67,7 @@ impl Producer {
             posts: posts(&stores, Durability::Memory),
             stores,
             duplicates: Duplicates::Coalesce,
+            trace: None,
             retained: None,
             lock_ttl,
             metrics,
@@ -132,6 +137,22 @@ impl Producer {
             }
         }
         self.posts = posts(&self.stores, durability);
+        self
+    }
+
+    /// The trace that what is submitted belongs to; it travels with each stream, as it is, to
+    /// [`Job::trace_context`](crate::Job::trace_context) and [`Lease::trace_context`](crate::Lease::trace_context). Take a clone
+    /// for each trace: `producer.clone().traced(context).submit(…)`.
+    ///
+    /// Default: with the feature `opentelemetry` the span of the submit, which is a child of the current one, if they are
+    /// exported; else none.
+    ///
+    /// A submit that is coalesced leaves the trace of the run that serves it. One that is noted as wanted once more brings
+    /// its own along; of several of them, that of the last counts, as its info does. An entry that has no room for it within
+    /// 1 MiB goes without.
+    #[must_use]
+    pub fn traced(mut self, context: impl Into<Option<TraceContext>>) -> Self {
+        self.trace = context.into();
         self
     }
 
@@ -224,27 +245,47 @@ impl Producer {
         N: AsRef<str>,
         I: Serialize,
     {
+        let sending = Sending::many(&self.metrics, self.trace);
+        let trace = sending.context();
         let sent = items
             .into_iter()
-            .map(|(name, info)| async move { self.send(name.as_ref(), &info, when).await });
+            .map(|(name, info)| async move { self.put(name.as_ref(), &info, when, trace).await });
         // Polled in order, so sent in order: one producer's streams are queued as it submitted them.
-        stream::iter(sent).buffered(PIPELINED).collect().await
+        let sent = stream::iter(sent).buffered(PIPELINED).collect();
+        let sent: Vec<_> = sent.instrument(sending.span()).await;
+        sending.told_all(&sent);
+        sent
     }
 
     async fn send<I: Serialize + ?Sized>(&self, name: &str, info: &I, when: When) -> Result<Submitted, SubmitError> {
+        let sending = Sending::one(&self.metrics, name, self.trace);
+        let sent = self.put(name, info, when, sending.context());
+        let sent = sent.instrument(sending.span()).await;
+        sending.told(&sent);
+        sent
+    }
+
+    async fn put<I: Serialize + ?Sized>(
+        &self,
+        name: &str,
+        info: &I,
+        when: When,
+        trace: Option<TraceContext>,
+    ) -> Result<Submitted, SubmitError> {
         let input = entry::encode(name, info).inspect_err(|_| self.metrics.submitted("invalid"))?;
         let coalesce = (self.duplicates == Duplicates::Coalesce).then_some(name);
         let partition = partition_of(name, u16::try_from(self.stores.len()).unwrap_or(u16::MAX));
         let Some(post) = self.posts.get(usize::from(partition)) else {
             return Err(SubmitError::NotSubmitted(StoreError::homeless()));
         };
-        let keeping = self.retained.as_ref();
-        let keeping = keeping.map(|retained| retained.before(partition, &input, coalesce, when));
         let submission = Submission {
+            trace: trace.filter(|_| trace::fits(&input, coalesce)),
             input,
             when,
             coalesce: coalesce.map(str::to_owned),
         };
+        let keeping = self.retained.as_ref();
+        let keeping = keeping.map(|retained| retained.before(partition, &submission));
         let result = post.send(submission).await;
         if let (Some(keeping), Ok((accepted, _))) = (keeping, &result) {
             keeping.accepted(*accepted);

@@ -15,7 +15,8 @@ use crate::clock::Moment;
 use crate::config::{range, within};
 use crate::error::ConnectError;
 use crate::metrics::Metrics;
-use crate::store::{Accepted, Asked, Network, Store, When, digest_of};
+use crate::store::{Accepted, Asked, Network, Store, Submission, When, digest_of};
+use crate::trace::TraceContext;
 
 mod again;
 mod look;
@@ -142,15 +143,16 @@ impl Retained {
     }
 
     /// To be called before a submit is sent: what is accepted by one store may be looked for in the next.
-    pub(super) fn before(&self, partition: u16, input: &str, name: Option<&str>, when: When) -> Keeping<'_> {
+    pub(super) fn before(&self, partition: u16, submission: &Submission) -> Keeping<'_> {
         let partition = usize::from(partition);
         Keeping {
             shared: &self.shared,
             partition,
             era: self.shared.with(|shelf| shelf.era(partition)),
-            name: name.map(Arc::from),
-            input: Arc::from(input),
-            when,
+            name: submission.coalesce.as_deref().map(Arc::from),
+            input: Arc::from(submission.input.as_str()),
+            when: submission.when,
+            trace: submission.trace,
         }
     }
 }
@@ -163,6 +165,7 @@ pub(super) struct Keeping<'a> {
     name: Option<Arc<str>>,
     input: Arc<str>,
     when: When,
+    trace: Option<TraceContext>,
 }
 
 impl Keeping<'_> {
@@ -176,6 +179,7 @@ impl Keeping<'_> {
             digest: Arc::from(digest_of(&self.input)),
             input: self.input,
             due: Due::of(self.when, now),
+            trace: self.trace,
             accepted: now,
             era: self.era,
         };

@@ -18,6 +18,7 @@ pub(crate) use promoter::Promoter;
 pub(crate) use sweeper::Sweeper;
 
 use crate::store::{Gate, Judged, Listing, RequeueLimits, Requeued, Soon, StoreError};
+use crate::trace;
 
 pub(crate) struct Scanner {
     partition: Arc<Partition>,
@@ -185,10 +186,14 @@ impl Core {
     pub(crate) fn requeued(&self, by: &'static str, id: EntryId, outcome: &Requeued) {
         self.metrics.requeued(by, outcome);
         match outcome {
-            Requeued::Ok { new, idle } => {
+            Requeued::Ok { new, idle, trace } => {
+                trace::requeued(&self.metrics, by, id, Ok(*new), *trace);
                 tracing::info!(service = %self.settings.service, entry = %id, new = %new, ?idle, by, "an orphan was re-queued");
             }
-            Requeued::DeadLettered { reason, trimmed } => self.dead_lettered(id, *reason, *trimmed),
+            Requeued::DeadLettered { reason, trimmed, trace } => {
+                trace::requeued(&self.metrics, by, id, Err(*reason), *trace);
+                self.dead_lettered(id, *reason, *trimmed);
+            }
             Requeued::Vanished => self.vanished(id),
             // Told once for all of them.
             Requeued::Failed(e) if e.is_transient() => {

@@ -6,6 +6,7 @@ use super::script::{Call, KEPT, RESUBMIT};
 use super::submit::{millis_rounded_up, unix_millis};
 use super::{Store, StoreError, When};
 use crate::id::{Reference, StreamId};
+use crate::trace::TraceContext;
 
 /// Which store it was that answered: what may be lost is lost between two that differ.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -62,6 +63,7 @@ pub(crate) struct Lost<'a> {
     pub(crate) older: Option<&'a str>,
     pub(crate) when: When,
     pub(crate) input: &'a str,
+    pub(crate) trace: Option<TraceContext>,
 }
 
 /// What became of a call.
@@ -147,7 +149,8 @@ impl Store {
                 .arg(one.older.unwrap_or_default())
                 .arg(when)
                 .number(ms)
-                .arg(one.input);
+                .arg(one.input)
+                .arg(one.trace.map(|trace| trace.to_string()).unwrap_or_default());
         }
         let value = self.line.run(&RESUBMIT, call, self.timeout).await?;
         let reply = Reply::new(RESUBMIT.name, &value);

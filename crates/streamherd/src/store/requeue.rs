@@ -8,6 +8,7 @@ use super::{Judged, RawEntry, Store, StoreError};
 use crate::dead_letter::DeadLetterReason;
 use crate::entry::{MAX_ENTRY_BYTES, MAX_FIELDS};
 use crate::id::{EntryId, Epoch, Lane};
+use crate::trace::TraceContext;
 
 /// What became of one entry that seemed to be an orphan.
 #[derive(Debug)]
@@ -16,10 +17,12 @@ pub(crate) enum Requeued {
     Ok {
         new: EntryId,
         idle: Duration,
+        trace: Option<TraceContext>,
     },
     DeadLettered {
         reason: DeadLetterReason,
         trimmed: u64,
+        trace: Option<TraceContext>,
     },
     Alive,
     /// Not pending: a rival was first, or the owner finished it.
@@ -92,6 +95,12 @@ pub(crate) enum Looked {
     Nothing,
 }
 
+/// What an entry said of its trace, which anybody may have written.
+fn trace(answer: Reply<'_>, index: usize) -> Option<TraceContext> {
+    let said = answer.list().ok()?.nth(index)?;
+    TraceContext::read(said.bytes().ok()?).ok()
+}
+
 impl Store {
     /// Re-queues what is an orphan, each once among any number of rivals, unless the server's clock is past `latest_us`
     /// (zero: any). May be repeated.
@@ -121,10 +130,12 @@ impl Store {
                 "requeued" => Requeued::Ok {
                     new: one.at(1)?.parsed()?,
                     idle: Duration::from_millis(one.at(2)?.number()?),
+                    trace: trace(one, 3),
                 },
                 "dead" => Requeued::DeadLettered {
                     reason: one.at(2)?.parsed()?,
                     trimmed: one.at(3)?.number()?,
+                    trace: trace(one, 4),
                 },
                 "alive" => Requeued::Alive,
                 "gone" => Requeued::Gone,

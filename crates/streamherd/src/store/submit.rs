@@ -11,8 +11,9 @@ use super::script::{Call, PROMOTE, SUBMIT};
 use super::settle::LONGEST_DELAY_MS;
 use super::{Judged, Store, StoreError};
 use crate::dead_letter::DeadLetterReason;
-use crate::entry::INPUT_FIELD;
+use crate::entry::{INPUT_FIELD, TRACE_FIELD};
 use crate::id::{EntryId, Epoch, Lane, Reference};
+use crate::trace::TraceContext;
 
 /// When a submitted stream is to be handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,12 +118,14 @@ pub(crate) struct Submission {
     pub(crate) when: When,
     /// The name that it is coalesced by. With one it may be submitted again.
     pub(crate) coalesce: Option<String>,
+    pub(crate) trace: Option<TraceContext>,
 }
 
 impl Submission {
     /// Bytes that are sent for it.
     pub(crate) fn size(&self) -> usize {
-        self.input.len() + self.coalesce.as_ref().map_or(0, String::len)
+        let trace = self.trace.map_or(0, |_| TraceContext::LENGTH);
+        self.input.len() + self.coalesce.as_ref().map_or(0, String::len) + trace
     }
 }
 
@@ -137,7 +140,7 @@ impl Store {
             && one.when == When::Now
             && one.coalesce.is_none()
         {
-            return Ok(vec![Ok(self.add(&one.input).await?)]);
+            return Ok(vec![Ok(self.add(one).await?)]);
         }
         let mut packed = Packer::array(streams.len() * 4);
         for one in streams {
@@ -152,7 +155,18 @@ impl Store {
                 .text(one.coalesce.as_deref().unwrap_or_default())
                 .text(&one.input);
         }
-        let call = Call::on(&self.keys).arg(packed.packed());
+        let mut call = Call::on(&self.keys).arg(packed.packed());
+        // Who has none pays nothing for it.
+        if streams.iter().any(|one| one.trace.is_some()) {
+            let mut traces = Packer::array(streams.len());
+            for one in streams {
+                match one.trace {
+                    Some(trace) => traces.display(&trace),
+                    None => traces.text(""),
+                };
+            }
+            call = call.arg(traces.packed());
+        }
         let value = self.line.run(&SUBMIT, call, self.timeout).await?;
         let reply = Reply::new(SUBMIT.name, &value);
         if reply.outcome()? != "ok" {
@@ -207,19 +221,21 @@ impl Store {
     }
 
     /// Adds one entry to the input stream, as any Redis client could.
-    async fn add(&self, input: &str) -> Result<Accepted, StoreError> {
-        let mut added = self.add_there(input).await;
+    async fn add(&self, one: &Submission) -> Result<Accepted, StoreError> {
+        let mut added = self.add_there(one).await;
         if self.line.is_elsewhere(&added, self.timeout).await {
-            added = self.add_there(input).await;
+            added = self.add_there(one).await;
         }
         let id = Reply::new("submit", &added?).stream_id()?;
         Ok(Accepted::new(Reference::Queued(EntryId { lane: Lane::Input, id })))
     }
 
-    async fn add_there(&self, input: &str) -> Result<Value, StoreError> {
+    async fn add_there(&self, one: &Submission) -> Result<Value, StoreError> {
         let connection = self.line.connection().await?;
         let client = connection.client.with_options(&options(self.timeout));
-        let fields = vec![(INPUT_FIELD, input)];
+        let trace = one.trace.map(|trace| trace.to_string());
+        let mut fields = vec![(INPUT_FIELD, one.input.as_str())];
+        fields.extend(trace.as_deref().map(|trace| (TRACE_FIELD, trace)));
         let added = client.xadd::<Value, _, _, _, _>(self.keys.input.as_str(), false, None::<()>, "*", fields);
         connection
             .timed("submit", added)

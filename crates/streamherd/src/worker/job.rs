@@ -14,6 +14,7 @@ use crate::lease::{Info, Lease};
 use crate::lock::{Held, HoldLimit};
 use crate::progress::Progress;
 use crate::runtime::Partition;
+use crate::trace::{self, TraceContext};
 
 /// One stream that a [`Handler`](crate::Handler) works on: a view of its lease. Cheap to clone, and without a lifetime,
 /// so parts of the work can take it to tasks of their own.
@@ -110,6 +111,13 @@ impl Job {
     #[must_use]
     pub fn first_seen_ms(&self) -> u64 {
         self.held.entry.first_seen_ms
+    }
+
+    /// The trace that the stream was submitted in, the same through all re-queues; [`None`] where its submit said none. As
+    /// [`Lease::trace_context`].
+    #[must_use]
+    pub fn trace_context(&self) -> Option<TraceContext> {
+        trace::of(&self.held.entry.fields)
     }
 
     /// The fencing token: send it along with each side effect, and let the target refuse older ones.

@@ -24,6 +24,7 @@ use crate::error::StoreError;
 use crate::id::StreamId;
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::trace::{self, TraceContext};
 
 /// Letters per script call: about 2 ms of Redis.
 const MOST_PER_CALL: u32 = 100;
@@ -92,6 +93,14 @@ enum Action {
     Purge,
 }
 
+/// A letter that was read and not dealt with yet.
+#[derive(Debug)]
+struct Waiting {
+    id: LetterId,
+    stream: Option<String>,
+    trace: Option<TraceContext>,
+}
+
 /// Dead letters being redriven or purged, as far as the run is asked on.
 #[derive(Debug)]
 #[must_use = "a run does nothing until it is asked for its outcomes"]
@@ -103,7 +112,7 @@ pub struct DeadLetterRun {
     action: Action,
     dry_run: bool,
     pace: Pace,
-    waiting: VecDeque<(LetterId, Option<String>)>,
+    waiting: VecDeque<Waiting>,
     handled: VecDeque<HandledLetter>,
     report: DeadLetterReport,
 }
@@ -140,14 +149,25 @@ impl DeadLetterRun {
             while self.waiting.len() < batch {
                 match self.walk.next().await? {
                     Some(Seen::Letter(letter)) => {
-                        self.waiting.push_back((LetterId::from(letter.as_ref()), letter.stream));
+                        self.waiting.push_back(Waiting {
+                            id: LetterId::from(letter.as_ref()),
+                            trace: letter.trace_context(),
+                            stream: letter.stream,
+                        });
                     }
-                    Some(Seen::Gone(id)) => self.tell(id, None, LetterOutcome::Gone),
+                    Some(Seen::Gone(id)) => {
+                        let gone = Waiting {
+                            id,
+                            stream: None,
+                            trace: None,
+                        };
+                        self.tell(gone, LetterOutcome::Gone);
+                    }
                     None => break,
                 }
             }
             // One call is for one partition: that of the oldest.
-            let next = self.waiting.front().map(|(id, _)| id.partition);
+            let next = self.waiting.front().map(|letter| letter.id.partition);
             match next.and_then(|partition| Some((partition, self.stores.get(usize::from(partition))?.clone()))) {
                 Some((partition, store)) => self.deal_with(&store, partition, batch).await?,
                 None if self.handled.is_empty() => return Ok(None),
@@ -177,8 +197,8 @@ impl DeadLetterRun {
     /// Deals with those of one partition among the next `batch` letters.
     async fn deal_with(&mut self, store: &Store, partition: u16, batch: usize) -> Result<(), StoreError> {
         let next = self.waiting.iter().take(batch);
-        let ids = next.filter(|(id, _)| id.partition == partition).map(|(id, _)| id.id);
-        let ids: Vec<StreamId> = ids.collect();
+        let ids = next.map(|letter| letter.id).filter(|id| id.partition == partition);
+        let ids: Vec<StreamId> = ids.map(|id| id.id).collect();
         if !self.dry_run {
             self.pace.wait(ids.len()).await;
         }
@@ -198,15 +218,15 @@ impl DeadLetterRun {
         let mut outcomes = outcomes.into_iter();
         let all = self.waiting.len().min(batch);
         let mut later = Vec::new();
-        for (id, stream) in self.waiting.drain(..all).collect::<Vec<_>>() {
-            let outcome = if id.partition == partition {
+        for letter in self.waiting.drain(..all).collect::<Vec<_>>() {
+            let outcome = if letter.id.partition == partition {
                 outcomes.next().flatten()
             } else {
                 None
             };
             match outcome {
-                Some(outcome) => self.tell(id, stream, outcome),
-                None => later.push((id, stream)),
+                Some(outcome) => self.tell(letter, outcome),
+                None => later.push(letter),
             }
         }
         for left in later.into_iter().rev() {
@@ -215,15 +235,19 @@ impl DeadLetterRun {
         Ok(())
     }
 
-    fn tell(&mut self, letter: LetterId, stream: Option<String>, outcome: LetterOutcome) {
+    fn tell(&mut self, letter: Waiting, outcome: LetterOutcome) {
+        let Waiting { id, stream, trace } = letter;
         self.report.count(&outcome);
         if !self.dry_run {
             match self.action {
-                Action::Redrive => self.metrics.redriven(outcome.as_str()),
+                Action::Redrive => {
+                    self.metrics.redriven(outcome.as_str());
+                    trace::redriven(&self.metrics, stream.as_deref(), outcome.as_str(), trace);
+                }
                 Action::Purge => self.metrics.purged(outcome.as_str()),
             }
         }
-        let LetterId { partition, id } = letter;
+        let LetterId { partition, id } = id;
         self.handled.push_back(HandledLetter {
             partition,
             id,

@@ -37,6 +37,7 @@ fn kept(shelf: &Shelf, name: &str, info: &str, ms: u64, answer: Answer) -> Kept 
         input: Arc::from(format!("{name}{info}")),
         digest: Arc::from(format!("{name}{info}")),
         due: Due::Now,
+        trace: None,
         accepted: at(ms),
         era: shelf.era(0),
     }

@@ -104,5 +104,6 @@ fn lost((_, kept, older): &Candidate, now: Moment) -> Lost<'_> {
         older: older.as_deref(),
         when: kept.due.when(now),
         input: &kept.input,
+        trace: kept.trace,
     }
 }

@@ -31,13 +31,17 @@ local function requeue(lock, ref)
   elseif max_abandonments > 0 and abandonments >= max_abandonments and not forgiven then
     reason = 'max_abandonments'
   end
+  -- No longer than what tells a traceparent from what is none.
+  local trace = string.sub(field(fields, '_sh_traceparent') or '', 1, 56)
   local answer
   if reason then
     answer = bury(dlq_max_len, fields, names, values, fit, {_sh_reason = reason,
       _sh_error = 'its owner died or lost its lease', _sh_consumer = p[2], _sh_last_id = id})
+    if trace ~= '' then answer[5] = trace end
     ended(field(fields, '_sh_live'), ref)
   else
     answer = {'requeued', put_back(with(fields, names, values), ref, 0), p[3]}
+    if trace ~= '' then answer[4] = trace end
   end
   note_moved(ref, answer[1] == 'requeued' and answer[2] or '')
   finish(stream, id, lock)

@@ -2,7 +2,7 @@
 -- ARGV  epoch ('' where there was none), run_id ('' if unknown), then per stream: reference, original id ('' where its
 --       submit was coalesced with another), '1' if it was noted as wanted once more, the name it is coalesced by ('' for a
 --       run of its own), digest of its lbs-input, digest of what the same producer submitted before under that name (''),
---       'after' or 'at', so many ms, lbs-input
+--       'after' or 'at', so many ms, lbs-input, traceparent ('' for none)
 -- Queues once more what a producer has submitted and this store has lost. Guarded by the store that was looked at, and only
 -- when everybody has restored what they hold.
 -- Interleavings: a worker holds it, or has given it up, and has written it back: T:written says so, also when it is finished
@@ -19,7 +19,7 @@ local function gives_way(name, older)
   return not (older ~= '' and live and live[2] and digest(live[2]) == older)
 end
 
-local function resubmit(ref, origin, noted, name, sum, older, when, ms, input)
+local function resubmit(ref, origin, noted, name, sum, older, when, ms, input, trace)
   if budget <= 0 then return {'later'} end
   budget = budget - #input
   local stands = kept_as(ref, name, sum)
@@ -36,6 +36,10 @@ local function resubmit(ref, origin, noted, name, sum, older, when, ms, input)
   if origin ~= '' then
     fields = {'lbs-input', input, '_sh_origin', origin, '_sh_first_seen', string.match(origin, '^%d+')}
   end
+  if trace ~= '' then
+    fields[#fields + 1] = '_sh_traceparent'
+    fields[#fields + 1] = trace
+  end
   if name == '' then
     local new = put(fields, INPUT, due)
     if origin ~= '' then note_written(origin, 0, new) end
@@ -50,7 +54,7 @@ local function resubmit(ref, origin, noted, name, sum, older, when, ms, input)
 end
 
 local result = {'ok'}
-for i = 3, #ARGV, 9 do
-  result[#result + 1] = outcome(resubmit, ARGV[i], ARGV[i + 1], ARGV[i + 2] == '1', unpack(ARGV, i + 3, i + 8))
+for i = 3, #ARGV, 10 do
+  result[#result + 1] = outcome(resubmit, ARGV[i], ARGV[i + 1], ARGV[i + 2] == '1', unpack(ARGV, i + 3, i + 9))
 end
 return result

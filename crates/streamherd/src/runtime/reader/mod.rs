@@ -105,10 +105,12 @@ impl Reader {
                 "read", service = %self.partition.core.settings.service, partition = self.partition.number,
                 slots = slots.len()
             );
+            self.partition.health.asking();
             let round = self.round(slots).instrument(span).await;
             self.partition.heard(&round);
             match round {
                 Ok(()) => {
+                    self.partition.health.answered();
                     backoff.reset();
                     self.complaints.settled("work is read again");
                 }
@@ -446,7 +448,6 @@ impl Reader {
                 }
             }
         }
-        core.metrics.slots_free(core.slots.free());
         failed.map_or(Ok(()), Err)
     }
 

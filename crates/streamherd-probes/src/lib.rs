@@ -37,5 +37,8 @@ mod judge;
 mod router;
 
 pub use buckets::recorder;
+/// The crate of the recorder, whose types are part of this one's interface.
+pub use metrics_exporter_prometheus;
+
 pub use judge::{Condition, Failing, Readiness, is_alive, judge};
 pub use router::Probes;

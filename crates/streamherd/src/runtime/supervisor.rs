@@ -78,6 +78,7 @@ async fn open(
         sessions.push((number, store, session));
     }
     metrics::describe();
+    metrics.begin();
     if settings.recovery.scan_interval.is_zero() {
         tracing::warn!(
             "recovery.scan_interval is zero: orphans are not recovered by this worker, and nothing is guaranteed about them"

@@ -35,6 +35,9 @@ use crate::output;
 const CLAIM_JITTER_MS: u64 = 200;
 /// What a release may take after the last command is gone.
 const LAST_RELEASES: Duration = Duration::from_secs(2);
+/// How long after its shutdown deadline a worker has ended at the latest; the client's own end takes about four seconds.
+#[cfg(test)]
+pub(crate) const ENDS_WITHIN: Duration = Duration::from_secs(5 + 2 + 4);
 
 pub(crate) async fn run(global: &Global, options: &WorkerArgs) -> Result<ExitCode, Failure> {
     if options.exec.is_none() && options.work_ms.is_none() {

@@ -103,6 +103,18 @@ async fn a_worker_is_ready_when_it_reads_and_beats_and_says_so_without_redis() {
 }
 
 #[tokio::test]
+async fn a_worker_that_waits_for_work_for_longer_than_this_test_is_ready_before_and_after_an_outage() {
+    let mut server = Server::builder().persistent().start();
+    let patient = builder(&server.url()).read_block(Duration::from_secs(60));
+    let probed = Probed::start(patient, None).await;
+    probed.becomes_ready().await;
+    server.kill();
+    probed.becomes_unready("redis").await;
+    server.restart();
+    probed.becomes_ready().await;
+}
+
+#[tokio::test]
 async fn while_redis_is_away_a_worker_is_unready_and_lives_and_is_ready_again_after() {
     let mut server = Server::builder().persistent().start();
     let probed = Probed::start(builder(&server.url()), None).await;

@@ -133,8 +133,13 @@ pub(crate) struct Marks {
 }
 
 impl Vitals {
+    /// Redis has answered. Where that was not the last of a read, the next answer is waited for from now on.
     pub(crate) fn read(&self) {
-        self.mark(|m| m.read = Some(Moment::now()));
+        let now = Moment::now();
+        self.mark(|m| {
+            m.read = Some(now);
+            m.asked = m.asked.map(|_| now);
+        });
     }
 
     /// A read begins. Those that fail are one with the next.
@@ -201,6 +206,9 @@ mod tests {
         assert!(first.is_some());
         vitals.asking();
         assert_eq!(vitals.marks().asked, first, "a second try is no new beginning");
+        std::thread::sleep(Duration::from_millis(1));
+        vitals.read();
+        assert!(vitals.marks().asked > first, "the wait for work begins anew");
         vitals.answered();
         assert_eq!(vitals.marks().asked, None);
     }

@@ -207,7 +207,10 @@ impl Reader {
         let ttl = self.partition.core.settings.lock_ttl;
         let start = Moment::now();
         let read = |entries| Ok(Waited { entries, start });
-        match self.store.take(epoch, ttl, slots.len()).await? {
+        let taken = self.store.take(epoch, ttl, slots.len()).await?;
+        // Else a worker would seem to be without an answer for as long as it waits for work.
+        self.partition.health.read();
+        match taken {
             Judged::Ok(Taken::Paused) => {
                 self.partition.paused(true);
                 return read(Vec::new());

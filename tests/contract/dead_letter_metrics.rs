@@ -77,6 +77,8 @@ async fn every_worker_tells_how_much_waits_where_and_how_old_the_oldest_dead_let
             ("queue_entries pending", 2.0..=2.0),
             ("queue_entries queued", 5.0..=5.0),
             ("queue_entries requeued", 0.0..=0.0),
+            ("queue_oldest_seconds queued", 0.001..=600.0),
+            ("queue_oldest_seconds requeued", 0.0..=0.0),
             ("dead_letters", 9.0..=9.0),
             ("dlq_fill_ratio", 0.9..=0.9),
             ("dlq_oldest_seconds", 3_600.0..=3_700.0),
@@ -97,7 +99,7 @@ async fn every_worker_tells_how_much_waits_where_and_how_old_the_oldest_dead_let
         drop(held);
         worker.client.shutdown(Duration::ZERO).await;
         // As it was; the next one counts for itself, as the last census seems to be of the future.
-        let future = "9999999999999 0 0 0 0 1 1";
+        let future = "9999999999999 0 0 0 0 1 1 1 1";
         truth.call(&["HSET", "T:control", "census", future]).ok();
         truth.cmd("DEL T:input").ok();
         truth.cmd("DEL T:front").ok();

@@ -1,5 +1,6 @@
 //! The command line, as clap reads it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -315,6 +316,10 @@ pub(crate) struct WorkerArgs {
     /// How long streams in work may take to finish at a shutdown
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) shutdown_deadline: Duration,
+
+    /// Answer /livez, /readyz and /metrics over plain HTTP at this address, as 0.0.0.0:9090; whoever reaches it may ask
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) probes: Option<SocketAddr>,
 
     /// Append a line to FILE as work starts and as it is finished; the demo counts these lines
     #[arg(long, value_name = "FILE", hide = true)]

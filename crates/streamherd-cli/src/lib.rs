@@ -15,6 +15,8 @@ mod failure;
 #[cfg(test)]
 mod fuzz;
 mod human;
+#[cfg(test)]
+mod manifests;
 mod output;
 mod pause;
 mod requeue;

@@ -143,8 +143,20 @@ impl Client {
             since_scan: ago(|marks| marks.scanned),
             listening: marks.iter().all(|marks| marks.listening),
             held: self.partitions.held(),
-            free: self.core.slots.free(),
+            free: self.partitions.free(),
             paused: self.partitions.iter().any(|partition| partition.pause.is_set()),
+            read_unanswered: marks.iter().filter_map(|marks| marks.asked).min().map(Moment::elapsed),
+            shutting_down: self.core.closing.is_cancelled() || self.shutdown.is_over(),
+            ended: self.shutdown.is_over(),
+            bounds: self.bounds(),
+        }
+    }
+
+    fn bounds(&self) -> HealthBounds {
+        let settings = &self.core.settings;
+        HealthBounds {
+            read_unanswered: settings.read_block + 2 * settings.command_timeout,
+            since_renewal: settings.lock_ttl - settings.margin,
         }
     }
 
@@ -284,6 +296,25 @@ pub struct Health {
     pub free: usize,
     /// Whether this worker is to take no new work.
     pub paused: bool,
+    /// For how long a read has been waiting for Redis's answer, or has been failing; with several partitions, the longest
+    /// of them. [`None`] if the last one was answered and no other is under way: all slots are taken, for example.
+    pub read_unanswered: Option<Duration>,
+    /// Whether it takes no new work as it is shutting down, or has ended.
+    pub shutting_down: bool,
+    /// Whether it has ended, for whatever reason: nothing of it runs any more, and nothing brings it back.
+    pub ended: bool,
+    /// What these times are at most while all is well.
+    pub bounds: HealthBounds,
+}
+
+/// What the times of a [`Health`] are at most while all is well, from the client's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HealthBounds {
+    /// `read_block` and two `command_timeout`s: a quiet queue answers after the first, a slow server within the others.
+    pub read_unanswered: Duration,
+    /// `lock_ttl` less a margin: beyond it, what was held is lost.
+    pub since_renewal: Duration,
 }
 
 /// How a client gets on with one server that holds partitions of its service.

@@ -179,6 +179,15 @@ pub enum DisownedReason {
 }
 
 impl DisownedReason {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[
+        Self::DeadlinePassed,
+        Self::TakenOver,
+        Self::DataLoss,
+        Self::Shutdown,
+        Self::HeldTooLong,
+    ];
+
     /// The reason as one word, as metrics and the command line print it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

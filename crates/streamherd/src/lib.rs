@@ -95,7 +95,7 @@ pub use admin::{
     RequeueOutcome, Status, Verdict,
 };
 pub use builder::Builder;
-pub use client::{Claimed, Client, Health, MasterHealth};
+pub use client::{Claimed, Client, Health, HealthBounds, MasterHealth};
 pub use config::{ClusterMode, KeyspaceEvents, Recovery};
 pub use dead_letter::{DeadLetterReason, UnknownReason};
 /// The Redis client, in the version whose configuration [`Builder::redis`] takes.

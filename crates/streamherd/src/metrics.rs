@@ -42,6 +42,19 @@ impl Metrics {
         &self.service
     }
 
+    /// Zero for what alerts look at: a counter that appears with its first event looks as if there had been none.
+    pub(crate) fn begin(&self) {
+        for reason in DeadLetterReason::ALL {
+            count!(self, "streamherd_dead_lettered_total", "reason" => reason.as_str()).increment(0);
+        }
+        for reason in DisownedReason::ALL {
+            count!(self, "streamherd_disowned_total", "reason" => reason.as_str()).increment(0);
+        }
+        count!(self, "streamherd_dlq_trimmed_total").increment(0);
+        count!(self, "streamherd_data_losses_total").increment(0);
+        count!(self, "streamherd_handler_panics_total").increment(0);
+    }
+
     pub(crate) fn store_call(&self, operation: &'static str, took: Duration, error: Option<&StoreError>) {
         histogram!("streamherd_store_seconds", "service" => self.service.clone(), "operation" => operation)
             .record(took.as_secs_f64());

@@ -7,7 +7,8 @@
 mod deny;
 #[cfg(test)]
 mod docs;
-mod redis_server;
+mod install;
+mod program;
 mod soak;
 
 use std::convert::Infallible;
@@ -18,6 +19,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use deny::Database;
+use program::{PROMTOOL, REDIS_SERVER};
 
 fn main() -> ExitCode {
     let mut args = env::args_os().skip(1);
@@ -62,12 +64,12 @@ fn bench(args: &[OsString]) -> Ended {
 }
 
 fn streamherd(built: &[&str], command: &str, args: &[OsString]) -> Ended {
-    let server = redis_server::ensure()?;
+    let server = REDIS_SERVER.ensure()?;
     let mut run = cargo(&["run"]);
     run.args(built)
         .args(["--package", "streamherd-cli", "--bin", "streamherd", "--", command])
         .args(without_separator(args))
-        .env(redis_server::VARIABLE, server);
+        .env(REDIS_SERVER.variable, server);
     Err(format!("cannot run cargo: {}", run.exec()))
 }
 
@@ -80,23 +82,28 @@ fn without_separator(args: &[OsString]) -> &[OsString] {
 }
 
 fn test(args: &[OsString]) -> Ended {
-    let server = redis_server::ensure()?;
+    let server = REDIS_SERVER.ensure()?;
     let mut command = cargo(&["test", "--workspace", "--all-features"]);
-    command.args(args).env(redis_server::VARIABLE, server);
+    command.args(args).env(REDIS_SERVER.variable, server);
+    // The tests that want it also check without it what can be checked so.
+    match PROMTOOL.ensure() {
+        Ok(promtool) => drop(command.env(PROMTOOL.variable, promtool)),
+        Err(message) => eprintln!("xtask: the alert rules are checked without promtool: {message}"),
+    }
     Err(format!("cannot run cargo: {}", command.exec()))
 }
 
 fn soak(args: &[OsString]) -> Ended {
     let args: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
     let soak = soak::Soak::parse(&args)?;
-    let server = redis_server::ensure()?;
+    let server = REDIS_SERVER.ensure()?;
     let mut command = cargo(&["test", "--package", "streamherd-tests", "--test", "chaos", "--"]);
     command
         .args(["--nocapture", "--exact"])
         .args(soak.test)
         .env("STREAMHERD_CHAOS_SECONDS", soak.seconds.to_string())
         .env("STREAMHERD_CHAOS_SEED", soak.seed.to_string())
-        .env(redis_server::VARIABLE, server);
+        .env(REDIS_SERVER.variable, server);
     Err(format!("cannot run cargo: {}", command.exec()))
 }
 
@@ -192,7 +199,8 @@ tasks:
   help             print this
 
 demo, bench, test and soak install redis-server with apt-get, dnf or brew if this machine has none;
-set STREAMHERD_REDIS_SERVER to use a particular one.
+set STREAMHERD_REDIS_SERVER to use a particular one. test installs promtool the same way (STREAMHERD_PROMTOOL), and goes
+on without where it can't.
 deny and ci install cargo-deny into target/tools if it is not there. Where the database of advisories can't be fetched,
 deny fails, and ci says so and goes on.
 ";

@@ -5,6 +5,7 @@ mod exec;
 mod group;
 mod handler;
 mod ledger;
+mod probes;
 mod stop;
 
 use std::process::ExitCode;
@@ -34,6 +35,9 @@ use crate::output;
 const CLAIM_JITTER_MS: u64 = 200;
 /// What a release may take after the last command is gone.
 const LAST_RELEASES: Duration = Duration::from_secs(2);
+/// How long after its shutdown deadline a worker has ended at the latest; the client's own end takes about four seconds.
+#[cfg(test)]
+pub(crate) const ENDS_WITHIN: Duration = Duration::from_secs(5 + 2 + 4);
 
 pub(crate) async fn run(global: &Global, options: &WorkerArgs) -> Result<ExitCode, Failure> {
     if options.exec.is_none() && options.work_ms.is_none() {
@@ -57,11 +61,18 @@ pub(crate) async fn run(global: &Global, options: &WorkerArgs) -> Result<ExitCod
     // Before anything else, so that no moment of the worker's life is without it.
     let stop = Stop::on_signals(groups.clone()).map_err(Failure::start)?;
     let builder = configure(global.builder()?, options);
+    let probes = match options.probes {
+        Some(at) => Some(probes::bind(at).await?),
+        None => None,
+    };
     let connected = tokio::select! {
         connected = builder.connect() => connected.map_err(Failure::start)?,
         () = stop.requested.cancelled() => return Ok(ExitCode::SUCCESS),
     };
     let (client, notifications) = connected;
+    if let Some(probes) = probes {
+        probes.answer_for(client.clone());
+    }
 
     let consumer = client.consumer().as_str();
     let ledger = options.ledger.as_deref().map(|path| Ledger::open(path, consumer));

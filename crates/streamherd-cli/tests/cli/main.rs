@@ -9,6 +9,7 @@ mod hostile;
 mod logins;
 mod operators;
 mod partitions;
+mod probes;
 mod queue;
 mod restarts;
 mod support;

@@ -139,7 +139,7 @@ fn real_replies() -> Vec<Value> {
         ("letters", json!(["ok", "5", "5-1", "(5-1", [entry]])),
         ("redrive", json!(["ok", ["new", "front:6-0"], ["coalesced", "6-0"]])),
         ("purge", json!(["ok", ["purged"], ["gone"]])),
-        ("census", json!(["ok", "5", "", 1, 2, 3, 4, 5, 1])),
+        ("census", json!(["ok", "5", "", 1, 2, 3, 4, 5, 1, 3, 0])),
         ("look_for", json!(["ok", "k3f9", "", 5, 6, ["queued", "gone"]])),
         ("resubmit", json!(["ok", ["new", "front:6-0"], ["coalesced", "6-0", 1]])),
         ("resubmit", json!(["changed"])),

@@ -1,6 +1,6 @@
 //! What the queue holds, and what was done about dead letters.
 
-use ::metrics::{SharedString, counter, describe_counter, describe_gauge, gauge};
+use ::metrics::{SharedString, Unit, counter, describe_counter, describe_gauge, gauge};
 
 use super::Metrics;
 use crate::store::Census;
@@ -31,6 +31,11 @@ impl Metrics {
             labels.push(("state", SharedString::const_str(state)));
             gauge!("streamherd_queue_entries", &labels).set(entries as f64);
         }
+        for (state, waiting) in ["queued", "requeued"].into_iter().zip(census.waiting) {
+            let mut labels = labels.to_vec();
+            labels.push(("state", SharedString::const_str(state)));
+            gauge!("streamherd_queue_oldest_seconds", &labels).set(waiting.as_secs_f64());
+        }
         gauge!("streamherd_dead_letters", &labels).set(census.dead_letters as f64);
         gauge!("streamherd_dlq_oldest_seconds", &labels).set(census.oldest.as_secs_f64());
         if let Some(fill) = fill {
@@ -53,11 +58,18 @@ pub(super) fn describe() {
         "Entries of each partition, by state: queued, requeued, pending, delayed; the same from each worker"
     );
     describe_gauge!(
+        "streamherd_queue_oldest_seconds",
+        Unit::Seconds,
+        "For how long the first entry that nobody was given has waited in each partition, 0 where none waits, by state: \
+         queued, requeued; the same from each worker"
+    );
+    describe_gauge!(
         "streamherd_dead_letters",
         "Dead letters of each partition; the same from each worker"
     );
     describe_gauge!(
         "streamherd_dlq_oldest_seconds",
+        Unit::Seconds,
         "Age of the oldest dead letter of each partition, 0 without any; the same from each worker"
     );
     describe_gauge!(

@@ -63,6 +63,11 @@ impl Shutdown {
         });
     }
 
+    /// Whether it is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.report.borrow().is_some()
+    }
+
     pub(crate) async fn request(&self, deadline: Duration) -> ShutdownReport {
         self.ask(deadline);
         let mut report = self.report.clone();

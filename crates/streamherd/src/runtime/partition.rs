@@ -76,6 +76,11 @@ impl Partitions {
     pub(crate) fn held(&self) -> usize {
         self.iter().map(|partition| partition.leases.len()).sum()
     }
+
+    /// Streams that could be held in addition. The slots that readers have reserved are free: nothing is in them yet.
+    pub(crate) fn free(&self) -> usize {
+        self.core.slots.count().saturating_sub(self.held())
+    }
 }
 
 impl Partition {

@@ -128,11 +128,30 @@ pub(crate) struct Marks {
     pub(crate) renewed: Option<Moment>,
     pub(crate) scanned: Option<Moment>,
     pub(crate) listening: bool,
+    /// Since when a read waits for an answer, or has been tried in vain.
+    pub(crate) asked: Option<Moment>,
 }
 
 impl Vitals {
+    /// Redis has answered. Where that was not the last of a read, the next answer is waited for from now on.
     pub(crate) fn read(&self) {
-        self.mark(|m| m.read = Some(Moment::now()));
+        let now = Moment::now();
+        self.mark(|m| {
+            m.read = Some(now);
+            m.asked = m.asked.map(|_| now);
+        });
+    }
+
+    /// A read begins. Those that fail are one with the next.
+    pub(crate) fn asking(&self) {
+        self.mark(|m| {
+            m.asked.get_or_insert_with(Moment::now);
+        });
+    }
+
+    /// It has ended well.
+    pub(crate) fn answered(&self) {
+        self.mark(|m| m.asked = None);
     }
 
     pub(crate) fn renewed(&self, well: bool) {
@@ -176,6 +195,22 @@ mod tests {
         due.asked();
         let again = tokio::time::timeout(Duration::from_millis(50), due.arrives()).await;
         assert!(again.is_err(), "once is enough");
+    }
+
+    #[test]
+    fn a_read_is_unanswered_from_its_first_try_until_one_is_answered() {
+        let vitals = Vitals::default();
+        assert_eq!(vitals.marks().asked, None);
+        vitals.asking();
+        let first = vitals.marks().asked;
+        assert!(first.is_some());
+        vitals.asking();
+        assert_eq!(vitals.marks().asked, first, "a second try is no new beginning");
+        std::thread::sleep(Duration::from_millis(1));
+        vitals.read();
+        assert!(vitals.marks().asked > first, "the wait for work begins anew");
+        vitals.answered();
+        assert_eq!(vitals.marks().asked, None);
     }
 
     #[tokio::test]

@@ -78,6 +78,7 @@ async fn open(
         sessions.push((number, store, session));
     }
     metrics::describe();
+    metrics.begin();
     if settings.recovery.scan_interval.is_zero() {
         tracing::warn!(
             "recovery.scan_interval is zero: orphans are not recovered by this worker, and nothing is guaranteed about them"
@@ -276,6 +277,7 @@ impl Supervisor {
         self.network.close();
         self.lines.close(GOODBYE).await;
         core.metrics.leases_held(0);
+        core.metrics.slots_free(0);
         tracing::debug!(service = %core.settings.service, consumer = %core.consumer, ?report, "client has ended");
         core.outbox.send(Notification::Terminated(reason));
         report
@@ -303,7 +305,10 @@ impl Supervisor {
                 }
                 // Without a panic: nobody receives notifications any more. Leases in the user's hands may still finish.
                 Some(Err(e)) = self.readers.join_next() => return panicked(e),
-                _ = gauge.tick() => self.core.metrics.leases_held(self.partitions.held()),
+                _ = gauge.tick() => {
+                    self.core.metrics.leases_held(self.partitions.held());
+                    self.core.metrics.slots_free(self.partitions.free());
+                }
             }
         }
     }

@@ -49,6 +49,9 @@ pub(crate) struct Census {
     pub(crate) dead_letters: u64,
     /// The age of the oldest dead letter; zero without any.
     pub(crate) oldest: Duration,
+    /// For how long the first entry of each lane that nobody was given has been waiting: the queue, and the front. Zero
+    /// where none waits.
+    pub(crate) waiting: [Duration; 2],
 }
 
 impl Store {
@@ -139,17 +142,18 @@ impl Store {
         let value = self.line.run(&CENSUS, call, self.timeout).await?;
         let reply = Reply::new(CENSUS.name, &value);
         let number = |index| reply.at(index)?.number();
-        let oldest = match number(8)? {
-            0 => 0,
-            oldest => number(1)?.saturating_sub(oldest),
-        };
+        let now: u64 = number(1)?;
+        // Zero stands for none.
+        let age =
+            |index| number(index).map(|at| Duration::from_millis(if at == 0 { 0 } else { now.saturating_sub(at) }));
         Ok(Census {
             queued: number(3)?,
             requeued: number(4)?,
             pending: number(5)?,
             delayed: number(6)?,
             dead_letters: number(7)?,
-            oldest: Duration::from_millis(oldest),
+            oldest: age(8)?,
+            waiting: [age(9)?, age(10)?],
         })
     }
 }

@@ -105,10 +105,12 @@ impl Reader {
                 "read", service = %self.partition.core.settings.service, partition = self.partition.number,
                 slots = slots.len()
             );
+            self.partition.health.asking();
             let round = self.round(slots).instrument(span).await;
             self.partition.heard(&round);
             match round {
                 Ok(()) => {
+                    self.partition.health.answered();
                     backoff.reset();
                     self.complaints.settled("work is read again");
                 }
@@ -205,7 +207,10 @@ impl Reader {
         let ttl = self.partition.core.settings.lock_ttl;
         let start = Moment::now();
         let read = |entries| Ok(Waited { entries, start });
-        match self.store.take(epoch, ttl, slots.len()).await? {
+        let taken = self.store.take(epoch, ttl, slots.len()).await?;
+        // Else a worker would seem to be without an answer for as long as it waits for work.
+        self.partition.health.read();
+        match taken {
             Judged::Ok(Taken::Paused) => {
                 self.partition.paused(true);
                 return read(Vec::new());
@@ -446,7 +451,6 @@ impl Reader {
                 }
             }
         }
-        core.metrics.slots_free(core.slots.free());
         failed.map_or(Ok(()), Err)
     }
 

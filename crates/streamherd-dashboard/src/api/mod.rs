@@ -9,6 +9,7 @@ mod history;
 mod letter_actions;
 mod letters;
 mod overview;
+mod pending;
 
 use std::sync::Arc;
 
@@ -72,6 +73,8 @@ fn routes() -> Vec<(&'static str, &'static str, Routes)> {
         ("/events", "get", get(events::get)),
         ("/history", "get", get(history::get)),
         ("/consumers", "get", get(consumers::get)),
+        ("/leases", "get", get(pending::leases)),
+        ("/delayed", "get", get(pending::delayed)),
         ("/dead-letters", "get", get(letters::list)),
         ("/dead-letters/{id}", "get", get(letters::one)),
         ("/dead-letters/redrive", "post", post(letter_actions::redrive)),

@@ -103,11 +103,24 @@ fn wait(interval: Duration, failures: u32, jitter: f64) -> Duration {
 }
 
 fn reading(status: &Status, at: Duration, at_ms: u64) -> Reading {
-    let _ = (status, Counts::default());
+    let registered = status
+        .consumers
+        .iter()
+        .filter_map(|one| Some((one, one.registration.as_ref()?)));
+    let counted = registered.map(|(one, about)| {
+        let counts = Counts {
+            done: about.totals.done,
+            retried: about.totals.retried,
+            dead_lettered: about.totals.dead_lettered,
+            lost: about.totals.lost,
+        };
+        (one.consumer.clone(), (about.started_ms, counts))
+    });
     Reading {
         at,
         at_ms,
-        ..Reading::default()
+        queued_total: status.queued_total,
+        consumers: counted.collect(),
     }
 }
 

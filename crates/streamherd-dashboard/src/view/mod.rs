@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use moka::future::Cache;
 use streamherd::error::StoreError;
-use streamherd::{Admin, DeadLetter, DeadLetterPage, LetterId};
+use streamherd::{Admin, DeadLetter, DeadLetterPage, DelayedPage, LeasePage, LetterId};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-pub use self::query::LetterQuery;
+pub use self::query::{LetterQuery, PendingQuery};
 
 /// For so long a look is good for whoever asks for the same.
 const GOOD_FOR: Duration = Duration::from_secs(1);
@@ -43,6 +43,8 @@ pub enum ViewError {
 pub struct Views {
     admin: Admin,
     turn: Arc<Semaphore>,
+    pending: Cache<PendingQuery, Arc<LeasePage>>,
+    delayed: Cache<(Option<String>, usize), Arc<DelayedPage>>,
     letters: Cache<LetterQuery, Arc<DeadLetterPage>>,
     letter: Cache<LetterId, Option<Arc<DeadLetter>>>,
 }
@@ -54,6 +56,8 @@ impl Views {
         Self {
             admin,
             turn: Arc::new(Semaphore::new(AT_ONCE)),
+            pending: cache(|page: &Arc<LeasePage>| page.leases.len() * 1_024),
+            delayed: cache(|page: &Arc<DelayedPage>| page.delayed.len() * 1_024),
             letters: cache(|page: &Arc<DeadLetterPage>| {
                 page.dead_letters.iter().map(|letter| 512 + errors(letter)).sum()
             }),
@@ -63,6 +67,33 @@ impl Views {
                     .map_or(64, |letter| 512 + errors(letter) + 2 * letter.bytes)
             }),
         }
+    }
+
+    /// Some of the streams that are pending at a consumer.
+    ///
+    /// # Errors
+    /// Redis did not answer, or refused.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it only reads.
+    pub async fn pending(&self, query: PendingQuery) -> Result<Arc<LeasePage>, ViewError> {
+        let (wanted, after, limit) = (query.wanted(), query.after.clone(), query.limit.clamp(1, MOST_ROWS));
+        let look = async { Ok(Arc::new(self.admin.lease_page(&wanted, after.as_deref(), limit).await?)) };
+        self.shared(&self.pending, query, look).await
+    }
+
+    /// Some of the streams that wait for a time.
+    ///
+    /// # Errors
+    /// Redis did not answer, or refused.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it only reads.
+    pub async fn delayed(&self, after: Option<String>, limit: usize) -> Result<Arc<DelayedPage>, ViewError> {
+        let limit = limit.clamp(1, MOST_ROWS);
+        let key = (after.clone(), limit);
+        let look = async { Ok(Arc::new(self.admin.delayed_page(after.as_deref(), limit).await?)) };
+        self.shared(&self.delayed, key, look).await
     }
 
     /// Some of the dead letters, without their fields, which can be large.
@@ -98,6 +129,8 @@ impl Views {
 
     /// Has what is asked for next be looked at anew: something was changed.
     pub fn forget(&self) {
+        self.pending.invalidate_all();
+        self.delayed.invalidate_all();
         self.letters.invalidate_all();
         self.letter.invalidate_all();
     }

@@ -77,6 +77,16 @@ async fn a_queue_in_all_its_states_is_shown_as_it_is() {
         (&json!("alive"), &json!(3), &json!(true))
     );
 
+    let leases = herd.ok("/leases").await;
+    let lease = &leases["leases"][0];
+    assert_eq!((&lease["stream"], &lease["state"]), (&json!("held"), &json!("leased")));
+    assert_eq!(lease["consumer"], row["consumer"]);
+    assert_eq!(lease["token"], json!(held[0].token().to_string()));
+    assert_eq!(leases["leases"].as_array().unwrap().len(), 1);
+    assert_eq!(herd.ok("/leases?state=orphan").await["leases"], json!([]));
+    assert_eq!(herd.ok("/leases?consumer=nobody").await["leases"], json!([]));
+    assert_eq!(herd.ok("/delayed").await["delayed"][0]["stream"], "much later");
+
     let letters = herd.ok("/dead-letters").await;
     let letter = &letters["dead_letters"][0];
     assert_eq!(
@@ -155,6 +165,9 @@ async fn dead_letters_are_shown_in_pages_of_those_that_are_meant() {
 async fn a_question_that_is_none_is_told_so() {
     let herd = Herd::start().await;
     for path in [
+        "/leases?state=asleep",
+        "/leases?limit=201",
+        "/delayed?limit=0",
         "/dead-letters?limit=0",
         "/dead-letters?limit=201",
         "/dead-letters?limit=many",
@@ -179,13 +192,23 @@ async fn a_question_that_is_none_is_told_so() {
 }
 
 #[tokio::test]
-async fn history_tells_what_was_seen() {
+async fn history_and_rates_tell_what_moved() {
     let herd = Herd::start().await;
-    herd.submit(&["a", "b"]).await;
-    herd.until("they are seen", |overview| overview["queue"]["queued"] == 2)
-        .await;
+    herd.until("it was looked at", |overview| overview["at_ms"] != 0).await;
     let history = herd.ok("/history").await;
-    assert_eq!(history["step_ms"], 5_000);
-    let queued = history["series"]["queued"].as_array().unwrap();
-    assert_eq!(queued.last(), Some(&json!(2)));
+    assert_eq!(
+        (&history["step_ms"], &history["series"]["queued"]),
+        (&json!(5_000), &json!([0]))
+    );
+    let (client, mut notifications) = builder(&herd.server).connect().await.unwrap();
+    herd.submit(&["a", "b", "c"]).await;
+    for _ in 0..3 {
+        added(&mut notifications).await.done().await.unwrap();
+    }
+    herd.until("the rates are known", |overview| {
+        let above = |name: &str| overview["rates"][name].as_f64().is_some_and(|rate| rate > 0.0);
+        above("done") && (above("queued") || overview["rates"]["queued"].is_null())
+    })
+    .await;
+    client.shutdown(Duration::ZERO).await;
 }

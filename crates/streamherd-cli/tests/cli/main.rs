@@ -12,6 +12,7 @@ mod partitions;
 mod probes;
 mod queue;
 mod restarts;
+mod serve;
 mod support;
 mod traces;
 mod usage;

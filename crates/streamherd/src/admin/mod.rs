@@ -18,7 +18,8 @@ use serde::Serializer;
 
 pub use self::cursor::Cursor;
 pub use self::dead_letters::{
-    DeadLetter, DeadLetterFilter, DeadLetterReport, DeadLetterRun, DeadLetters, HandledLetter, LetterId, LetterOutcome,
+    DeadLetter, DeadLetterFilter, DeadLetterPage, DeadLetterReport, DeadLetterRun, DeadLetters, HandledLetter,
+    LetterId, LetterOutcome,
 };
 pub use self::delayed::{DelayedPage, DelayedStatus};
 #[cfg(test)]
@@ -133,6 +134,12 @@ impl Admin {
     #[expect(clippy::indexing_slicing, reason = "a service has a partition")]
     fn first(&self) -> &Store {
         &self.stores[0]
+    }
+
+    /// The service.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        &self.service
     }
 
     /// Into how many partitions the service is divided, as Redis keeps it; where it doesn't, as this was told.

@@ -11,6 +11,7 @@ use streamherd_bench::Workload;
 use crate::failure::{Failure, usage_error};
 use crate::pause::{self, PauseArgs};
 use crate::requeue::RequeueArgs;
+use crate::serve::ServeArgs;
 use crate::status::StatusArgs;
 
 /// Load-balanced consumers for Redis Streams.
@@ -216,6 +217,7 @@ pub(crate) enum Command {
     /// Take a pause back
     #[command(after_help = pause::HELP, override_usage = "streamherd resume --service <NAME> [OPTIONS]")]
     Resume(PauseArgs),
+    Serve(ServeArgs),
     /// Kill and freeze workers of a private Redis, and count what is lost
     Demo(DemoArgs),
     /// Measure throughput, latency and cost on private Redis servers, beside bare Redis commands

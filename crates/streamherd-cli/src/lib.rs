@@ -18,6 +18,7 @@ mod human;
 mod output;
 mod pause;
 mod requeue;
+mod serve;
 mod status;
 mod submit;
 mod worker;
@@ -68,6 +69,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Resume(options) => pause::run(&global, &options, false).await,
         Command::Dlq(options) => dlq::run(&global, &options).await,
         Command::Demo(options) => demo::run(&global, &options).await,
+        Command::Serve(options) => serve::run(&global, &options).await,
         Command::Bench(options) => bench::run(&options).await,
     }
 }

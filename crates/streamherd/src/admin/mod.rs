@@ -131,6 +131,12 @@ impl Admin {
         &self.stores[0]
     }
 
+    /// The service.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
     /// Into how many partitions the service is divided, as Redis keeps it; where it doesn't, as this was told.
     ///
     /// # Errors

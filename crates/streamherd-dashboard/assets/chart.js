@@ -63,7 +63,7 @@ export function chart({ id, title, unit, series, stepMs }, render) {
         back === null ? null : h("line", { key: "needle", class: "needle", x1: x, x2: x, y1: 0, y2: HEIGHT })),
       [[0, most], [50, most / 2], [100, 0]].map(([y, value]) => h("span", { class: "axis y", style: { top: `${y}%` }, "aria-hidden": "true" }, worded(unit, value))),
       h("span", { class: "axis x begin", "aria-hidden": "true" }, `${span((points - 1) * stepMs)} ago`),
-      h("span", { class: "axis x middle", "aria-hidden": "true" }, span(((points - 1) * stepMs) / 2)),
+      h("span", { class: "axis x middle", "aria-hidden": "true" }, `${span(((points - 1) * stepMs) / 2)} ago`),
       h("span", { class: "axis x finish", "aria-hidden": "true" }, "now")),
     asTable(title, unit, series, points, stepMs));
 }

@@ -1,8 +1,8 @@
 // The overview as the server pushes it.
 import { address } from "./api.js";
 
-/** Without a sample for so many intervals, the connection is taken for lost. */
-const MISSED = 4;
+/** Without a sample for so long, the connection is taken for lost. Where Redis is away, one comes each ten seconds. */
+const SILENT_MS = 25_000;
 const AGAIN_MS = 3000;
 
 /**
@@ -26,7 +26,7 @@ export function follow(got, changed) {
       }
       clearTimeout(watch);
       // A half-open connection ends by itself only after many minutes.
-      watch = setTimeout(lost, MISSED * (overview.interval_ms || 2000) + 1000);
+      watch = setTimeout(lost, SILENT_MS);
       changed(true);
       got(overview);
     });
@@ -44,7 +44,7 @@ export function follow(got, changed) {
     changed(false);
     open();
     clearTimeout(watch);
-    watch = setTimeout(lost, 10_000);
+    watch = setTimeout(lost, SILENT_MS);
   };
   open();
 }

@@ -32,7 +32,7 @@ export function window(series, stepMs) {
     return at < 0 ? length : at + (length - values.length);
   }));
   const known = length - first;
-  const spans = [5, 10, 15, 30, 60].map((min) => (min * 60_000) / stepMs + 1);
+  const spans = [4, 10, 20, 30, 60].map((min) => (min * 60_000) / stepMs + 1);
   return Math.round(spans.find((points) => points >= known) ?? spans.at(-1));
 }
 

@@ -39,6 +39,12 @@ export function isStale(ov, sinceMs) {
   return Boolean(ov.error) || ov.stale_ms + sinceMs > 4 * ov.interval_ms + 1000;
 }
 
+/** @param {string} name of a check @returns {string} */
+export function titled(name) {
+  const words = name.replaceAll("_", " ");
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
 /** @returns {Finding[]} */
 function collect(ov, sinceMs) {
   const found = [];
@@ -77,7 +83,7 @@ function collect(ov, sinceMs) {
     }
   }
   for (const check of ov.health.findings.filter((one) => one.verdict !== "ok")) {
-    say(check.verdict, `check ${check.name}`, `${check.found}.`.replace(/\.\.$/, "."), "#/health");
+    say(check.verdict, `check ${check.name}`, `${titled(check.name)}: ${check.found}.`.replace(/\.\.$/, "."), "#/health");
   }
   if (queue.dead_letters > 0) {
     say("info", "letters", `${plural(queue.dead_letters, "dead letter")} ${queue.dead_letters === 1 ? "waits" : "wait"} for a decision.`, "#/dead-letters");

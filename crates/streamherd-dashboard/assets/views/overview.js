@@ -39,7 +39,7 @@ export function render(app) {
 }
 
 /** @param {import("../app.js").App} app */
-export function verdict(app) {
+function verdict(app) {
   const { verdict: word, headline, more, findings } = app.verdict;
   const rest = findings.filter((one) => one.text !== headline);
   return h("section", { class: `verdict ${word}`, key: "verdict", "aria-label": "Verdict" },
@@ -47,7 +47,7 @@ export function verdict(app) {
     h("p", { class: "verdict-words", id: "verdict" }, foreign(headline)),
     more ? h("small", null, more) : null,
     rest.length ? h("ul", null, rest.slice(0, 6).map((one) => h("li", { key: one.kind },
-      `${mark(one.verdict)} `, one.href ? h("a", { href: one.href }, foreign(one.text)) : foreign(one.text))),
+      h("span", { "aria-hidden": "true" }, mark(one.verdict)), one.href ? h("a", { href: one.href }, foreign(one.text)) : foreign(one.text))),
     rest.length > 6 ? h("li", null, `and ${rest.length - 6} more`) : null) : null);
 }
 

@@ -8,6 +8,7 @@ mod crashes;
 mod data_loss;
 mod dead_letter_crashes;
 mod dead_letter_metrics;
+mod dead_letter_pages;
 mod dead_letter_runs;
 mod dead_letters;
 mod delayed;

@@ -31,6 +31,7 @@ mod guard;
 mod history;
 mod sample;
 mod serve;
+pub mod view;
 mod words;
 
 pub use self::dashboard::{Dashboard, DashboardBuilder, router};

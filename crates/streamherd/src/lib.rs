@@ -81,9 +81,9 @@ mod store;
 mod worker;
 
 pub use admin::{
-    Admin, Check, ConsumerState, ConsumerStatus, DeadLetter, DeadLetterFilter, DeadLetterReport, DeadLetterRun,
-    DeadLetters, Diagnosis, FoundStream, HandledLetter, LeaseState, LeaseStatus, LetterId, LetterOutcome,
-    PartitionStatus, Pause, PauseTarget, Registration, RequeueOutcome, Status, Verdict,
+    Admin, Check, ConsumerState, ConsumerStatus, DeadLetter, DeadLetterFilter, DeadLetterPage, DeadLetterReport,
+    DeadLetterRun, DeadLetters, Diagnosis, FoundStream, HandledLetter, LeaseState, LeaseStatus, LetterId,
+    LetterOutcome, PartitionStatus, Pause, PauseTarget, Registration, RequeueOutcome, Status, Verdict,
 };
 pub use builder::Builder;
 pub use client::{Claimed, Client, Health, MasterHealth};

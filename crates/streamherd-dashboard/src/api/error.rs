@@ -7,6 +7,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use streamherd::error::StoreError;
 
+use crate::guard::Verdict;
+use crate::view::ViewError;
 use crate::words::causes;
 
 /// An answer that says what happened and what to do.
@@ -59,6 +61,38 @@ impl ApiError {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_request", message)
     }
 
+    pub(crate) fn too_large() -> Self {
+        let message = "the request is larger than 64 KiB; name fewer letters at a time";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "bad_request", message)
+    }
+
+    /// An action without a right token, if it is one.
+    pub(crate) fn token(verdict: Verdict) -> Option<Self> {
+        match verdict {
+            Verdict::Right => None,
+            Verdict::Missing => Some(Self::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "actions need the admin token: send `Authorization: Bearer TOKEN`",
+            )),
+            Verdict::Wrong => Some(Self::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "this is not the admin token",
+            )),
+            Verdict::NotLookedAt => Some(Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many",
+                "too many wrong tokens came lately, so this one was not looked at; try again in a second",
+            )),
+            Verdict::ReadOnly => Some(Self::new(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "this dashboard is read-only; start it with --admin-token (in a program: DashboardBuilder::admin_token)",
+            )),
+        }
+    }
+
     /// Redis did not give what was asked for.
     pub(crate) fn store(error: &StoreError) -> Self {
         if error.is_timeout() || error.is_disconnected() || error.is_not_ready() {
@@ -72,6 +106,15 @@ impl ApiError {
     pub(crate) fn too_slow() -> Self {
         let message = "Redis did not answer in time; it may be overloaded or away: try again, and look at the overview";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "redis_unavailable", message)
+    }
+}
+
+impl From<ViewError> for ApiError {
+    fn from(error: ViewError) -> Self {
+        match error {
+            ViewError::Store(e) => Self::store(&e),
+            ViewError::TooSlow => Self::too_slow(),
+        }
     }
 }
 

@@ -1,9 +1,13 @@
 //! The REST API.
 
+mod actions;
+mod ask;
 mod consumers;
 mod error;
 mod events;
 mod history;
+mod letter_actions;
+mod letters;
 mod overview;
 
 use std::sync::Arc;
@@ -12,15 +16,16 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use streamherd::Admin;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::error::ApiError;
 use crate::assets;
-use crate::guard::{Gate, Hosts, check_host, check_origin, set_headers};
+use crate::guard::{Gate, Hosts, check_host, check_origin, check_token, set_headers};
 use crate::sample::Sampler;
+use crate::view::Views;
 
 /// What an action may say: a thousand ids are 40 KiB at most.
 const MOST_BODY: usize = 64 * 1024;
@@ -34,6 +39,7 @@ const MOST_VIEWERS: usize = 256;
 pub(crate) struct State {
     pub(crate) admin: Admin,
     pub(crate) sampler: Sampler,
+    pub(crate) views: Views,
     pub(crate) gate: Gate,
     pub(crate) hosts: Hosts,
     /// A permit per stream of events.
@@ -45,6 +51,7 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(admin: Admin, sampler: Sampler, gate: Gate, hosts: Hosts) -> Self {
         Self {
+            views: Views::new(admin.clone()),
             admin,
             sampler,
             gate,
@@ -64,6 +71,14 @@ fn routes() -> Vec<(&'static str, &'static str, Routes)> {
         ("/events", "get", get(events::get)),
         ("/history", "get", get(history::get)),
         ("/consumers", "get", get(consumers::get)),
+        ("/dead-letters", "get", get(letters::list)),
+        ("/dead-letters/{id}", "get", get(letters::one)),
+        ("/dead-letters/redrive", "post", post(letter_actions::redrive)),
+        ("/dead-letters/purge", "post", post(letter_actions::purge)),
+        ("/requeue", "post", post(actions::requeue)),
+        ("/pause", "post", post(actions::pause)),
+        ("/resume", "post", post(actions::resume)),
+        ("/session", "post", post(actions::session)),
     ]
 }
 
@@ -75,6 +90,7 @@ pub(crate) fn router(state: &Arc<State>) -> Router {
     let api = api
         .fallback(no_route)
         .layer(DefaultBodyLimit::max(MOST_BODY))
+        .layer(from_fn_with_state(Arc::clone(state), check_token))
         .layer(from_fn_with_state(Arc::clone(state), check_origin))
         .layer(from_fn(check_query));
     Router::new()

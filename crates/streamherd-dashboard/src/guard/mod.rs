@@ -8,4 +8,4 @@ mod token;
 pub(crate) use self::headers::set_headers;
 pub(crate) use self::hosts::{Hosts, check_host};
 pub(crate) use self::origin::check_origin;
-pub(crate) use self::token::Gate;
+pub(crate) use self::token::{Gate, Verdict, check_token};

@@ -1,13 +1,18 @@
 //! The admin token.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::http::HeaderMap;
+use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
+
+use crate::api::{self, ApiError};
 
 /// How many wrong tokens are looked at in a row.
 const MOST_WRONG: u32 = 10;
@@ -95,6 +100,21 @@ impl Wrong {
             self.left += more;
             self.since += ONE_MORE * more;
         }
+    }
+}
+
+/// Every action is behind this.
+pub(crate) async fn check_token(State(state): State<Arc<api::State>>, request: Request, next: Next) -> Response {
+    if request.method() != Method::POST {
+        return next.run(request).await;
+    }
+    let verdict = state.gate.judge(request.headers());
+    if verdict == Verdict::Wrong {
+        tracing::warn!(path = request.uri().path(), "an action was refused: the token is wrong");
+    }
+    match ApiError::token(verdict) {
+        None => next.run(request).await,
+        Some(refusal) => refusal.into_response(),
     }
 }
 

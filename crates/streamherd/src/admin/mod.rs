@@ -15,7 +15,8 @@ use std::time::Duration;
 use serde::Serializer;
 
 pub use self::dead_letters::{
-    DeadLetter, DeadLetterFilter, DeadLetterReport, DeadLetterRun, DeadLetters, HandledLetter, LetterId, LetterOutcome,
+    DeadLetter, DeadLetterFilter, DeadLetterPage, DeadLetterReport, DeadLetterRun, DeadLetters, HandledLetter,
+    LetterId, LetterOutcome,
 };
 #[cfg(test)]
 pub(crate) use self::doctor::shell_word;

@@ -138,6 +138,28 @@ impl Admin {
             outcome: RequeueOutcome::NotFound { complete },
         }))
     }
+
+    /// [`requeue`](Self::requeue) of one entry, whatever it is called, which is found at once: an id is
+    /// [`NotFound`](RequeueOutcome::NotFound) once its entry has been put back under another.
+    ///
+    /// # Errors
+    /// As [`requeue`](Self::requeue).
+    ///
+    /// # Cancel safety
+    /// As [`requeue`](Self::requeue).
+    pub async fn requeue_entry(
+        &self,
+        partition: u16,
+        entry: Reference,
+        force: bool,
+    ) -> Result<RequeueOutcome, StoreError> {
+        let gone = RequeueOutcome::NotFound { complete: true };
+        let Some(store) = self.stores()?.get(usize::from(partition)) else {
+            return Ok(gone);
+        };
+        let kicked = store.kick("", Some(entry), force).await?;
+        Ok(outcome(kicked).unwrap_or(gone))
+    }
 }
 
 impl RequeueOutcome {

@@ -8,6 +8,8 @@ use crate::dead_letter::DeadLetterReason;
 pub struct DeadLetterFilter {
     pub(super) ids: Option<Vec<LetterId>>,
     pub(super) limit: Option<u64>,
+    pub(super) after: Option<LetterId>,
+    pub(super) looks: Option<u64>,
     reason: Option<DeadLetterReason>,
     older_than: Option<Duration>,
     younger_than: Option<Duration>,
@@ -63,7 +65,22 @@ impl DeadLetterFilter {
         self
     }
 
-    /// Whether all rules but the limit are true of a letter; its age is that at its reading.
+    /// Letters behind this one in the order in which they are gone through, the oldest of all partitions first; it need not
+    /// be there any more. Means nothing for [`ids`](Self::ids).
+    #[must_use]
+    pub fn after(mut self, letter: impl Into<LetterId>) -> Self {
+        self.after = Some(letter.into());
+        self
+    }
+
+    /// Looks at no more than so many letters, or 16 MiB of them, to find those that are meant. Means nothing for [`ids`](Self::ids).
+    #[must_use]
+    pub const fn look_at(mut self, letters: u64) -> Self {
+        self.looks = Some(letters);
+        self
+    }
+
+    /// Whether all rules but the bounds are true of a letter; its age is that at its reading.
     pub(super) fn accepts(&self, letter: &DeadLetter) -> bool {
         let age = Duration::from_millis(letter.age_ms);
         self.ids

@@ -16,6 +16,18 @@ pub struct LetterId {
     pub id: StreamId,
 }
 
+impl LetterId {
+    /// Where a partition is gone on with behind this letter. Letters with one id go by their partitions.
+    pub(super) fn cursor_in(self, partition: u16) -> String {
+        let id = self.id;
+        if partition <= self.partition {
+            format!("({id}")
+        } else {
+            id.to_string()
+        }
+    }
+}
+
 impl From<StreamId> for LetterId {
     fn from(id: StreamId) -> Self {
         Self { partition: 0, id }

@@ -4,6 +4,7 @@ mod filter;
 mod id;
 mod letter;
 mod outcome;
+mod page;
 mod walk;
 
 use std::collections::VecDeque;
@@ -17,6 +18,7 @@ pub use self::filter::DeadLetterFilter;
 pub use self::id::LetterId;
 pub use self::letter::DeadLetter;
 pub use self::outcome::{DeadLetterReport, HandledLetter, LetterOutcome};
+pub use self::page::DeadLetterPage;
 pub use self::walk::DeadLetters;
 use self::walk::{Seen, Walk};
 use super::Admin;
@@ -166,6 +168,13 @@ impl DeadLetterRun {
     pub async fn finish(&mut self) -> Result<DeadLetterReport, StoreError> {
         while self.next().await?.is_some() {}
         Ok(self.report)
+    }
+
+    /// The last letter that was looked at, to go on [`after`](DeadLetterFilter::after) it; [`None`] where nothing is left,
+    /// and for letters by their ids. Ask when the run has come to its end: before, it is ahead of what was done.
+    #[must_use]
+    pub fn position(&self) -> Option<LetterId> {
+        self.walk.position()
     }
 
     /// How many letters had which outcome so far.

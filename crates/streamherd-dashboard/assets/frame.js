@@ -35,7 +35,7 @@ export function navigation(app, views) {
   return [h("ul", null, Object.entries(views).map(([name, view]) => {
     const [text, tone] = badge[name] ?? ["", ""];
     return h("li", { key: name }, h("a", { href: link(name), "aria-current": current(app, views) === name ? "page" : null },
-      view.title, text === "" ? null : h("span", { class: `count ${tone}` }, text)));
+      view.title, text === "" ? null : [" ", h("span", { class: `count ${tone}` }, text)]));
   }))];
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use streamherd_testkit::eventually;
 
 use crate::devtools::Devtools;
-use crate::driver::{Driver, PATIENCE, chromium};
+use crate::driver::{Driver, PATIENCE};
 
 /// A browser; it ends with the value.
 #[derive(Debug)]
@@ -40,17 +40,9 @@ impl Screen {
 impl Browser {
     pub(crate) async fn start() -> Self {
         let driver = Driver::start().await;
-        let profile = format!("--user-data-dir={}", driver.profile().display());
         let options = json!({
             "goog:loggingPrefs": { "browser": "ALL" },
-            "goog:chromeOptions": {
-                "binary": chromium(),
-                "args": [
-                    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-                    "--disable-extensions", "--disable-component-update", "--disable-background-networking",
-                    "--window-size=1280,900", "--hide-scrollbars", profile,
-                ],
-            },
+            "goog:chromeOptions": { "debuggerAddress": format!("127.0.0.1:{}", driver.browser_port) },
         });
         let Value::Object(capabilities) = options else {
             unreachable!("it is an object")

@@ -1,45 +1,54 @@
 //! The program that starts browsers.
 
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use streamherd_testkit::{Process, eventually};
 use tempfile::TempDir;
 
 /// How long a browser may take on a machine that is busy with other tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
-/// How long the driver may take to end its browsers.
-const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// A chromedriver on a free port. Its end is that of its browsers.
+/// A browser, and the chromedriver that speaks to it. Both end with the value.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    process: Process,
+    _driver: Process,
+    _browser: Group,
     pub(crate) port: u16,
-    // After the process, which writes there.
-    dir: TempDir,
+    /// Where the browser listens to its driver.
+    pub(crate) browser_port: u16,
+    // After the processes, which write there.
+    _dir: TempDir,
 }
 
 impl Driver {
     pub(crate) async fn start() -> Self {
-        let program = find("STREAMHERD_CHROMEDRIVER", &["chromedriver"]);
         let dir = tempfile::Builder::new()
             .prefix("streamherd-browser-")
             .tempdir()
             .expect("a directory for the browser");
+        // Started here and not by the driver, whose end would not be that of its browsers.
+        let browser = Group::spawn(chromium_at(dir.path()));
+        let told = dir.path().join("profile/DevToolsActivePort");
+        let browser_port = eventually(PATIENCE, "the browser listens", || {
+            let told = fs::read_to_string(&told).unwrap_or_default();
+            async move { told.lines().next()?.parse().ok() }
+        })
+        .await;
+
         let said = dir.path().join("said");
-        let mut command = Command::new(program);
+        let mut command = Command::new(find("STREAMHERD_CHROMEDRIVER", &["chromedriver"]));
         command
             .arg("--port=0")
-            // What a browser leaves behind goes with the directory.
             .env("TMPDIR", dir.path())
-            .env("HOME", dir.path())
             .stdin(Stdio::null())
             .stdout(File::create(&said).expect("a file for what the driver says"))
             .stderr(Stdio::null());
-        let process = Process::spawn(command);
+        let driver = Process::spawn(command);
         let port = eventually(PATIENCE, "chromedriver listens", || {
             let said = fs::read_to_string(&said).unwrap_or_default();
             async move {
@@ -49,35 +58,68 @@ impl Driver {
             }
         })
         .await;
-        Self { process, port, dir }
-    }
-
-    /// A directory of the browser's own.
-    pub(crate) fn profile(&self) -> PathBuf {
-        self.dir.path().join("profile")
+        Self {
+            _driver: driver,
+            _browser: browser,
+            port,
+            browser_port,
+            _dir: dir,
+        }
     }
 }
 
-impl Drop for Driver {
-    /// By SIGTERM, on which it ends its browsers; a killed one would leave them running.
+fn chromium_at(dir: &Path) -> Command {
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let mut command = Command::new(find("STREAMHERD_CHROMIUM", &names));
+    command
+        .args([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-breakpad",
+            "--no-first-run",
+            "--disable-extensions",
+            "--disable-component-update",
+            "--disable-background-networking",
+            "--hide-scrollbars",
+            "--window-size=1280,900",
+            "--remote-debugging-port=0",
+        ])
+        .arg(format!("--user-data-dir={}", dir.join("profile").display()))
+        .arg("about:blank")
+        // What it leaves behind goes with the directory.
+        .env("TMPDIR", dir)
+        .env("HOME", dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+/// A process with those that it starts in turn, as browsers do; all are killed at the end.
+#[derive(Debug)]
+struct Group {
+    leader: Process,
+}
+
+impl Group {
+    fn spawn(mut command: Command) -> Self {
+        command.process_group(0);
+        Self {
+            leader: Process::spawn(command),
+        }
+    }
+}
+
+impl Drop for Group {
     fn drop(&mut self) {
-        if self.process.try_wait().is_some() {
-            return;
-        }
-        self.process.terminate();
-        let end = std::time::Instant::now() + LAST_WORDS;
-        while self.process.try_wait().is_none() && std::time::Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(10));
+        // As long as the leader is not reaped, its number is nobody else's.
+        let pid = i32::try_from(self.leader.pid()).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = kill_process_group(pid, Signal::KILL);
         }
     }
-}
-
-/// The browser, by its own name or Google's.
-pub(crate) fn chromium() -> PathBuf {
-    find(
-        "STREAMHERD_CHROMIUM",
-        &["chromium", "chromium-browser", "google-chrome"],
-    )
 }
 
 fn find(variable: &str, names: &[&str]) -> PathBuf {

@@ -32,15 +32,30 @@ function outcomes(answer) {
   ];
 }
 
-/** @param {{ids: string[]}|{filter: object}} which @param {number|null} n how many, if that is known @param {() => void} then */
+function redriveWords(n, more = false) {
+  return {
+    title: `Redrive ${plural(n, "dead letter")}?`,
+    body: h("p", null, `${n === 1 ? "It goes" : "They go"} to the end of the queue, and ${n === 1 ? "its" : "their"} failures count from zero.`,
+      more ? " There are more that may match: these are the oldest." : ""),
+  };
+}
+
+/** @param {{ids: string[]}} which @param {number} n @param {() => void} then */
 export function redrive(which, n, then) {
-  const body = "ids" in which ? which : { ...which, limit: MOST_LETTERS };
+  ask({ ...redriveWords(n), action: "Redrive", run: async () => finished(await post("dead-letters/redrive", which), then) });
+}
+
+/** Those that match, after counting them. @param {object} filter @param {() => void} then */
+export function redriveAll(filter, then) {
+  const body = { filter, limit: MOST_LETTERS };
   ask({
-    title: n === null ? "Redrive all that match?" : `Redrive ${plural(n, "dead letter")}?`,
-    body: h("p", null, n === null
-      ? `Up to ${count(MOST_LETTERS)} of the oldest that match the filter go to the end of the queue, and their failures count from zero.`
-      : `${n === 1 ? "It goes" : "They go"} to the end of the queue, and ${n === 1 ? "its" : "their"} failures count from zero.`),
+    title: "Redrive all that match?",
+    body: h("p", null, "Counting them …"),
     action: "Redrive",
+    prepare: async () => {
+      const answer = await post("dead-letters/redrive", { ...body, dry_run: true });
+      return redriveWords(answer.redriven, Boolean(answer.next));
+    },
     run: async () => finished(await post("dead-letters/redrive", body), then),
   });
 }

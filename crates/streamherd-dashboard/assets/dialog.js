@@ -7,6 +7,8 @@ import { foreign } from "./parts.js";
  * @typedef {import("./dom.js").Kid} Kid
  * @typedef {{title: Kid, body: Kid, action: string, grave?: boolean, word?: string, run: () => Promise<Kid>}} Question
  *   `word`: has to be typed first; `run`: what came of it
+ * @typedef {Question & {prepare?: () => Promise<Partial<Question>|null>}} Prepared
+ *   `prepare`: finds out what the question is, once there is a token; [null]: there is nothing to ask
  */
 
 const element = /** @type {HTMLDialogElement} */ (document.getElementById("dialog"));
@@ -31,7 +33,7 @@ export function onClose(then) {
   closed = then;
 }
 
-/** Asks for the token if there is none yet, then the question. @param {Question} question */
+/** Asks for the token if there is none yet, then the question. @param {Prepared} question */
 export function ask(question) {
   show(token.get() ? { kind: "ask", question, typed: "" } : { kind: "token", question, typed: "" });
 }
@@ -46,6 +48,27 @@ function show(next) {
   patch(element, [form()]);
   if (!element.open) element.showModal();
   element.querySelector(".begin")?.focus();
+  if (next.kind === "ask" && next.question.prepare && !next.error) prepare(next);
+}
+
+async function prepare(mine) {
+  try {
+    const { prepare: find, ...question } = mine.question;
+    const found = await find();
+    if (state === mine) show({ ...mine, question: { ...question, ...found } });
+  } catch (e) {
+    if (state === mine) failed(mine.question, e);
+  }
+}
+
+/** A token that is not taken any more is asked for anew. */
+function failed(question, error) {
+  if (error.status === 401) {
+    token.set("");
+    show({ kind: "token", question, typed: "", error });
+  } else {
+    show({ ...state, kind: "ask", error });
+  }
 }
 
 function form() {
@@ -91,7 +114,7 @@ function tokenForm() {
 function askForm() {
   const { question } = state;
   const busy = state.kind === "busy";
-  const ready = !busy && (!question.word || state.typed === question.word);
+  const ready = !busy && !question.prepare && (!question.word || state.typed === question.word);
   return framed("ask", question.title, [
     h("div", null, question.body),
     question.word ? h("label", { class: "field" }, h("span", null, "Type ", h("strong", null, question.word), " to go on"),
@@ -108,12 +131,7 @@ function askForm() {
       const outcome = await question.run();
       show({ kind: "done", question, outcome });
     } catch (e) {
-      if (e.status === 401) {
-        token.set("");
-        show({ kind: "token", question, typed: "", error: e });
-      } else {
-        show({ ...state, kind: "ask", error: e });
-      }
+      failed(question, e);
     }
   });
 }

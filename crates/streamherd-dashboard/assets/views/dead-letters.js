@@ -1,5 +1,5 @@
 // What is not handed out any more: found, looked at, queued again or deleted.
-import { letterId, purge, redrive } from "../actions.js";
+import { letterId, purge, redrive, redriveAll } from "../actions.js";
 import { h } from "../dom.js";
 import { plain, plural, span } from "../format.js";
 import { List } from "../list.js";
@@ -45,7 +45,7 @@ export function load(app, signal) {
 /** What the address asks for. */
 function filter(app) {
   const { query } = app.route;
-  const age = Number(query.get("older_than_s"));
+  const age = Math.trunc(Number(query.get("older_than_s")));
   return { reason: query.get("reason") || undefined, older_than_s: age > 0 ? age : undefined, stream: query.get("stream") || undefined };
 }
 
@@ -102,7 +102,7 @@ function actions(app, wanted) {
     h("button", { type: "button", id: "redrive-chosen", disabled: n === 0, onclick: () => redrive(which, n, then) }, n ? `Redrive ${n}` : "Redrive"),
     h("button", { type: "button", id: "purge-chosen", class: "grave", disabled: n === 0, onclick: () => purge(which, n, then) }, n ? `Purge ${n}` : "Purge"),
     h("span", { class: "note push" }, n ? `${plural(n, "dead letter")} chosen` : "Choose some below"),
-    h("button", { type: "button", id: "redrive-all", onclick: () => redrive({ filter: wanted }, null, then) }, "Redrive all that match"));
+    h("button", { type: "button", id: "redrive-all", onclick: () => redriveAll(wanted, then) }, "Redrive all that match"));
 }
 
 function columns(app) {

@@ -3,7 +3,7 @@ import { requeue } from "../actions.js";
 import { h } from "../dom.js";
 import { count, span } from "../format.js";
 import { List } from "../list.js";
-import { copyable, empty, meter, pager, streamName, table, tag, trouble } from "../parts.js";
+import { copyable, empty, foreign, meter, pager, streamName, table, tag, trouble } from "../parts.js";
 
 const LIMIT = 50;
 
@@ -56,11 +56,7 @@ function columns(app, state) {
 function progress({ value, text, age_ms: ageMs }) {
   const words = [value === null ? "" : `${Math.round(value * 100)} %`, text ?? ""].filter(Boolean).join(" · ");
   const told = h("span", { class: "sub" }, `told ${span(ageMs)} ago`);
-  return [value === null ? h("span", { class: "meter-words" }, streamText(text)) : meter(value, words, "Progress"), told];
-}
-
-function streamText(text) {
-  return streamName(text ?? "");
+  return [value === null ? h("span", { class: "clamp" }, foreign(text ?? "")) : meter(value, words, "Progress"), told];
 }
 
 /** @param {any} one @returns {import("../dom.js").Tree|null} */

@@ -48,7 +48,7 @@ function verdict(app) {
     more ? h("small", null, more) : null,
     rest.length ? h("ul", null, rest.slice(0, 6).map((one) => h("li", { key: one.kind },
       h("span", { "aria-hidden": "true" }, mark(one.verdict)), one.href ? h("a", { href: one.href }, foreign(one.text)) : foreign(one.text))),
-    rest.length > 6 ? h("li", null, `and ${rest.length - 6} more`) : null) : null);
+    rest.length > 6 ? h("li", null, h("span", { class: "wide" }, `and ${rest.length - 6} more`)) : null) : null);
 }
 
 /** What to do with a service that nobody has used. */

@@ -108,10 +108,15 @@ async fn hostile_names_errors_and_fields_show_as_text_and_run_nothing() {
     }
     // A filter and an address are a stranger's, too.
     browser
-        .view("dead-letters?stream=%3Cimg%20src%3Dx%20onerror%3Dwindow.xss%3D7%3E&reason=%22%3E")
+        .view("dead-letters?stream=%3Cimg%20src%3Dx%20onerror%3Dwindow.xss%3D7%3E")
         .await;
-    browser.sees("matches").await;
+    browser.sees("No dead letter matches").await;
     is_only_text(&browser, "a hostile filter").await;
+    browser
+        .view("dead-letters?reason=%3Cimg%20src%3Dx%20onerror%3Dwindow.xss%3D8%3E")
+        .await;
+    browser.sees_in("[role=alert]", "reason").await;
+    is_only_text(&browser, "an unknown reason").await;
     browser
         .view("leases?consumer=%3Cimg%20src%3Dx%20onerror%3Dwindow.xss%3D8%3E")
         .await;

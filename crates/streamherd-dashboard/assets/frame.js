@@ -20,7 +20,7 @@ export function header(app) {
     h("span", { class: on ? "live" : "live off", key: "live", title: on ? `A sample every ${span(ov.interval_ms)}` : "What is shown is old" },
       h("span", { class: "live-words" }, on ? "Live" : ov ? "Not live" : "Connecting")),
     h("button", { key: "theme", id: "theme", type: "button", class: "plain", title: "Light, dark, or as the system has it", onclick: app.nextTheme },
-      { auto: "◐ Auto", light: "☀ Light", dark: "☾ Dark" }[theme()]),
+      h("span", { class: "unseen" }, "Theme: "), { auto: "◐ Auto", light: "☀ Light", dark: "☾ Dark" }[theme()]),
     ov === null ? null : ov.read_only
       ? h("span", { key: "token", class: "tag info", title: "Start the dashboard with --admin-token to act from here" }, "Read-only")
       : app.hasToken()

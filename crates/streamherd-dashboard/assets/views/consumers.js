@@ -43,8 +43,18 @@ function columns(app) {
     { name: "Done", class: "number nowrap", cell: (one) => (one.totals ? [count(one.totals.done), h("span", { class: "sub" }, one.rates ? `${rate(one.rates.done)}/s` : "")] : null) },
     { name: "Else", class: "nowrap", cell: (one) => (one.totals ? unfinished(one.totals) : null) },
     { name: "Runs for", class: "nowrap", cell: (one) => (one.started_ms === undefined ? null : span(Math.max(0, app.overview.at_ms - one.started_ms))) },
-    ...(app.mayAct ? [{ name: "", label: "Actions", cell: (one) => h("button", { type: "button", class: "small", "aria-label": `${one.paused ? "Resume" : "Pause"} ${plainName(one.consumer)}`, onclick: () => pause(!one.paused, one.consumer, app.reload) }, one.paused ? "Resume" : "Pause") }] : []),
+    ...(app.mayAct ? [{ name: "", label: "Actions", cell: (one) => steer(app, one) }] : []),
   ];
+}
+
+/** By its name, so that a restart changes nothing; a pause of the service is no matter of one consumer. */
+function steer(app, one) {
+  const dot = one.consumer.lastIndexOf(".");
+  const name = dot > 0 ? one.consumer.slice(0, dot) : one.consumer;
+  const own = app.overview.pauses.find((pause) => pause.consumer === one.consumer || pause.consumer === name);
+  if (one.paused && !own) return null;
+  const words = own ? "Resume" : "Pause";
+  return h("button", { type: "button", class: "small", "aria-label": `${words} ${plainName(name)}`, onclick: () => pause(!own, own?.consumer ?? name, app.reload) }, words);
 }
 
 /** Those that there were. */

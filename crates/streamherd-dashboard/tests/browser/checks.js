@@ -80,7 +80,9 @@ while (texts.nextNode()) {
 }
 
 // Room.
-if (document.documentElement.scrollWidth > innerWidth) say(`the page is ${document.documentElement.scrollWidth} wide on a screen of ${innerWidth}`);
+// (A phone zooms out where a page is too wide: `innerWidth` grows with it.)
+const { scrollWidth, clientWidth } = document.documentElement;
+if (scrollWidth > clientWidth) say(`the page is ${scrollWidth} wide on a screen of ${clientWidth}`);
 if (touched) {
   for (const node of all("button, select, input:not([type=checkbox]), label.tick, summary, #nav a")) {
     const { height } = node.getBoundingClientRect();

@@ -22,7 +22,7 @@ async fn is_only_text(browser: &Browser, view: &str) {
             "return { ran: window.xss ?? null, scripts: document.scripts.length, \
              images: [...document.images].map((one) => one.getAttribute('src')), svgs: document.querySelectorAll('[onload], [onerror]').length, \
              links: [...document.links].filter((one) => one.protocol === 'javascript:').length, \
-             wide: document.documentElement.scrollWidth > innerWidth, \
+             wide: document.documentElement.scrollWidth > document.documentElement.clientWidth, \
              raw: /[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u206f]/.test(document.body.innerText) }",
         )
         .await;

@@ -239,3 +239,40 @@ async fn dialogs_and_empty_views_are_accessible_too() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     browser.said_nothing_bad().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_checks_find_what_is_planted() {
+    let stage = Stage::start().await;
+    let browser = Browser::start().await;
+    browser.on(Screen::Phone).await;
+    browser.open(&stage.url("overview")).await;
+    browser.sees("Nothing was ever submitted").await;
+    assert_eq!(faults(&browser, Screen::Phone).await, Vec::<String>::new());
+    let plant = "
+        const add = (tag, change) => document.querySelector('#told').before(Object.assign(document.createElement(tag), change));
+        add('button', { id: 'skip' });
+        add('h4', { textContent: 'deep' });
+        add('p', { textContent: 'faint' });
+        document.querySelector('h4 + p').style.color = '#999';
+        add('input', { type: 'text' });
+        add('table', {});
+        add('div', { id: 'wide' });
+        document.querySelector('button#skip').style.minHeight = '0';
+        document.getElementById('wide').style.cssText = 'width: 500px; height: 1px';
+        document.documentElement.lang = '';
+    ";
+    browser.eval(plant).await;
+    let found = faults(&browser, Screen::Phone).await.join("\n");
+    for fault in [
+        "no language",
+        "the id skip is there twice",
+        "no name: <button",
+        "high to be touched: <button",
+        "a heading of level 4 after",
+        "a contrast of",
+        "no label: <input",
+        "wide on a screen of 390",
+    ] {
+        assert!(found.contains(fault), "{fault} is not found: {found}");
+    }
+}

@@ -14,4 +14,5 @@ mod life;
 mod looks;
 mod mounted;
 mod stage;
+mod steering;
 mod words;

@@ -71,12 +71,16 @@ impl Browser {
     pub(crate) async fn on(&self, screen: Screen) {
         let (width, height) = screen.size();
         let phone = screen == Screen::Phone;
-        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone });
+        self.sized(width, height, phone).await;
+        let touch = json!({ "enabled": phone, "maxTouchPoints": 1 });
+        self.devtools.command("Emulation.setTouchEmulationEnabled", touch).await;
+    }
+
+    async fn sized(&self, width: u32, height: u32, mobile: bool) {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile });
         self.devtools
             .command("Emulation.setDeviceMetricsOverride", metrics)
             .await;
-        let touch = json!({ "enabled": phone, "maxTouchPoints": 1 });
-        self.devtools.command("Emulation.setTouchEmulationEnabled", touch).await;
     }
 
     /// Has the system prefer `dark` or `light`.
@@ -239,15 +243,15 @@ impl Browser {
             .eval("return document.documentElement.scrollHeight")
             .await
             .as_u64()
-            .unwrap_or(0);
-        let height = height.clamp(least.into(), 6_000);
-        let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
-        let shot = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
-        let answer = self.devtools.command("Page.captureScreenshot", shot).await;
-        let data = decoded(answer["data"].as_str().expect("a picture"));
+            .and_then(|height| u32::try_from(height).ok())
+            .unwrap_or(least);
+        self.sized(width, height.clamp(least, 6_000), screen == Screen::Phone)
+            .await;
+        let picture = self.client.screenshot().await.expect("a picture");
+        self.on(screen).await;
         let dir = pictures();
         std::fs::create_dir_all(&dir).expect("a directory for pictures");
-        std::fs::write(dir.join(format!("{name}.png")), data).expect("a picture is written");
+        std::fs::write(dir.join(format!("{name}.png")), picture).expect("a picture is written");
     }
 }
 
@@ -258,23 +262,4 @@ fn pictures() -> PathBuf {
         .parent()
         .expect("it is in target/")
         .join("dashboard-screenshots")
-}
-
-/// Base64 as Chromium writes it.
-fn decoded(text: &str) -> Vec<u8> {
-    let value = |byte: u8| match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
-    };
-    let sixes: Vec<u8> = text.bytes().filter_map(value).collect();
-    let group = |four: &[u8]| {
-        let bits = four.iter().fold(0_u32, |bits, six| bits << 6 | u32::from(*six)) << (6 * (4 - four.len()));
-        let [_, bytes @ ..] = bits.to_be_bytes();
-        bytes[..four.len() - 1].to_vec()
-    };
-    sixes.chunks(4).flat_map(group).collect()
 }

@@ -46,7 +46,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return u8::try_from(e.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
     };
-    log_to_stderr();
+    log_to_stderr(&cli.command);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return Failure::start(e).report(),
@@ -74,10 +74,18 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     }
 }
 
-fn log_to_stderr() {
-    let filter = EnvFilter::builder()
+fn log_to_stderr(command: &Command) {
+    let mut filter = EnvFilter::builder()
         .with_default_directive(LevelFilter::WARN.into())
         .from_env_lossy();
+    let is_told = std::env::var_os("RUST_LOG").is_some_and(|told| !told.is_empty());
+    // Who did what to the queue is to be found later, too.
+    if matches!(command, Command::Serve(_))
+        && !is_told
+        && let Ok(actions) = "streamherd_dashboard=info".parse()
+    {
+        filter = filter.add_directive(actions);
+    }
     // Refused when a program that calls `run` has a subscriber of its own, which is then the one to use.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -56,11 +56,9 @@ impl DashboardBuilder {
     }
 
     /// How often Redis is looked at.
-    pub fn sampler(mut self, options: SamplerOptions) -> Self {
-        self.sampler = SamplerOptions {
-            client: options.client.clone().or(self.sampler.client),
-            ..options
-        };
+    pub fn sampler(mut self, mut options: SamplerOptions) -> Self {
+        options.client = options.client.or(self.sampler.client);
+        self.sampler = options;
         self
     }
 
@@ -80,7 +78,7 @@ impl DashboardBuilder {
 /// A dashboard of a service. Cheap to clone; it looks at Redis for as long as it or one of its routers exists.
 #[derive(Clone)]
 pub struct Dashboard {
-    state: Arc<api::State>,
+    pub(crate) state: Arc<api::State>,
 }
 
 impl Dashboard {

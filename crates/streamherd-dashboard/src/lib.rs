@@ -29,6 +29,7 @@ mod assets;
 mod dashboard;
 mod guard;
 mod history;
+mod probes;
 mod sample;
 mod serve;
 pub mod view;

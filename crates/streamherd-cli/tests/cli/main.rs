@@ -11,6 +11,7 @@ mod operators;
 mod partitions;
 mod queue;
 mod restarts;
+mod serve;
 mod support;
 mod usage;
 mod worker;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -79,6 +80,7 @@ fn routes() -> Vec<(&'static str, &'static str, Routes)> {
         ("/pause", "post", post(actions::pause)),
         ("/resume", "post", post(actions::resume)),
         ("/session", "post", post(actions::session)),
+        ("/openapi.json", "get", get(openapi)),
     ]
 }
 
@@ -104,6 +106,13 @@ pub(crate) fn router(state: &Arc<State>) -> Router {
         .with_state(Arc::clone(state))
 }
 
+/// Written by hand; tests hold it against the routes and their answers.
+const OPENAPI: &str = include_str!("../openapi.json");
+
+async fn openapi() -> Response {
+    ([(CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+}
+
 async fn no_route() -> ApiError {
     ApiError::not_found("there is no such page; the dashboard is at its `/`, and openapi.json lists what the API has")
 }
@@ -118,4 +127,30 @@ async fn check_query(request: Request, next: Next) -> Response {
         return ApiError::bad_request(format!("the query is longer than {MOST_QUERY} bytes")).into_response();
     }
     next.run(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_document_has_the_routes_that_there_are_and_no_others() {
+        let document: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+        let documented: BTreeSet<(String, String)> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, methods)| {
+                let methods = methods.as_object().unwrap().keys();
+                methods.map(|method| (path.clone(), method.clone())).collect::<Vec<_>>()
+            })
+            .collect();
+        let routed: BTreeSet<(String, String)> = routes()
+            .into_iter()
+            .map(|(path, method, _)| (path.to_owned(), method.to_owned()))
+            .collect();
+        assert_eq!(documented, routed);
+    }
 }

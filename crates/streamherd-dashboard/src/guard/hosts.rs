@@ -107,14 +107,7 @@ mod tests {
     #[test]
     fn what_is_no_host_is_refused() {
         let hosts = Hosts::default();
-        for host in [
-            "",
-            "a b",
-            "http://localhost/",
-            "\u{e4}.localhost",
-            "localhost:port",
-            "[::1",
-        ] {
+        for host in ["", "a b", "http://localhost/", "\u{e4}.localhost", "[::1"] {
             assert!(!hosts.accepts(host), "{host}");
         }
     }

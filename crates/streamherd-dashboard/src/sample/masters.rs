@@ -25,6 +25,24 @@ pub struct Master {
     pub last_error: Option<String>,
 }
 
+/// What a look has seen of one partition.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part<'a> {
+    pub(crate) number: u16,
+    pub(crate) server: Option<&'a str>,
+    pub(crate) answered: bool,
+}
+
+impl<'a> From<&'a PartitionStatus> for Part<'a> {
+    fn from(status: &'a PartitionStatus) -> Self {
+        Self {
+            number: status.number,
+            server: status.server.as_deref(),
+            answered: status.answered,
+        }
+    }
+}
+
 /// What is known of one server.
 #[derive(Debug)]
 struct Known {
@@ -43,10 +61,10 @@ pub(crate) struct Masters(Vec<Known>);
 
 impl Masters {
     /// Notes which partitions were answered for; of a server with several, one that wasn't is a failure.
-    pub(crate) fn answered(&mut self, partitions: &[PartitionStatus], now: Duration) {
+    pub(crate) fn looked<'a>(&mut self, partitions: impl IntoIterator<Item = Part<'a>>, now: Duration) {
         let mut seen: Vec<(&str, Vec<u16>, bool)> = Vec::new();
         for one in partitions {
-            let Some(server) = one.server.as_deref() else { continue };
+            let Some(server) = one.server else { continue };
             match seen.iter_mut().find(|(known, ..)| *known == server) {
                 Some((_, numbers, answered)) => {
                     numbers.push(one.number);
@@ -139,4 +157,78 @@ pub(crate) fn of_worker(masters: Vec<MasterHealth>) -> Vec<Master> {
         last_error: master.last_error,
     };
     masters.into_iter().map(master).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(number: u16, server: &str, answered: bool) -> Part<'_> {
+        Part {
+            number,
+            server: Some(server),
+            answered,
+        }
+    }
+
+    fn at(second: u64) -> Duration {
+        Duration::from_secs(second)
+    }
+
+    fn breakers(masters: &Masters) -> Vec<BreakerState> {
+        masters.view(at(0)).iter().map(|master| master.breaker).collect()
+    }
+
+    use BreakerState::{Closed, HalfOpen, Open};
+
+    #[test]
+    fn a_server_is_away_after_three_failures_and_well_after_two_answers() {
+        let mut masters = Masters::default();
+        let mut seen = Vec::new();
+        for (second, answered) in [true, false, false, false, true, false, true, true]
+            .into_iter()
+            .enumerate()
+        {
+            masters.looked([part(0, "a", answered)], at(second as u64));
+            seen.extend(breakers(&masters));
+        }
+        assert_eq!(seen, [Closed, Closed, Closed, Open, HalfOpen, Open, HalfOpen, Closed]);
+        let master = &masters.view(at(10))[0];
+        assert_eq!((master.answered, master.since), (true, at(3)));
+        assert!(master.last_error.is_some(), "it is kept after it is mended");
+    }
+
+    #[test]
+    fn one_server_s_silence_is_its_own() {
+        let mut masters = Masters::default();
+        for second in 0..3 {
+            masters.looked(
+                [part(0, "a", true), part(1, "b", false), part(2, "a", true)],
+                at(second),
+            );
+        }
+        assert_eq!(breakers(&masters), [Closed, Open]);
+        let held: Vec<_> = masters
+            .view(at(3))
+            .into_iter()
+            .map(|master| master.partitions)
+            .collect();
+        assert_eq!(held, [vec![0, 2], vec![1]]);
+    }
+
+    #[test]
+    fn an_error_of_all_is_each_one_s_and_a_server_that_holds_nothing_is_forgotten() {
+        let mut masters = Masters::default();
+        masters.looked([part(0, "a", true), part(1, "b", true)], at(0));
+        (0..3).for_each(|second| masters.failed("no route", at(second)));
+        assert_eq!(breakers(&masters), [Open, Open]);
+        assert_eq!(masters.view(at(3))[1].last_error.as_deref(), Some("no route"));
+        let nowhere = Part {
+            number: 1,
+            server: None,
+            answered: false,
+        };
+        masters.looked([part(0, "a", true), nowhere], at(4));
+        assert_eq!(breakers(&masters), [HalfOpen]);
+    }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use streamherd::{Admin, Status};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::masters::{Masters, of_worker};
+use super::masters::{Masters, Part, of_worker};
 use super::rates::{Counts, Reading, Window};
 use super::{Health, Rates, Sample, Shared};
 use crate::history::Point;
@@ -38,7 +38,7 @@ pub(super) async fn look(admin: Admin, shared: Arc<Shared>) {
         match seen {
             Ok(status) => {
                 failures = 0;
-                masters.answered(&status.partitions, now);
+                masters.looked(status.partitions.iter().map(Part::from), now);
                 next.at_ms = unix_ms();
                 next.taken = Instant::now();
                 next.error = None;

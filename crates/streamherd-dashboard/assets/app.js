@@ -62,7 +62,8 @@ const app = {
 };
 
 const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
-const view = () => VIEWS[app.route.view] ?? overview;
+/** An address may name anything, `__proto__` too. */
+const view = () => (Object.hasOwn(VIEWS, app.route.view) ? VIEWS[app.route.view] : overview);
 let loading = /** @type {AbortController|null} */ (null);
 let loadedAt = 0;
 let watched;

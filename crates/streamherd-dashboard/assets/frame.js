@@ -40,7 +40,7 @@ export function navigation(app, views) {
 }
 
 function current(app, views) {
-  return app.route.view in views ? app.route.view : "overview";
+  return Object.hasOwn(views, app.route.view) ? app.route.view : "overview";
 }
 
 /** What a view would show, in a word. */

@@ -25,7 +25,7 @@ Promise.all(["format", "scale", "status", "route"].map(from)).then(([format, sca
     [format.plain("\u200b\ufeff\u2066"), "\\u200b\\ufeff\\u2066"], [format.pieces("a\nb", true).length, 1],
     [scale.top("count", 3), 4], [scale.top("count", 41), 60], [scale.top("rate", 0.2), 1], [scale.top("span", 93_000), 120_000], [scale.top("count", 1000), 1000],
     [scale.window([[null, null, 1]], 5000), 49], [scale.window([Array(720).fill(1)], 5000), 721], [scale.window([], 5000), 49],
-    [scale.curve([1, null, 3], 3, 4, 100, 40).line, "M0.0 30.0M100.0 10.0"], [scale.curve([], 3, 4, 100, 40).line, ""],
+    [scale.curve([1, null, 3], 3, 4, 100, 40).line, "M0.0 30.0h.1M100.0 10.0h.1"], [scale.curve([], 3, 4, 100, 40).line, ""],
     [scale.curve([2, 4], 3, 4, 100, 40).area, "M50.0 20.0L100.0 0.0L100.0 40L50.0 40Z"],
     [route.parse("#/leases?consumer=a%26b").query.get("consumer"), "a&b"], [route.parse("").view, "overview"], [route.parse("#/dead-letters/0:1-2").rest, "0:1-2"],
     [route.link("leases", { consumer: "a&b", state: "" }), "#/leases?consumer=a%26b"],

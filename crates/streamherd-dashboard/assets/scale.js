@@ -52,7 +52,7 @@ export function curve(values, points, most, width, height) {
   let begun = -1;
   const end = (at) => {
     // A point without neighbours is drawn as a dot.
-    if (begun === at) line += "h.1";
+    if (begun >= 0 && begun === at) line += "h.1";
     if (begun >= 0) area += `L${x(at)} ${height}L${x(begun)} ${height}Z`;
     begun = -1;
   };

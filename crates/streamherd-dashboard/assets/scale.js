@@ -21,7 +21,7 @@ export function top(unit, most) {
   const least = unit === "count" ? 4 : 1;
   if (most <= least) return least;
   const power = 10 ** Math.floor(Math.log10(most));
-  return [1, 2, 4, 6, 8, 10].map((n) => n * power).find((n) => n >= most * 0.999) ?? most;
+  return [1, 1.2, 1.6, 2, 3, 4, 6, 8, 10].map((n) => n * power).find((n) => n >= most * 0.999) ?? most;
 }
 
 /** How many of the points to show: the least of some spans that has all that are known. @param {(number|null)[][]} series @param {number} stepMs @returns {number} */

@@ -111,7 +111,7 @@ async fn a_chart_is_read_out_by_arrow_keys_and_as_a_table() {
     browser
         .holds(
             "the newest point has both".into(),
-            format!("{}.includes('queued 2')", value),
+            format!("{value}.includes('queued 2')"),
         )
         .await;
     tab_to(&browser, "Streams: read out by the arrow keys").await;
@@ -121,7 +121,7 @@ async fn a_chart_is_read_out_by_arrow_keys_and_as_a_table() {
     browser
         .holds(
             "the cursor is ten seconds back".into(),
-            format!("{}.startsWith('10 s ago')", value),
+            format!("{value}.startsWith('10 s ago')"),
         )
         .await;
     tab_to(&browser, "As a table").await;

@@ -129,9 +129,11 @@ async fn dashboard(url: &str, token: Option<&str>) -> Dashboard {
 
 /// Short enough for tests that wait for a lease's end, long enough for a machine that stands still now and then.
 fn settings(url: &str, name: &str) -> Builder {
-    let mut recovery = Recovery::default();
-    recovery.min_idle = Some(Duration::from_millis(3_300));
-    recovery.scan_interval = Duration::from_millis(200);
+    let recovery = Recovery {
+        min_idle: Some(Duration::from_millis(3_300)),
+        scan_interval: Duration::from_millis(200),
+        ..Recovery::default()
+    };
     Client::builder(SERVICE)
         .url(url)
         .consumer(name)

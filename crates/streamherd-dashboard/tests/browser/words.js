@@ -23,7 +23,7 @@ Promise.all(["format", "scale", "status", "route"].map(from)).then(([format, sca
     [format.plural(1, "stream"), "1 stream"], [format.plural(2, "stream"), "2 streams"], [format.bytes(1536), "1.5 KiB"],
     [format.plain("a\u202eb\u0000\nc"), "a\\u202eb\\u0000\\nc"], [format.plain("tail\ud800"), "tail\\ud800"], [format.plain("żółw 🐢 你好"), "żółw 🐢 你好"],
     [format.plain("\u200b\ufeff\u2066"), "\\u200b\\ufeff\\u2066"], [format.pieces("a\nb", true).length, 1],
-    [scale.top("count", 3), 4], [scale.top("count", 41), 60], [scale.top("rate", 0.2), 1], [scale.top("span", 93_000), 120_000], [scale.top("count", 1000), 1000],
+    [scale.top("count", 3), 4], [scale.top("count", 41), 60], [scale.top("rate", 0.2), 1], [scale.top("span", 93_000), 120_000], [scale.top("count", 1000), 1000], [scale.top("count", 12), 12], [scale.top("rate", 130), 160],
     [scale.window([[null, null, 1]], 5000), 49], [scale.window([Array(720).fill(1)], 5000), 721], [scale.window([], 5000), 49],
     [scale.curve([1, null, 3], 3, 4, 100, 40).line, "M0.0 30.0h.1M100.0 10.0h.1"], [scale.curve([], 3, 4, 100, 40).line, ""],
     [scale.curve([2, 4], 3, 4, 100, 40).area, "M50.0 20.0L100.0 0.0L100.0 40L50.0 40Z"],

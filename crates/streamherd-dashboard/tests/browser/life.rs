@@ -1,0 +1,62 @@
+//! A stream's life, as it is seen from the page.
+
+use serde_json::json;
+use streamherd_testkit::Proxy;
+
+use crate::browser::Browser;
+use crate::stage::{Stage, Worker};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_seen_to_appear_be_held_be_orphaned_and_move() {
+    let stage = Stage::start().await;
+    let browser = Browser::start().await;
+    browser.open(&stage.url("overview")).await;
+    browser.sees("Nothing was ever submitted").await;
+    browser.eval("window.sameDocument = true").await;
+
+    stage.submit(&[("checkout-17", json!({ "plan": "pro" }))]).await;
+    browser.sees_in("[data-tile=Waiting] .tile-number", "1").await;
+    browser
+        .sees_in("#verdict", "Nobody works: 1 stream waits and no consumer is alive.")
+        .await;
+
+    // Cut off later, as by a dead network: its process can do nothing about it.
+    let network = Proxy::start(&stage.server).await;
+    let mut first = Worker::start(stage.builder("alpha").url(network.url())).await;
+    let lease = first.added().await;
+    assert_eq!(lease.stream(), "checkout-17");
+    browser.sees_in("#verdict", "All is well.").await;
+    browser.sees_in("[data-tile=Waiting] .tile-number", "0").await;
+    browser.sees_in("[data-tile='In work'] .tile-number", "1").await;
+    browser.click_on("#nav", "Consumers 1").await;
+    browser.sees_in("tbody tr", &first.id()).await;
+    browser.sees_in("tbody tr", "1 of 64").await;
+    browser.click_on("#nav", "Leases 1").await;
+    browser.sees_in("tbody tr", "checkout-17").await;
+    browser.sees_in("tbody tr", "leased").await;
+    browser.sees_in("tbody tr", &first.id()).await;
+    browser.sees_in("tbody tr", &format!("token {}", lease.token())).await;
+
+    network.refuse(true);
+    browser.sees_in("tbody tr", "orphan").await;
+    browser.sees_in("#nav", "1 silent").await;
+    browser.click_on("#nav", "Orphans").await;
+    browser.sees_in("tbody tr", "checkout-17").await;
+
+    let mut second = stage.worker("beta").await;
+    let moved = second.added().await;
+    browser.sees("No orphans").await;
+    browser.click_on("#nav", "Leases 1").await;
+    browser.sees_in("tbody tr", &second.id()).await;
+    browser.sees_in("tbody tr", "leased").await;
+    browser.sees_in("tbody tr", "1 abandoned").await;
+    moved.done().await.expect("the second owner finishes");
+    browser.sees("Nothing is held").await;
+
+    assert_eq!(
+        browser.eval("return window.sameDocument").await,
+        true,
+        "the page was loaded anew"
+    );
+    browser.said_nothing_bad().await;
+}

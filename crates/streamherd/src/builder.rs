@@ -52,7 +52,7 @@ impl Builder {
     ///   name, by its sentinels; with `&sentinelUsername=…&sentinelPassword=…` where these have a login of their own;
     /// - the same with `rediss` in place of `redis`: over TLS, see [`tls`](Self::tls).
     ///
-    /// What has a meaning in URLs is percent-encoded in users and passwords: `p@ss` is `p%40ss`.
+    /// What has a meaning in URLs is percent-encoded in users, passwords and options: `p@ss` is `p%40ss`.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.at = At::Url(url.into());
         self

@@ -331,7 +331,7 @@ mod tests {
     #[test]
     fn what_stands_in_a_url_is_percent_encoded() {
         let endpoint =
-            endpoint("redis-sentinel://a%40b:p%2F%3Fw@[::1]:7/3?sentinelServiceName=m&sentinelPassword=q%26@r")
+            endpoint("redis-sentinel://a%40b:p%2F%3Fw@[::1]:7/3?sentinelServiceName=m&sentinelPassword=q%26%40r")
                 .unwrap();
         assert_eq!(
             (endpoint.user(), endpoint.config.password.as_deref()),

@@ -21,7 +21,7 @@ pub(super) fn parse(url: &str) -> Result<(Config, bool), ConnectError> {
     };
     if is_cut_short(rest) {
         return Err(refused(
-            "a /, ?, # or @ in a user's name or a password has to be percent-encoded: %2F, %3F, %23, %40",
+            "a /, ?, # or @ in a user's name, a password or an option has to be percent-encoded: %2F, %3F, %23, %40",
         ));
     }
     // Of a URL with TLS the client library makes a configuration with the process's default provider.
@@ -40,15 +40,11 @@ pub(super) fn refused(reason: &str) -> ConnectError {
     }
 }
 
-/// Whether what should be a login ends too soon, and would be taken for an address that is then shown.
+/// Whether what should be a login ends too soon, and would be taken for an address that is then shown. An `@` that ends no
+/// login is taken for a sign of that wherever it stands, as a password can look like a path and a query of their own.
 fn is_cut_short(rest: &str) -> bool {
-    let Some(end) = rest.find(['/', '?', '#']) else {
-        return false;
-    };
-    let (_, after) = rest.split_at(end);
-    let (before_query, query) = after.split_once('?').unwrap_or((after, ""));
-    let is_pair = |pair: &str| pair.split_once('=').is_some_and(|(name, _)| !name.contains('@')) || pair.is_empty();
-    after.contains('#') || before_query.contains('@') || !query.split('&').all(is_pair)
+    rest.find(['/', '?', '#'])
+        .is_some_and(|end| rest.split_at(end).1.contains(['#', '@']))
 }
 
 #[cfg(test)]
@@ -63,6 +59,8 @@ mod tests {
             "redis://u:1?w@h",
             "redis-cluster://u:1/w@h?node=h:1",
             "redis-cluster://u:1?w@h?node=h:1",
+            "redis+unix://u:/w?x=@h",
+            "redis-cluster://u:1?node=w@h",
         ] {
             assert!(matches!(parse(url), Err(ConnectError::Url { .. })), "{url}");
         }
@@ -71,6 +69,7 @@ mod tests {
             "redis://h",
             "redis://h:1/2?",
             "redis-cluster://u:w@h?node=h:1&node=h:2",
+            "redis-sentinel://u:w@h?sentinelServiceName=m&sentinelPassword=%40",
         ] {
             assert!(parse(url).is_ok(), "{url}");
         }

@@ -7,6 +7,7 @@ use axum::extract::State as Shared;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::json;
+use streamherd::{Cursor, LeaseQuery, LeaseState};
 
 use super::ask::{Asked, shortened, within};
 use super::{ApiError, State};
@@ -25,12 +26,10 @@ pub(super) async fn leases(
     Shared(state): Shared<Arc<State>>,
     Asked(asked): Asked<LeaseList>,
 ) -> Result<Response, ApiError> {
-    // A form sends what was left empty, too.
-    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let orphans = match given(asked.state).as_deref() {
+    let state_asked = match given(asked.state).as_deref() {
         None => None,
-        Some("leased") => Some(false),
-        Some("orphan") => Some(true),
+        Some("leased") => Some(LeaseState::Leased),
+        Some("orphan") => Some(LeaseState::Orphan),
         Some(other) => {
             let other = shortened(other);
             return Err(ApiError::bad_request(format!(
@@ -39,13 +38,31 @@ pub(super) async fn leases(
         }
     };
     let query = PendingQuery {
-        orphans,
-        consumer: given(asked.consumer),
-        after: given(asked.after),
+        wanted: LeaseQuery {
+            state: state_asked,
+            consumer: given(asked.consumer),
+        },
+        after: cursor(asked.after)?,
         limit: within("limit", asked.limit, 100, MOST_ROWS)?,
     };
     let page = state.views.pending(query).await?;
     Ok(Json(json!({ "at_ms": page.at_ms, "leases": page.leases, "next": page.next })).into_response())
+}
+
+/// A form sends what was left empty, too.
+fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+fn cursor(after: Option<String>) -> Result<Option<Cursor>, ApiError> {
+    let Some(after) = given(after) else {
+        return Ok(None);
+    };
+    let cursor = after.parse().map_err(|_| {
+        let after = shortened(&after);
+        ApiError::bad_request(format!("`{after}` is no `next` of a page; begin anew without `after`"))
+    })?;
+    Ok(Some(cursor))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -59,7 +76,7 @@ pub(super) async fn delayed(
     Shared(state): Shared<Arc<State>>,
     Asked(asked): Asked<DelayedList>,
 ) -> Result<Response, ApiError> {
-    let after = asked.after.filter(|after| !after.is_empty());
+    let after = cursor(asked.after)?;
     let limit = within("limit", asked.limit, 100, MOST_ROWS)?;
     let page = state.views.delayed(after, limit).await?;
     Ok(Json(json!({ "at_ms": page.at_ms, "delayed": page.delayed, "next": page.next })).into_response())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use moka::future::Cache;
 use streamherd::error::StoreError;
-use streamherd::{Admin, DeadLetter, DeadLetterPage, DelayedPage, LeasePage, LetterId};
+use streamherd::{Admin, Cursor, DeadLetter, DeadLetterPage, DelayedPage, LeasePage, LetterId};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -44,7 +44,7 @@ pub struct Views {
     admin: Admin,
     turn: Arc<Semaphore>,
     pending: Cache<PendingQuery, Arc<LeasePage>>,
-    delayed: Cache<(Option<String>, usize), Arc<DelayedPage>>,
+    delayed: Cache<(Option<Cursor>, usize), Arc<DelayedPage>>,
     letters: Cache<LetterQuery, Arc<DeadLetterPage>>,
     letter: Cache<LetterId, Option<Arc<DeadLetter>>>,
 }
@@ -77,8 +77,11 @@ impl Views {
     /// # Cancel safety
     /// Cancel safe: it only reads.
     pub async fn pending(&self, query: PendingQuery) -> Result<Arc<LeasePage>, ViewError> {
-        let (wanted, after, limit) = (query.wanted(), query.after.clone(), query.limit.clamp(1, MOST_ROWS));
-        let look = async { Ok(Arc::new(self.admin.lease_page(&wanted, after.as_deref(), limit).await?)) };
+        let (asked, limit) = (query.clone(), query.limit.clamp(1, MOST_ROWS));
+        let look = async {
+            let page = self.admin.lease_page(&asked.wanted, asked.after.as_ref(), limit);
+            Ok(Arc::new(page.await?))
+        };
         self.shared(&self.pending, query, look).await
     }
 
@@ -89,10 +92,10 @@ impl Views {
     ///
     /// # Cancel safety
     /// Cancel safe: it only reads.
-    pub async fn delayed(&self, after: Option<String>, limit: usize) -> Result<Arc<DelayedPage>, ViewError> {
+    pub async fn delayed(&self, after: Option<Cursor>, limit: usize) -> Result<Arc<DelayedPage>, ViewError> {
         let limit = limit.clamp(1, MOST_ROWS);
         let key = (after.clone(), limit);
-        let look = async { Ok(Arc::new(self.admin.delayed_page(after.as_deref(), limit).await?)) };
+        let look = async { Ok(Arc::new(self.admin.delayed_page(after.as_ref(), limit).await?)) };
         self.shared(&self.delayed, key, look).await
     }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use streamherd::{DeadLetterFilter, DeadLetterReason, LeaseQuery, LeaseState, LetterId};
+use streamherd::{Cursor, DeadLetterFilter, DeadLetterReason, LeaseQuery, LetterId};
 
 /// Which dead letters to show: those that all of it is true of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -37,33 +37,14 @@ impl LetterQuery {
     }
 }
 
-/// Which of the pending streams to show: those that all of it is true of.
+/// Which of the pending streams to show.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a question is put together by who asks")]
 pub struct PendingQuery {
-    /// Only orphans, or only those whose owner's lock lives.
-    pub orphans: Option<bool>,
-    /// Only those of this consumer, by its id.
-    pub consumer: Option<String>,
+    /// Only those that all of it is true of.
+    pub wanted: LeaseQuery,
     /// Go on where a page said.
-    pub after: Option<String>,
+    pub after: Option<Cursor>,
     /// How many at most, from 1 to 200.
     pub limit: usize,
-}
-
-impl PendingQuery {
-    pub(crate) fn wanted(&self) -> LeaseQuery {
-        let mut wanted = LeaseQuery::default();
-        if let Some(orphans) = self.orphans {
-            wanted = wanted.state(if orphans {
-                LeaseState::Orphan
-            } else {
-                LeaseState::Leased
-            });
-        }
-        if let Some(consumer) = &self.consumer {
-            wanted = wanted.consumer(consumer);
-        }
-        wanted
-    }
 }

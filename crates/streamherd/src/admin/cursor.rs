@@ -7,13 +7,13 @@ use crate::id::{InvalidCursor, Lane};
 
 /// Where the next page of a list begins, as the page before has told. Its text form is for whoever keeps it between two
 /// requests, and for no other use.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Cursor {
     pub(super) partition: u16,
     pub(super) place: Place,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Place {
     /// Behind that many.
     Delayed(u64),
@@ -36,6 +36,12 @@ impl fmt::Display for Cursor {
                 )
             }
         }
+    }
+}
+
+impl serde::Serialize for Cursor {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

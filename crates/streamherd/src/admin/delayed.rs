@@ -37,7 +37,6 @@ pub struct DelayedPage {
     /// Partition after partition, of each the next one due first.
     pub delayed: Vec<DelayedStatus>,
     /// Where the next page begins; [`None`] after the last.
-    #[serde(serialize_with = "super::maybe_text")]
     pub next: Option<Cursor>,
 }
 

@@ -62,7 +62,7 @@ pub struct ProgressStatus {
 }
 
 /// Which pending streams are looked for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct LeaseQuery {
     /// Only those in this state.
     pub state: Option<LeaseState>,
@@ -81,12 +81,11 @@ pub struct LeasePage {
     pub leases: Vec<LeaseStatus>,
     /// Where the next page begins; [`None`] after the last. There may be one although this page is not full, or empty:
     /// where few of many are looked for.
-    #[serde(serialize_with = "maybe_text")]
     pub next: Option<Cursor>,
 }
 
 /// Whether anybody answers for a pending stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LeaseState {

@@ -110,6 +110,7 @@ fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
 mod tests {
     use super::super::status::PartitionStatus;
     use super::*;
+    use crate::registry::Totals;
 
     fn empty(number: u16) -> Status {
         Status::unknown("orders", number, None)
@@ -131,6 +132,7 @@ mod tests {
                 held,
                 lock_ttl_ms: 6_000,
                 seen_ms,
+                totals: Totals::default(),
             }),
         }
     }

@@ -14,6 +14,7 @@ use crate::Admin;
 use crate::entry::Fields;
 use crate::id::{ConsumerId, EntryId, Epoch, Lane, Reference, StreamId, Token};
 use crate::keys::{Keys, Service};
+use crate::progress::Progress;
 use crate::store::{
     Access, Asked, Durability, Endpoint, Gate, Greeting, Identity, Judged, Lines, Lost, Network, Operation, Place,
     RequeueLimits, Restorable, Resubmission, SettleLimits, SettleStep, Store, StoreError, Submission, Swept, Taken,
@@ -414,8 +415,8 @@ impl Hostile {
             "promote" => store.promote(epoch, 9, 0, 0).await.map(drop),
             "delayed" => store.delayed(0, 9).await.map(drop),
             "progress" => {
-                let said = [(entry, Progress::of(0.5).encode())];
-                store.tell_progress(second, &[entry], &said).await
+                let said = [(ID, Progress::of(0.5).encode())];
+                store.tell_progress(second, &[ID], &said).await
             }
             "register" => store.register("{}", second).await.map(drop),
             "registry" => {

@@ -93,7 +93,7 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
 
     use super::*;
-    use crate::program::{PROMTOOL, REDIS_SERVER};
+    use crate::program::{CHROMEDRIVER, CHROMIUM, PROMTOOL, REDIS_SERVER};
 
     fn lines(plan: &Plan) -> Vec<String> {
         plan.refresh
@@ -200,12 +200,18 @@ mod tests {
 
     #[test]
     fn each_program_has_its_own_packages() {
-        let line = |manager: &str| {
-            lines(&plan(&PROMTOOL, |program| program == manager, true).unwrap())
-                .pop()
-                .unwrap()
-        };
-        assert!(line("apt-get").ends_with(" install -y --no-install-recommends prometheus"));
-        assert_eq!(line("brew"), "brew install prometheus");
+        for (program, apt, brew) in [
+            (&PROMTOOL, "prometheus", "prometheus"),
+            (&CHROMIUM, "chromium", "--cask chromium"),
+            (&CHROMEDRIVER, "chromium-driver", "--cask chromedriver"),
+        ] {
+            let line = |manager: &str| {
+                lines(&plan(program, |name| name == manager, true).unwrap())
+                    .pop()
+                    .unwrap()
+            };
+            assert!(line("apt-get").ends_with(&format!(" install -y --no-install-recommends {apt}")));
+            assert_eq!(line("brew"), format!("brew install {brew}"));
+        }
     }
 }

@@ -19,7 +19,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use deny::Database;
-use program::{PROMTOOL, REDIS_SERVER};
+use program::{CHROMEDRIVER, CHROMIUM, PROMTOOL, REDIS_SERVER};
 
 fn main() -> ExitCode {
     let mut args = env::args_os().skip(1);
@@ -82,9 +82,11 @@ fn without_separator(args: &[OsString]) -> &[OsString] {
 }
 
 fn test(args: &[OsString]) -> Ended {
-    let server = REDIS_SERVER.ensure()?;
     let mut command = cargo(&["test", "--workspace", "--all-features"]);
-    command.args(args).env(REDIS_SERVER.variable, server);
+    command.args(args);
+    for program in [&REDIS_SERVER, &CHROMIUM, &CHROMEDRIVER] {
+        command.env(program.variable, program.ensure()?);
+    }
     // The tests that want it also check without it what can be checked so.
     match PROMTOOL.ensure() {
         Ok(promtool) => drop(command.env(PROMTOOL.variable, promtool)),
@@ -199,8 +201,8 @@ tasks:
   help             print this
 
 demo, bench, test and soak install redis-server with apt-get, dnf or brew if this machine has none;
-set STREAMHERD_REDIS_SERVER to use a particular one. test installs promtool the same way (STREAMHERD_PROMTOOL), and goes
-on without where it can't.
+set STREAMHERD_REDIS_SERVER to use a particular one. test installs chromium and chromedriver the same way
+(STREAMHERD_CHROMIUM, STREAMHERD_CHROMEDRIVER), and promtool (STREAMHERD_PROMTOOL), without which it goes on where it can't.
 deny and ci install cargo-deny into target/tools if it is not there. Where the database of advisories can't be fetched,
 deny fails, and ci says so and goes on.
 ";

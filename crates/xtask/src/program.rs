@@ -54,6 +54,32 @@ install it by hand: package `prometheus` on Debian, Ubuntu, Alpine, Arch and wit
 to its path",
 };
 
+/// The dashboard's page is tested in it.
+pub(crate) const CHROMIUM: Program = Program {
+    variable: "STREAMHERD_CHROMIUM",
+    names: &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"],
+    apt: "chromium",
+    dnf: &["chromium"],
+    brew: &["--cask", "chromium"],
+    by_hand: "\
+the dashboard is tested in a browser: install it by hand and try again: package `chromium` on Debian, Fedora, Alpine and \
+Arch, `brew install --cask chromium` on macOS, Google Chrome on Ubuntu, whose own package is a snap; or set \
+STREAMHERD_CHROMIUM to its path",
+};
+
+/// Drives it; of the same major version.
+pub(crate) const CHROMEDRIVER: Program = Program {
+    variable: "STREAMHERD_CHROMEDRIVER",
+    names: &["chromedriver"],
+    apt: "chromium-driver",
+    dnf: &["chromedriver", "chromium-driver"],
+    brew: &["--cask", "chromedriver"],
+    by_hand: "\
+the dashboard is tested in a browser: install its driver by hand and try again: package `chromium-driver` on Debian, \
+`chromedriver` on Fedora, `chromium-chromedriver` on Alpine, `brew install --cask chromedriver` on macOS, the one beside \
+Google Chrome on Ubuntu; or set STREAMHERD_CHROMEDRIVER to its path",
+};
+
 impl Program {
     /// The absolute path of the program, installed first if need be.
     ///
@@ -143,8 +169,8 @@ mod tests {
 
     #[test]
     fn what_to_do_by_hand_names_the_packages_and_the_variable() {
-        for program in [&REDIS_SERVER, &PROMTOOL] {
-            for word in [program.apt, program.brew[0], program.variable] {
+        for program in [&REDIS_SERVER, &PROMTOOL, &CHROMIUM, &CHROMEDRIVER] {
+            for word in [program.apt, *program.brew.last().unwrap(), program.variable] {
                 assert!(program.by_hand.contains(word), "{word}: {}", program.by_hand);
             }
         }

@@ -74,6 +74,7 @@ fn chromium_at(dir: &Path) -> Command {
     command
         .args([
             "--headless=new",
+            // Chromium runs for root only so, and where a container forbids user namespaces. All it opens is ours.
             "--no-sandbox",
             "--disable-gpu",
             "--disable-dev-shm-usage",
@@ -123,7 +124,7 @@ impl Drop for Group {
 }
 
 fn find(variable: &str, names: &[&str]) -> PathBuf {
-    if let Some(path) = std::env::var_os(variable) {
+    if let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) {
         return path.into();
     }
     let path = std::env::var_os("PATH").unwrap_or_default();

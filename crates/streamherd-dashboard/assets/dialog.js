@@ -86,7 +86,7 @@ function typed(event) {
 
 function tokenForm() {
   return framed("token", "Admin token", [
-    h("p", { class: "note" }, "Actions need the token that the dashboard was started with (--admin-token or STREAMHERD_ADMIN_TOKEN). It is kept in this tab until you close it."),
+    h("p", { class: "note" }, "Actions need the token that the dashboard was started with (", h("code", { class: "nowrap" }, "--admin-token"), " or ", h("code", { class: "nowrap" }, "STREAMHERD_ADMIN_TOKEN"), "). It is kept in this tab until you close it."),
     h("label", { class: "field" }, "Token", h("input", { class: "begin", id: "token", type: "password", autocomplete: "off", required: true, value: "", oninput: typed })),
     failure(),
     h("div", { class: "row end" },

@@ -53,6 +53,7 @@ function badges(ov) {
     overview: [],
     consumers: consumers.silent > 0 ? [`${count(consumers.silent)} silent`, "warning"] : [count(consumers.alive), ""],
     leases: [some(queue.pending), ""],
+    orphans: [some(consumers.orphans), "warning"],
     delayed: [some(queue.delayed), ""],
     "dead-letters": [some(queue.dead_letters), queue.dead_letters > 0 ? "warning" : ""],
     partitions: away > 0 ? [`${count(away)} away`, "failure"] : [count(ov.partitions.length), ""],

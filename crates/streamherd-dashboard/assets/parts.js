@@ -44,7 +44,7 @@ export function meter(value, words, name) {
   const props = { role: "progressbar", "aria-label": name, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": percent, "aria-valuetext": words || null };
   return h("div", { class: "meter" },
     h("div", { class: "meter-track", ...props }, h("div", { class: "meter-fill", style: { width: `${percent}%` } })),
-    words ? h("span", { class: "meter-words" }, foreign(words)) : null);
+    words ? h("span", { class: "meter-words clamp", title: plain(words) }, foreign(words)) : null);
 }
 
 /** @param {Kid} title @param {...Kid} more @returns {Tree} */

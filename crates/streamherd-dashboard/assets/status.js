@@ -69,7 +69,9 @@ function collect(ov, sinceMs) {
     say("warning", "paused", `The service is paused${ov.paused_ms > 0 ? ` since ${span(ov.paused_ms)}` : ""}: nothing is handed out.`, "#/overview");
   }
   if (consumers.silent > 0) {
-    say("warning", "silent", `${plural(consumers.silent, "consumer")} ${consumers.silent === 1 ? "is" : "are"} silent: what ${consumers.silent === 1 ? "it" : "they"} held goes to the others.`, "#/consumers");
+    const [is, held] = consumers.silent === 1 ? ["is", "what it held"] : ["are", "what they held"];
+    const left = consumers.orphans > 0 ? `${plural(consumers.orphans, "orphan")} ${consumers.orphans === 1 ? "goes" : "go"} to the others` : `nothing is left of ${held}`;
+    say("warning", "silent", `${plural(consumers.silent, "consumer")} ${is} silent: ${left}.`, consumers.orphans > 0 ? "#/orphans" : "#/consumers");
   }
   if (rates.lost > 0) say("warning", "lost", `Workers lose leases: ${rate(rates.lost)} per second.`, "#/leases");
   if (rates.dead_lettered > 0) {

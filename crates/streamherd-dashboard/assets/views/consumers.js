@@ -41,7 +41,7 @@ function columns(app) {
     { name: "Heartbeat", class: "nowrap", cell: (one) => (one.seen_ms === undefined ? null : [ago(one.seen_ms), h("span", { class: "sub" }, `locks live ${span(one.lock_ttl_ms)}`)]) },
     { name: "Last read", class: "nowrap", cell: (one) => (one.idle_ms === null || one.idle_ms === undefined ? "never" : ago(one.idle_ms)) },
     { name: "Done", class: "number nowrap", cell: (one) => (one.totals ? [count(one.totals.done), h("span", { class: "sub" }, one.rates ? `${rate(one.rates.done)}/s` : "")] : null) },
-    { name: "Else", class: "nowrap", cell: (one) => (one.totals ? unfinished(one.totals) : null) },
+    { name: "Not done", class: "nowrap", cell: (one) => (one.totals ? unfinished(one.totals) : null) },
     { name: "Runs for", class: "nowrap", cell: (one) => (one.started_ms === undefined ? null : span(Math.max(0, app.overview.at_ms - one.started_ms))) },
     ...(app.mayAct ? [{ name: "", label: "Actions", cell: (one) => steer(app, one) }] : []),
   ];

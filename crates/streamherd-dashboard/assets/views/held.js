@@ -1,7 +1,7 @@
 // What is pending at consumers: the rows of the views of leases and of orphans.
 import { requeue } from "../actions.js";
 import { h } from "../dom.js";
-import { count, span } from "../format.js";
+import { count, plain, span } from "../format.js";
 import { List } from "../list.js";
 import { copyable, empty, foreign, meter, pager, streamName, table, tag, trouble } from "../parts.js";
 
@@ -41,11 +41,11 @@ function columns(app, state) {
     { name: "State", class: "nowrap", cell: (one) => (one.state === "leased"
       ? [tag("ok", "leased"), h("span", { class: "sub" }, `lock lives ${span(one.remaining_ms)}`)]
       : [tag("warning", "orphan"), h("span", { class: "sub" }, "no lock")]) },
-    { name: state === "orphan" ? "Last owner" : "Owner", cell: (one) => copyable(one.consumer, app.copy) },
-    { name: "Progress", cell: (one) => (one.progress ? progress(one.progress) : null) },
+    { name: state === "orphan" ? "Last owner" : "Owner", class: "owner", cell: (one) => copyable(one.consumer, app.copy) },
+    { name: "Progress", class: "progress", cell: (one) => (one.progress ? progress(one.progress) : null) },
     { name: "Held for", class: "nowrap", cell: (one) => [span(one.pending_ms), h("span", { class: "sub" }, `age ${span(one.age_ms)}`)] },
     { name: "Attempt", cell: (one) => [count(one.attempt + 1), attempts(one)] },
-    { name: "Entry", cell: (one) => [copyable(one.id, app.copy), h("span", { class: "sub" }, place(one)), one.token === null ? null : h("span", { class: "sub" }, `token ${one.token}`)] },
+    { name: "Entry", class: "entry", cell: (one) => [copyable(one.id, app.copy), h("span", { class: "sub" }, place(one)), one.token === null ? null : h("span", { class: "sub" }, `token ${one.token}`)] },
     ...(app.mayAct ? [{ name: "", label: "Actions", cell: (one) => h("button", {
       type: "button", class: "small", "aria-label": `${one.state === "leased" ? "Take away" : "Queue now"}: ${one.stream === null ? one.id : one.stream.slice(0, 80)}`,
       onclick: () => requeue(one, one.state === "leased" ? "held" : "orphan", app.reload),
@@ -56,7 +56,7 @@ function columns(app, state) {
 function progress({ value, text, age_ms: ageMs }) {
   const words = [value === null ? "" : `${Math.round(value * 100)} %`, text ?? ""].filter(Boolean).join(" · ");
   const told = h("span", { class: "sub" }, `told ${span(ageMs)} ago`);
-  return [value === null ? h("span", { class: "clamp" }, foreign(text ?? "")) : meter(value, words, "Progress"), told];
+  return [value === null ? h("span", { class: "meter-words clamp", title: plain(text ?? "") }, foreign(text ?? "")) : meter(value, words, "Progress"), told];
 }
 
 /** @param {any} one @returns {import("../dom.js").Tree|null} */

@@ -68,9 +68,9 @@ function tiles(ov) {
   return h("div", { class: "tiles", key: "tiles" },
     tile("Waiting", queue.queued + queue.requeued, age === null ? "nothing waits" : `oldest ${span(age)}${queue.requeued ? `, ${count(queue.requeued)} re-queued` : ""}`,
       "#/consumers", line(sum(series?.queued, series?.requeued), 1), late),
-    tile("In work", queue.pending, consumers.capacity
+    tile("In work", queue.pending, [consumers.capacity
       ? h("div", { class: "meter" }, meter(consumers.held / consumers.capacity, "", "Slots taken"), `${count(consumers.free)} of ${plural(consumers.capacity, "slot")} free`)
-      : "no consumer runs", "#/leases", line(series?.pending, 2)),
+      : "no consumer runs", consumers.orphans ? h("div", { class: "tile-more warn" }, plural(consumers.orphans, "orphan")) : null], "#/leases", line(series?.pending, 2)),
     tile("Done", rates.done === null ? null : [rate(rates.done), h("small", null, "/s")], rates.queued === null ? "" : `${rate(rates.queued)}/s queued`,
       null, line(series?.rate_done, 2)),
     tile("Delayed", queue.delayed, queue.delayed_next_ms === null ? "none" : queue.delayed_next_ms === 0 ? "next is due" : `next in ${span(queue.delayed_next_ms)}`,

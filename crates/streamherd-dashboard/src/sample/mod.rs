@@ -190,6 +190,8 @@ pub struct ConsumerCounts {
     pub held: u64,
     /// How many more those of them could take that are not paused.
     pub free: u64,
+    /// Streams that are pending at those that are silent: their locks have expired as well.
+    pub orphans: u64,
 }
 
 impl Sample {
@@ -230,6 +232,9 @@ impl ConsumerCounts {
                 ConsumerState::Alive => counts.alive += 1,
                 ConsumerState::Silent => counts.silent += 1,
                 _ => counts.unregistered += 1,
+            }
+            if one.state == ConsumerState::Silent {
+                counts.orphans = counts.orphans.saturating_add(one.pending);
             }
             if one.state != ConsumerState::Alive {
                 continue;

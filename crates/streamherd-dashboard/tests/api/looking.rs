@@ -105,6 +105,38 @@ async fn a_queue_in_all_its_states_is_shown_as_it_is() {
 }
 
 #[tokio::test]
+async fn what_is_pending_at_silent_consumers_is_counted_as_orphans() {
+    let herd = Herd::start().await;
+    herd.submit(&["one", "two", "three", "four"]).await;
+    let mut redis = herd.redis();
+    redis.cmd("XGROUP CREATE {orders:0}:input workers 0").ok();
+    // Dead since 1970, alive, and another program of which nobody knows.
+    for (consumer, streams, seen_ms) in [
+        ("dead.1", 2, Some(5)),
+        ("alive.2", 1, Some(u64::MAX / 2)),
+        ("other", 1, None),
+    ] {
+        redis
+            .cmd(&format!(
+                "XREADGROUP GROUP workers {consumer} COUNT {streams} STREAMS {{orders:0}}:input >"
+            ))
+            .ok();
+        if let Some(seen_ms) = seen_ms {
+            let row = format!("{seen_ms} {}", json!({ "capacity": 8, "lock_ttl_ms": 6_000 }));
+            redis.call(&["HSET", "{orders:0}:consumers", consumer, &row]).ok();
+        }
+    }
+    let overview = herd
+        .until("all is seen", |overview| {
+            overview["queue"]["pending"] == 4 && overview["consumers"]["unregistered"] == 1
+        })
+        .await;
+    let counts = &overview["consumers"];
+    assert_eq!((&counts["alive"], &counts["silent"]), (&json!(1), &json!(1)));
+    assert_eq!(counts["orphans"], 2);
+}
+
+#[tokio::test]
 async fn the_doctor_s_findings_are_shown_with_the_worst_first() {
     let herd = Herd::start().await;
     herd.redis().cmd("CONFIG SET maxmemory-policy allkeys-lru").ok();

@@ -1,6 +1,7 @@
 //! What strangers write is text, whatever it says.
 
 use serde_json::json;
+use streamherd::Progress;
 
 use crate::browser::{Browser, Screen};
 use crate::stage::Stage;
@@ -60,8 +61,10 @@ async fn hostile_names_errors_and_fields_show_as_text_and_run_nothing() {
         raw.call(&["XGROUP", "CREATECONSUMER", "{orders:0}:input", "workers", name]);
     }
     let mut leases = Vec::new();
-    for _ in &names {
-        leases.push(undertaker.added().await);
+    for name in &names {
+        let lease = undertaker.added().await;
+        lease.report(Progress::of(0.5).with_text(*name));
+        leases.push(lease);
     }
 
     let browser = Browser::start().await;
@@ -71,6 +74,10 @@ async fn hostile_names_errors_and_fields_show_as_text_and_run_nothing() {
         browser.on(screen).await;
         for view in ["overview", "consumers", "leases", "dead-letters"] {
             browser.view(view).await;
+            if view == "leases" {
+                browser.sees_in(".meter-words", HOSTILE[0]).await;
+                browser.sees_in(".meter-words", "\\u202egnp.").await;
+            }
             if view != "overview" {
                 browser.sees_in("tbody", HOSTILE[0]).await;
                 browser.sees_in("tbody", HOSTILE[1]).await;

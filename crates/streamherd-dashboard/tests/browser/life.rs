@@ -1,6 +1,7 @@
 //! A stream's life, as it is seen from the page.
 
 use serde_json::json;
+use streamherd::Progress;
 use streamherd_testkit::Proxy;
 
 use crate::browser::Browser;
@@ -36,11 +37,19 @@ async fn a_stream_is_seen_to_appear_be_held_be_orphaned_and_move() {
     browser.sees_in("tbody tr", "leased").await;
     browser.sees_in("tbody tr", &first.id()).await;
     browser.sees_in("tbody tr", &format!("token {}", lease.token())).await;
+    lease.report(Progress::of(0.43).with_text("3 of 7 files"));
+    browser.sees_in("tbody tr", "43 % · 3 of 7 files").await;
+    browser.found("tbody tr [role=progressbar][aria-valuenow='43']").await;
 
     network.refuse(true);
     browser.sees_in("tbody tr", "orphan").await;
     browser.sees_in("#nav", "1 silent").await;
-    browser.click_on("#nav", "Orphans").await;
+    browser.view("overview").await;
+    browser.sees_in("[data-tile='In work']", "1 orphan").await;
+    browser
+        .sees_in("#verdict", "1 consumer is silent: 1 orphan goes to the others.")
+        .await;
+    browser.click_on("#nav", "Orphans 1").await;
     browser.sees_in("tbody tr", "checkout-17").await;
 
     let mut second = stage.worker("beta").await;
@@ -50,6 +59,7 @@ async fn a_stream_is_seen_to_appear_be_held_be_orphaned_and_move() {
     browser.sees_in("tbody tr", &second.id()).await;
     browser.sees_in("tbody tr", "leased").await;
     browser.sees_in("tbody tr", "1 abandoned").await;
+    browser.sees_no("tbody tr", "3 of 7 files").await;
     moved.done().await.expect("the second owner finishes");
     browser.sees("Nothing is held").await;
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use streamherd::Progress;
 use streamherd_testkit::eventually;
 
 use crate::browser::{Browser, Screen};
@@ -13,7 +14,7 @@ use crate::stage::{Stage, TOKEN, Worker};
 const VIEWS: [(&str, &str); 8] = [
     ("overview", "Slots"),
     ("consumers", "of 64"),
-    ("leases", "checkout-3"),
+    ("leases", "43 % · 3 of 7 files"),
     ("orphans", "legacy-import"),
     ("delayed", "reminder-1"),
     ("dead-letters", "invoice-2"),
@@ -45,6 +46,16 @@ async fn scene() -> Scene {
     let mut leases = Vec::new();
     for _ in &streams {
         leases.push(alpha.added().await);
+    }
+    let long = "copied s3://invoices/2026/11/ and its 12 parts to the archive; 3 of 7 files are left ".repeat(3);
+    let told = [
+        Progress::of(0.43).with_text("3 of 7 files"),
+        Progress::of(0.9),
+        Progress::said("waits for the customer's answer"),
+        Progress::of(1.0).with_text(long),
+    ];
+    for (lease, progress) in leases.iter().zip(told) {
+        lease.report(progress);
     }
     let producer = stage.builder("producer").connect_producer().await.expect("it connects");
     for n in 1..4 {
@@ -225,7 +236,9 @@ async fn dialogs_and_empty_views_are_accessible_too() {
         wrong.extend(faults(&browser, screen).await);
         browser.picture(&format!("confirm-{device}"), screen).await;
         browser.click_on("#dialog", "Cancel").await;
+        // The page keeps the token in its memory, too.
         browser.eval("sessionStorage.clear()").await;
+        browser.client.refresh().await.expect("the page is loaded again");
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     browser.said_nothing_bad().await;

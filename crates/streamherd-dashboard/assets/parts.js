@@ -17,8 +17,9 @@ export function plainName(text) {
 /** A data stream's name. @param {string|null|undefined} name @param {string} [href] @returns {Tree} */
 export function streamName(name, href) {
   const shown = name === null || name === undefined ? h("span", { class: "none" }, "unreadable") : foreign(name);
-  const props = { class: "name clamp", title: name ? plain(name) : null };
-  return href ? h("a", { ...props, href }, shown) : h("span", props, shown);
+  const props = { class: "name", title: name ? plain(name) : null };
+  const clamped = h("span", { class: "clamp" }, shown);
+  return href ? h("a", { ...props, href }, clamped) : h("span", props, clamped);
 }
 
 /** An id that a click copies. @param {string} id @param {(text: string) => void} copy @returns {Tree} */

@@ -59,10 +59,10 @@ function progress({ value, text, age_ms: ageMs }) {
   return [value === null ? h("span", { class: "meter-words clamp", title: plain(text ?? "") }, foreign(text ?? "")) : meter(value, words, "Progress"), told];
 }
 
-/** @param {any} one @returns {import("../dom.js").Tree|null} */
+/** @param {any} one @returns {import("../dom.js").Kid} */
 export function attempts(one) {
   const some = [one.failures ? `${count(one.failures)} failed` : "", one.abandonments ? `${count(one.abandonments)} abandoned` : ""].filter(Boolean);
-  return some.length ? h("span", { class: "sub" }, some.join(", ")) : null;
+  return some.length ? some.map((words) => h("span", { class: "sub nowrap" }, words)) : null;
 }
 
 /** @param {any} one @returns {string} */

@@ -88,6 +88,13 @@ async fn hostile_names_errors_and_fields_show_as_text_and_run_nothing() {
             }
             is_only_text(&browser, view).await;
         }
+        // A name of 1 KiB takes two lines, however it is shown.
+        let rows = "return Math.max(...[...document.querySelectorAll('tbody a.name')].map((one) => one.offsetHeight))";
+        let tallest = browser.eval(rows).await;
+        assert!(
+            tallest.as_f64().is_some_and(|height| (20.0..60.0).contains(&height)),
+            "{tallest}"
+        );
         browser
             .picture(
                 if screen == Screen::Phone {

@@ -4,7 +4,7 @@ use serde_json::json;
 use streamherd::Progress;
 use streamherd_testkit::Proxy;
 
-use crate::browser::Browser;
+use crate::browser::{Browser, Screen};
 use crate::stage::{Stage, Worker};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,6 +49,9 @@ async fn a_stream_is_seen_to_appear_be_held_be_orphaned_and_move() {
     browser
         .sees_in("#verdict", "1 consumer is silent: 1 orphan goes to the others.")
         .await;
+    browser.picture("orphaned-desktop", Screen::Desktop).await;
+    browser.picture("orphaned-phone", Screen::Phone).await;
+    browser.on(Screen::Desktop).await;
     browser.click_on("#nav", "Orphans 1").await;
     browser.sees_in("tbody tr", "checkout-17").await;
 

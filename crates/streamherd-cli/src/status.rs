@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
-use streamherd::{ConsumerState, ConsumerStatus, LeaseState, LeaseStatus, Status};
+use streamherd::{ConsumerState, ConsumerStatus, LeaseState, LeaseStatus, ProgressStatus, Status};
 
 use crate::args::{Global, Output, at_least_one};
 use crate::failure::Failure;
@@ -33,6 +33,7 @@ Consumers are
 and leases are
   leased  their owner's lock lives
   orphan  without a lock: the scan brings them back
+with the progress that their handlers report, if any does.
 
 Exit codes:
   0  all went well
@@ -212,6 +213,13 @@ fn consumer(row: &ConsumerStatus) -> Vec<String> {
     cells
 }
 
+/// `43 % 3 of 7 files`
+fn progress(said: &ProgressStatus) -> String {
+    let share = said.value.map(|value| format!("{:.0} %", value * 100.0));
+    let parts: Vec<_> = share.as_deref().into_iter().chain(said.text.as_deref()).collect();
+    parts.join(" ")
+}
+
 fn print_leases(leases: &[LeaseStatus], status: &Status) -> Result<(), Failure> {
     output::line("")?;
     if leases.is_empty() {
@@ -230,9 +238,14 @@ fn print_leases(leases: &[LeaseStatus], status: &Status) -> Result<(), Failure> 
         "abandoned",
         "token",
     ];
+    // Columns that would be empty, or say the same in every row, are left out.
     let divided = status.partitions.len() > 1;
     if divided {
         headers.push("partition");
+    }
+    let reported = leases.iter().any(|lease| lease.progress.is_some());
+    if reported {
+        headers.push("progress");
     }
     let mut table = output::table(&headers);
     for lease in leases {
@@ -258,6 +271,9 @@ fn print_leases(leases: &[LeaseStatus], status: &Status) -> Result<(), Failure> 
         ];
         if divided {
             cells.push(lease.partition.to_string());
+        }
+        if reported {
+            cells.push(lease.progress.as_ref().map_or_else(|| "-".to_owned(), progress));
         }
         table.add_row(cells);
     }

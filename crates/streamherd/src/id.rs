@@ -107,7 +107,7 @@ pub enum Reference {
     Delayed(StreamId),
 }
 
-const DELAYED_PREFIX: &str = "delayed:";
+pub(crate) const DELAYED_PREFIX: &str = "delayed:";
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -36,7 +36,10 @@ impl Progress {
     #[must_use]
     pub fn with_text(mut self, text: impl Into<String>) -> Self {
         self.text = text.into();
-        let end = self.text.floor_char_boundary(MAX_TEXT_BYTES);
+        let mut end = self.text.len().min(MAX_TEXT_BYTES);
+        while !self.text.is_char_boundary(end) {
+            end -= 1;
+        }
         self.text.truncate(end);
         self
     }

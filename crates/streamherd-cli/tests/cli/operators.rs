@@ -106,7 +106,27 @@ fn status_shows_who_works_on_what_since_when_and_what_waits() {
     assert_eq!((&lease["state"], &lease["failures"]), (&"leased".into(), &0.into()));
     assert!(lease["age_ms"].is_u64() && lease["pending_ms"].is_u64() && lease["remaining_ms"].as_u64() > Some(0));
 
+    let plain = stdout(&run(at(&server).args(["status", "--leases", "1"])));
+    assert!(!plain.contains("progress"), "nobody has reported any: {plain}");
+    // As the library writes it.
+    let progress = format!("{{orders:0}}:progress:{}", lease["consumer"].as_str().unwrap());
+    let said = "1795206880640 0.4286 3 of 7\u{1b}[2J files";
+    server
+        .client()
+        .call(&["HSET", &progress, lease["id"].as_str().unwrap(), said])
+        .ok();
+    let (values, _) = json(&server, &["status", "--leases"]);
+    let told = &values[0]["leases"][0]["progress"];
+    assert_eq!(
+        (&told["value"], &told["text"]),
+        (&0.4286.into(), &"3 of 7\u{1b}[2J files".into())
+    );
+
     let table = stdout(&run(at(&server).args(["status", "--leases", "1"])));
+    assert!(
+        line(&table, "works").ends_with("43 % 3 of 7\\u{1b}[2J files"),
+        "{table}"
+    );
     let words = |beginning: &str| {
         line(&table, beginning)
             .split_whitespace()

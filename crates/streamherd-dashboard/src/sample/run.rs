@@ -1,7 +1,7 @@
 //! The two tasks of a sampler: the look and the doctor.
 
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use streamherd::{Admin, Status};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -39,7 +39,7 @@ pub(super) async fn look(admin: Admin, shared: Arc<Shared>) {
             Ok(status) => {
                 failures = 0;
                 masters.looked(status.partitions.iter().map(Part::from), now);
-                next.at_ms = unix_ms();
+                next.at_ms = status.at_ms;
                 next.taken = Instant::now();
                 next.error = None;
                 if status.partitions.iter().all(|one| one.answered) {
@@ -122,11 +122,6 @@ fn reading(status: &Status, at: Duration, at_ms: u64) -> Reading {
         queued_total: status.queued_total,
         consumers: counted.collect(),
     }
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ impl FromStr for Cursor {
         Ok(Self {
             partition: partition.parse().map_err(|_| invalid())?,
             place: match kind {
-                "delayed" => Place::Delayed(at.parse().map_err(|_| invalid())?),
+                "delayed" => Place::Delayed(at.parse::<u32>().map_err(|_| invalid())?.into()),
                 "front" => lane(Lane::Front)?,
                 "input" => lane(Lane::Input)?,
                 _ => return Err(invalid()),

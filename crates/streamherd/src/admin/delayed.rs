@@ -4,6 +4,7 @@ use super::Admin;
 use super::cursor::{Cursor, Place};
 use super::leases::name_of;
 use crate::error::StoreError;
+use crate::id::DELAYED_PREFIX;
 
 /// Entries that one call may list.
 const PAGE: usize = 200;
@@ -16,7 +17,7 @@ pub struct DelayedStatus {
     pub partition: u16,
     /// The data stream's name; [`None`] where it is unreadable, or too far behind in a large entry.
     pub stream: Option<String>,
-    /// Its id, unique in its partition; another program's has a form of its own.
+    /// Its id, unique in its partition: the text form of a [`Reference`](crate::Reference), unless it is another program's.
     pub id: String,
     /// In how long it is due; zero if it is.
     pub due_ms: u64,
@@ -72,7 +73,7 @@ impl Admin {
                 partition,
                 stream: name_of(seen.name),
                 due_ms: seen.due_ms.saturating_sub(found.now_ms),
-                id: seen.id,
+                id: format!("{DELAYED_PREFIX}{}", seen.id),
                 attempt: seen.attempt,
                 failures: seen.failures,
                 abandonments: seen.abandonments,

@@ -9,6 +9,7 @@ impl Status {
     pub(super) fn with(self, other: Self) -> Self {
         let mut status = Self {
             service: self.service,
+            at_ms: self.at_ms.max(other.at_ms),
             used: self.used || other.used,
             queued: self.queued.saturating_add(other.queued),
             queued_oldest_ms: self.queued_oldest_ms.max(other.queued_oldest_ms),

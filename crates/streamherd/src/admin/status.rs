@@ -14,6 +14,8 @@ use crate::store::{Picture, Store};
 pub struct Status {
     /// The service.
     pub service: String,
+    /// When Redis told it, in Unix milliseconds by its clock; of several partitions the latest, and 0 where none answered.
+    pub at_ms: u64,
     /// Whether a worker ever ran or anything was ever submitted; false for a name that was misspelt. A pause alone doesn't
     /// count.
     pub used: bool,
@@ -22,7 +24,7 @@ pub struct Status {
     /// For how long the first of them has been waiting, in milliseconds.
     pub queued_oldest_ms: Option<u64>,
     /// Streams that were ever queued as new ones, since the queue was made; [`None`] before Redis 7, and where Redis can't
-    /// tell (after another program has deleted from the queue, or before a group was made).
+    /// tell (after another program has deleted from the queue, or before anything was read from it).
     pub queued_total: Option<u64>,
     /// Streams that were handed out before and wait for a worker again.
     pub requeued: u64,
@@ -180,6 +182,7 @@ impl Status {
     pub(super) fn unknown(service: &str, number: u16, server: Option<String>) -> Self {
         Self {
             service: service.to_owned(),
+            at_ms: 0,
             used: false,
             queued: 0,
             queued_oldest_ms: None,
@@ -224,6 +227,7 @@ impl Status {
         };
         let mut status = Self {
             service: service.to_owned(),
+            at_ms: now,
             used: seen.used,
             queued: partition.queued,
             queued_oldest_ms: seen.input.head_ms.map(|ms| now.saturating_sub(ms)),

@@ -55,7 +55,21 @@ fn real_replies() -> Vec<Value> {
         ["lbs-input", r#"{"DataStreamName":"s","Info":1}"#, "_retry_count", "2"]
     ]);
     let taken = json!(["5-1", entry[1], 1_795_206_880_640_000_u64]);
-    let lease = json!(["5-1", "w.1", 7, 8, "9", "name", "s", "5", "5-1", "1", "1", "0"]);
+    let lease = json!([
+        "5-1",
+        "w.1",
+        7,
+        8,
+        "9",
+        "name",
+        "s",
+        "5",
+        "5-1",
+        "1",
+        "1",
+        "0",
+        "5 0.4300 3 of 7 files"
+    ]);
     let calls = [
         ("hello", json!(["ok", "k3f9.1", "0", "1795206880640000"])),
         ("hello", json!(["wrong_type", "{s:0}:input", "string", "stream"])),
@@ -124,6 +138,17 @@ fn real_replies() -> Vec<Value> {
         ("sweep_live", json!(["ok", 1, 2, 3, "4"])),
         ("deregister", json!(["ok", 0])),
         ("leases", json!(["ok", "", "1795206880640", [lease]])),
+        (
+            "delayed",
+            json!([
+                "ok",
+                "2",
+                "1795206880640",
+                [["a", "1795206880641", "json", "{\"DataStreamName\":\"s\"", 1, 1, 0]]
+            ]),
+        ),
+        ("delayed", json!(["ok", "", "5", [["a", "5", "gone", "", 0, 0, 0]]])),
+        ("progress", json!(["ok"])),
         (
             "find",
             json!([
@@ -289,7 +314,8 @@ impl Hostile {
         let start = Instant::now();
         let heard = self
             .runtime
-            .block_on(async { tokio::time::timeout(SOON, self.asks(call)).await });
+            // With room for every call it is large.
+            .block_on(async { tokio::time::timeout(SOON, Box::pin(self.asks(call))).await });
         let heard = heard.unwrap_or_else(|_| panic!("{call} does not end: {reply}"));
         assert!(start.elapsed() < SOON, "{call}: {reply}");
         heard

@@ -203,7 +203,7 @@ async fn sign_of_life(partition: Arc<Partition>, store: Store) {
         tracing::debug!(error = %e, "the sign of life was not written; the next heartbeat tries again");
         return;
     }
-    if let Err(e) = partition.reports.tell(&store).await {
+    if let Err(e) = partition.reports.tell(&store, partition.core.settings.lock_ttl).await {
         tracing::debug!(error = %e, "how far the work has come was not told; the next heartbeat tries again");
     }
 }

@@ -12,8 +12,8 @@ use crate::store::{Store, StoreError};
 
 /// Entries per call: about 1 ms of Redis.
 const MOST_PER_CALL: usize = 400;
-/// How long Redis keeps what nobody repeats: some heartbeats more than the longest that a worker may be cut off for before
-/// its leases are gone.
+/// How long Redis keeps what nobody repeats, at least; it is twice a lock's life where that is longer, and so outlasts
+/// every lease that its owner can still renew.
 const KEEP: Duration = Duration::from_secs(120);
 
 /// The reports of a partition. Nothing in it costs anything where nobody reports.
@@ -63,11 +63,12 @@ impl Reports {
     ///
     /// # Errors
     /// Redis did not answer; what was not told is told by the next call.
-    pub(crate) async fn tell(&self, store: &Store) -> Result<(), StoreError> {
+    pub(crate) async fn tell(&self, store: &Store, lock_ttl: Duration) -> Result<(), StoreError> {
+        let keep = KEEP.max(lock_ttl * 2);
         loop {
             let news = self.news(MOST_PER_CALL);
             let last = news.forget.len() + news.said.len() < MOST_PER_CALL;
-            if last && news == News::default() && !self.is_to_be_kept() {
+            if last && news == News::default() && !self.is_to_be_kept(keep) {
                 return Ok(());
             }
             let forget: Vec<_> = news.forget.iter().map(|(_, id)| *id).collect();
@@ -76,7 +77,7 @@ impl Reports {
                 .iter()
                 .map(|(_, id, progress)| (*id, progress.encode()))
                 .collect();
-            store.tell_progress(KEEP, &forget, &said).await?;
+            store.tell_progress(keep, &forget, &said).await?;
             self.told_now(news);
             if last {
                 return Ok(());
@@ -85,9 +86,9 @@ impl Reports {
     }
 
     /// Whether there is something in Redis that would go by itself soon.
-    fn is_to_be_kept(&self) -> bool {
+    fn is_to_be_kept(&self, keep: Duration) -> bool {
         let told = *self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        !self.known().is_empty() && told.is_none_or(|told| told.elapsed() > KEEP / 4)
+        !self.known().is_empty() && told.is_none_or(|told| told.elapsed() > keep / 4)
     }
 
     fn news(&self, most: usize) -> News {

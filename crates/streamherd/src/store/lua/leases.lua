@@ -11,7 +11,7 @@ if ARGV[5] ~= '' then arguments[6] = ARGV[5] end
 local records = redis.pcall('XPENDING', unpack(arguments))
 -- Without a group nothing is pending.
 if records.err then
-  if string.find(records.err, 'NOGROUP', 1, true) then return {'ok', '', '0', {}} end
+  if string.find(records.err, 'NOGROUP', 1, true) then return {'ok', '', whole(now_ms()), {}} end
   return records
 end
 local room, entries, next_cursor = 256 * 1024, {}, ''

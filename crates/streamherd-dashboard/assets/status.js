@@ -62,15 +62,19 @@ function collect(ov, sinceMs) {
   for (const master of ov.masters.filter((one) => one.breaker !== "closed")) {
     say("failure", `breaker ${master.server}`, `${master.server} has not answered for ${span(master.for_ms + sinceMs)}; it is only probed.`, "#/partitions");
   }
-  if (waiting > 0 && consumers.alive === 0) {
-    say("failure", "nobody", `Nobody works: ${plural(waiting, "stream")} ${waiting === 1 ? "waits" : "wait"} and no consumer is alive.`, "#/consumers");
+  const orphans = consumers.orphans === 1 ? "1 orphan is" : `${plural(consumers.orphans, "orphan")} are`;
+  if (consumers.alive === 0 && waiting + consumers.orphans > 0) {
+    const left = [waiting > 0 ? `${plural(waiting, "stream")} ${waiting === 1 ? "waits" : "wait"}` : "", consumers.orphans > 0 ? `${orphans} left` : ""].filter(Boolean).join(", ");
+    // Those of other programs don't say whether they live.
+    if (consumers.unregistered > 0) say("warning", "nobody", `No consumer is registered as alive, and ${left}: only other programs can be at work.`, "#/consumers");
+    else say("failure", "nobody", `Nobody works: ${left} and no consumer is alive.`, "#/consumers");
   }
   if (ov.paused_ms !== null) {
     say("warning", "paused", `The service is paused${ov.paused_ms > 0 ? ` since ${span(ov.paused_ms)}` : ""}: nothing is handed out.`, "#/overview");
   }
   if (consumers.silent > 0) {
-    const [is, held] = consumers.silent === 1 ? ["is", "what it held"] : ["are", "what they held"];
-    const left = consumers.orphans > 0 ? `${plural(consumers.orphans, "orphan")} ${consumers.orphans === 1 ? "goes" : "go"} to the others` : `nothing is left of ${held}`;
+    const [is, they] = consumers.silent === 1 ? ["is", "it"] : ["are", "they"];
+    const left = consumers.orphans > 0 ? `${orphans} to go to others` : `nothing is left of what ${they} held`;
     say("warning", "silent", `${plural(consumers.silent, "consumer")} ${is} silent: ${left}.`, consumers.orphans > 0 ? "#/orphans" : "#/consumers");
   }
   if (rates.lost > 0) say("warning", "lost", `Workers lose leases: ${rate(rates.lost)} per second.`, "#/leases");

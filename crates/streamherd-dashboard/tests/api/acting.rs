@@ -146,6 +146,21 @@ async fn a_stream_is_put_back_by_its_name_and_by_its_entry() {
         herd.act("/requeue", json!({ "stream": "later" })).await["outcome"],
         "made_due"
     );
+    let much_later = Duration::from_secs(7_200);
+    client
+        .producer()
+        .schedule_after("much later", &(), much_later)
+        .await
+        .unwrap();
+    let rows = herd.ok("/delayed").await;
+    let row = rows["delayed"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["stream"] == "much later");
+    let row = row.expect("it is delayed");
+    let by_its_row = json!({ "partition": row["partition"], "id": row["id"] });
+    assert_eq!(herd.act("/requeue", by_its_row).await["outcome"], "made_due");
     client.shutdown(Duration::ZERO).await;
 }
 

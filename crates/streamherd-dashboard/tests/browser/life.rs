@@ -47,7 +47,7 @@ async fn a_stream_is_seen_to_appear_be_held_be_orphaned_and_move() {
     browser.view("overview").await;
     browser.sees_in("[data-tile='In work']", "1 orphan").await;
     browser
-        .sees_in("#verdict", "1 consumer is silent: 1 orphan goes to the others.")
+        .sees_in("#verdict", "Nobody works: 1 orphan is left and no consumer is alive.")
         .await;
     browser.picture("orphaned-desktop", Screen::Desktop).await;
     browser.picture("orphaned-phone", Screen::Phone).await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use streamherd::Duplicates;
 use streamherd_testkit::eventually;
 
 use crate::browser::Browser;
@@ -81,12 +82,7 @@ async fn a_held_stream_is_taken_from_its_owner_and_a_delayed_one_made_due() {
         ("checkout-17", 0, 0)
     );
 
-    let producer = stage.builder("producer").connect_producer().await.expect("it connects");
-    producer
-        .schedule_after("reminder-1", &(), Duration::from_secs(3_600))
-        .await
-        .expect("a stream is scheduled");
-    producer.close().await;
+    schedule(&stage, "reminder-1", Duplicates::Coalesce).await;
     browser.click_on("#nav", "Delayed 1").await;
     browser.sees_in("tbody tr", "in 1 h").await;
     browser.click("[aria-label='Queue now: reminder-1']").await;
@@ -95,5 +91,29 @@ async fn a_held_stream_is_taken_from_its_owner_and_a_delayed_one_made_due() {
     assert_eq!(owner.added().await.stream(), "reminder-1");
     browser.click_on("#dialog", "Close").await;
     browser.sees("Nothing is delayed").await;
+
+    // One whose name can't be read is meant by its entry, as the list gives it.
+    schedule(&stage, "reminder-2", Duplicates::Parallel).await;
+    let spoil = "for _, id in ipairs(redis.call('HKEYS', KEYS[1])) do local body = string.gsub(redis.call('HGET', KEYS[1], id), \
+                 'DataStreamName', 'WhoKnowsWhat--') redis.call('HSET', KEYS[1], id, body) end";
+    stage.raw().call(&["EVAL", spoil, "1", "{orders:0}:delayed:body"]).ok();
+    browser.sees_in("tbody tr", "unreadable").await;
+    browser.click("[aria-label^='Queue now: delayed:']").await;
+    browser.click_on("#dialog", "Queue it").await;
+    browser.sees_in("#outcome", "It is on the queue now.").await;
+    browser.click_on("#dialog", "Close").await;
+    browser.click_on("#nav", "Dead letters 1").await;
+    browser.sees_in("tbody tr", "unparseable").await;
     browser.said_nothing_bad().await;
+}
+
+async fn schedule(stage: &Stage, stream: &str, duplicates: Duplicates) {
+    let producer = stage.builder("producer").connect_producer().await.expect("it connects");
+    producer
+        .clone()
+        .duplicates(duplicates)
+        .schedule_after(stream, &(), Duration::from_secs(3_600))
+        .await
+        .expect("a stream is scheduled");
+    producer.close().await;
 }

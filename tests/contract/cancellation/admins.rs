@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use streamherd::{Admin, DeadLetterFilter, DeadLetterRun, PauseTarget, RequeueOutcome, RetryAfter, Role};
+use streamherd::{Admin, DeadLetterFilter, DeadLetterRun, LeaseQuery, PauseTarget, RequeueOutcome, RetryAfter, Role};
 use streamherd_testkit::Command;
 use streamherd_tests::letters::{admin, bury, name_of};
 use streamherd_tests::{
@@ -52,6 +52,23 @@ async fn a_dropped_look_changes_nothing_and_leaves_an_admin_that_looks_again() {
     looks("Admin::leases", &proxy, &mut truth, async |cut| {
         cut.drop(admin.leases(10)).await;
         assert_eq!(admin.leases(10).await.unwrap().len(), 1);
+    })
+    .await;
+    looks("Admin::lease_page", &proxy, &mut truth, async |cut| {
+        let query = LeaseQuery::default();
+        cut.drop(admin.lease_page(&query, None, 10)).await;
+        assert_eq!(admin.lease_page(&query, None, 10).await.unwrap().leases.len(), 1);
+    })
+    .await;
+    looks("Admin::delayed_page", &proxy, &mut truth, async |cut| {
+        cut.drop(admin.delayed_page(None, 10)).await;
+        assert_eq!(admin.delayed_page(None, 10).await.unwrap().delayed.len(), 1);
+    })
+    .await;
+    looks("Admin::dead_letter_page", &proxy, &mut truth, async |cut| {
+        cut.drop(admin.dead_letter_page(DeadLetterFilter::default(), 20)).await;
+        let page = admin.dead_letter_page(DeadLetterFilter::default(), 20).await.unwrap();
+        assert_eq!(page.dead_letters.len(), 12);
     })
     .await;
     looks("Admin::dead_letter", &proxy, &mut truth, async |cut| {
@@ -241,6 +258,31 @@ async fn requeued(
         assert_eq!(by_name(&truth.entries("front"))[&name], 1);
         assert_eq!((truth.length(), truth.pending_count()), (1, 0));
         standing.returns(&mut all).await;
+        truth.cmd("XTRIM T:front MAXLEN 0");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_dropped_requeue_of_an_entry_puts_it_at_the_front_once_or_not_at_all() {
+    let server = Redis::start(crate::TOPOLOGY);
+    Truth::of(&server).make_groups();
+    let proxy = server.proxy().await;
+    let admin = connected(&proxy).await;
+    drop_everywhere("Admin::requeue_entry", &proxy, asked, async |cut| {
+        let name = cut.name("orphan");
+        let mut truth = Truth::at(&server, &name);
+        submit(&server, [&name]).await;
+        let (partition, entry) = (server.partition_of(&name), truth.abandon().parse().unwrap());
+        cut.drop(admin.requeue_entry(partition, entry, false)).await;
+        let again = admin.requeue_entry(partition, entry, false).await.unwrap();
+        let is_under_another_id = again == RequeueOutcome::NotFound { complete: true };
+        assert!(
+            is_under_another_id || matches!(again, RequeueOutcome::Requeued { .. }),
+            "{again:?}"
+        );
+        assert_eq!(by_name(&truth.entries("front"))[&name], 1);
+        assert_eq!((truth.length(), truth.pending_count()), (1, 0));
         truth.cmd("XTRIM T:front MAXLEN 0");
     })
     .await;

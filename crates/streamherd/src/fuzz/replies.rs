@@ -35,7 +35,7 @@ fn real_replies() -> Vec<Value> {
     let row = r#"5 {"host":"h","pid":1,"version":"1","started_ms":1,"capacity":64,"held":2,"lock_ttl_ms":6000}"#;
     let largest =
         r#"5 {"capacity":18446744073709551615,"held":18446744073709551615,"lock_ttl_ms":18446744073709551615}"#;
-    let lane = json!([3, 1, "5-2", consumers]);
+    let lane = json!([3, 1, "5-2", consumers, "4"]);
     let status = |row: &str| {
         json!([
             "ok",

@@ -14,6 +14,7 @@ use crate::pause::{self, PauseArgs};
 use crate::requeue::RequeueArgs;
 use crate::serve::ServeArgs;
 use crate::status::StatusArgs;
+use crate::top::TopArgs;
 
 /// Load-balanced consumers for Redis Streams.
 #[derive(Debug, Parser)]
@@ -207,6 +208,7 @@ pub(crate) enum Command {
     /// Put streams on the queue
     Submit(SubmitArgs),
     Status(StatusArgs),
+    Top(TopArgs),
     /// Check the servers, the login and the service's keys, and say what mends what is wrong
     Doctor(DoctorArgs),
     /// List, show, redrive and purge dead letters

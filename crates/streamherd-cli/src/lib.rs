@@ -23,6 +23,7 @@ mod requeue;
 mod serve;
 mod status;
 mod submit;
+mod top;
 mod worker;
 
 use std::ffi::OsString;
@@ -72,6 +73,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Dlq(options) => dlq::run(&global, &options).await,
         Command::Demo(options) => demo::run(&global, &options).await,
         Command::Serve(options) => serve::run(&global, &options).await,
+        Command::Top(options) => top::run(&global, &options).await,
         Command::Bench(options) => bench::run(&options).await,
     }
 }

@@ -5,7 +5,9 @@
 //! here, at the end, and not where somebody remembers to. JSON is for programs: there control characters are escaped by the
 //! format, and all else is as it was.
 
-use std::io::{self, Write as _};
+use std::collections::VecDeque;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::{Mutex, PoisonError};
 
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 use serde::Serialize;
@@ -26,9 +28,39 @@ fn print_line(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Lines that are kept back, as a terminal shows something else.
+static HELD: Mutex<Option<VecDeque<String>>> = Mutex::new(None);
+/// The last so many of them.
+const MOST_HELD: usize = 100;
+
 /// Tells people something on stderr, in one line. Unlike `eprintln!` it does not panic when nobody reads.
 pub(crate) fn say(text: &str) {
-    let _ = io::stderr().write_all(one_line(text).as_bytes());
+    let line = one_line(text);
+    let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    match held.as_mut() {
+        Some(lines) => {
+            lines.push_back(line);
+            if lines.len() > MOST_HELD {
+                lines.pop_front();
+            }
+        }
+        None => drop(io::stderr().write_all(line.as_bytes())),
+    }
+}
+
+/// Keeps back what would be told, where stderr is a terminal too: it would be written into what that shows.
+pub(crate) fn hold() {
+    if io::stderr().is_terminal() {
+        *HELD.lock().unwrap_or_else(PoisonError::into_inner) = Some(VecDeque::new());
+    }
+}
+
+/// Tells what was kept back.
+pub(crate) fn release() {
+    let held = HELD.lock().unwrap_or_else(PoisonError::into_inner).take();
+    for line in held.into_iter().flatten() {
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
 }
 
 /// The text as exactly one line.

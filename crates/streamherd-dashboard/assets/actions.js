@@ -35,7 +35,7 @@ function outcomes(answer) {
 function redriveWords(n, more = false) {
   return {
     title: `Redrive ${plural(n, "dead letter")}?`,
-    body: h("p", null, `${n === 1 ? "It goes" : "They go"} to the end of the queue, and ${n === 1 ? "its" : "their"} failures count from zero.`,
+    body: h("p", null, `${n === 1 ? "It goes" : "They go"} to the front of the queue, and ${n === 1 ? "its" : "their"} failures count from zero.`,
       more ? " There are more that may match: these are the oldest." : ""),
   };
 }

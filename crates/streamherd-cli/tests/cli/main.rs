@@ -14,6 +14,8 @@ mod queue;
 mod restarts;
 mod serve;
 mod support;
+mod terminal;
+mod top;
 mod traces;
 mod usage;
 mod worker;

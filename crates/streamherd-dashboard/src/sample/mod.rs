@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use streamherd::{Admin, Client, ConsumerState, Diagnosis, Role, Status};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -58,6 +58,8 @@ struct Shared {
     sample: watch::Sender<Arc<Sample>>,
     history: Mutex<Ring>,
     health: Mutex<Option<Health>>,
+    /// Somebody wants to see what has changed.
+    again: Notify,
     started: Instant,
 }
 
@@ -75,6 +77,7 @@ impl Sampler {
             sample: watch::Sender::new(Arc::new(Sample::before_the_first(admin.service(), started))),
             history: Mutex::new(Ring::default()),
             health: Mutex::new(None),
+            again: Notify::new(),
             started,
             options,
         });
@@ -116,6 +119,12 @@ impl Sampler {
             Ok(sample) => Arc::clone(&sample),
             Err(_) => self.latest(),
         }
+    }
+
+    /// Has the next look be taken at once, for all who watch: something was changed. However often it is asked, looks are
+    /// 100 ms apart.
+    pub fn look_again(&self) {
+        self.shared.again.notify_one();
     }
 
     /// What was seen in the last hour.

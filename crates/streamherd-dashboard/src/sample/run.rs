@@ -18,6 +18,8 @@ const RATES_OVER: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A doctor asks each server a dozen things.
 const DOCTOR_PATIENCE: Duration = Duration::from_secs(30);
+/// However often somebody wants to see what has changed.
+const LEAST_WAIT: Duration = Duration::from_millis(100);
 /// While Redis is away, looks are at most so many times further apart.
 const LONGEST_WAIT: u32 = 5;
 
@@ -56,7 +58,11 @@ pub(super) async fn look(admin: Admin, shared: Arc<Shared>) {
             Err(error) => {
                 failures = failures.saturating_add(1);
                 if next.error.is_none() {
-                    tracing::warn!(service = next.service, error, "the dashboard gets no answer from Redis");
+                    tracing::warn!(
+                        service = next.service,
+                        error,
+                        "no answer from Redis to a look at the service"
+                    );
                 }
                 masters.failed(&error, now);
                 next.error = Some(error);
@@ -69,7 +75,11 @@ pub(super) async fn look(admin: Admin, shared: Arc<Shared>) {
         };
         next.health = shared.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
         shared.sample.send_replace(Arc::new(next));
-        sleep_until(begun + wait(shared.options.interval, failures, rand::random_range(0.8..1.2))).await;
+        let next = begun + wait(shared.options.interval, failures, rand::random_range(0.8..1.2));
+        tokio::select! {
+            () = sleep_until(next) => {}
+            () = shared.again.notified() => sleep_until(begun + LEAST_WAIT).await,
+        }
     }
 }
 

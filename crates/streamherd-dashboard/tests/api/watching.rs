@@ -228,3 +228,18 @@ async fn a_server_that_ends_waits_for_no_watcher() {
         .expect("the stream ends")
         .unwrap();
 }
+
+#[tokio::test]
+async fn a_look_that_is_asked_for_does_not_wait_for_its_time() {
+    let server = Server::start();
+    let mut options = SamplerOptions::default();
+    options.interval = Duration::from_secs(3_600);
+    let sampler = Sampler::start(admin(&server).await, options);
+    let mut samples = sampler.subscribe();
+    let first = sampler.first().await;
+    assert_eq!(first.status.as_ref().unwrap().delayed, 0);
+    server.client().cmd("ZADD {orders:0}:delayed 99999999999999 x").ok();
+    sampler.look_again();
+    let seen = samples.wait_for(|sample| sample.status.as_ref().is_some_and(|status| status.delayed == 1));
+    tokio::time::timeout(SOON, seen).await.unwrap().unwrap();
+}

@@ -21,7 +21,10 @@ impl Judge<'_> {
         if what.is_empty() && missing.is_empty() {
             return ok(
                 NAME,
-                format!("user {} has all rights that a {role} can't do without", self.place.user),
+                format!(
+                    "user {} has all rights that its role of {role} can't do without",
+                    self.place.user
+                ),
                 "every step of the protocol is allowed",
             );
         }

@@ -70,7 +70,7 @@ fn logs_are_kept_off_the_screen_and_told_afterwards() {
     top.wait_for(&["live, seen", "q leave"]);
     server.kill();
     top.wait_for(&["STALE, seen"]);
-    let log = "gets no answer from Redis";
+    let log = "no answer from Redis to a look";
     assert!(!top.written().contains(log), "{:?}", top.written());
     top.press("q");
     assert_eq!(top.wait(), 0);

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use streamherd::error::ClaimError;
 use streamherd::{
-    BoxError, Client, DeadLetterFilter, Duplicates, Durability, Job, Outcome, Recovery, RetryAfter, RetryPolicy,
+    BoxError, Client, DeadLetterFilter, Duplicates, Durability, Job, Outcome, Progress, Recovery, RetryAfter,
+    RetryPolicy,
 };
 use streamherd_testkit::eventually;
 use streamherd_tests::letters::{admin, bury, outcomes};
@@ -81,6 +82,17 @@ pub(crate) async fn operators() {
     outcomes(admin.redrive(all.clone().limit(3))).await;
     outcomes(admin.purge(all)).await;
     admin.status().await.unwrap();
+    admin.delayed_page(None, 1).await.unwrap();
+    let mut worker = Worker::with(builder(&server)).await;
+    submit(&server, ["a"]).await;
+    let lease = worker.added().await;
+    lease.report(Progress::of(0.5));
+    eventually(SOON, "what was reported is told", || async {
+        let leases = admin.leases(10).await.unwrap();
+        leases.iter().any(|lease| lease.progress.is_some()).then_some(())
+    })
+    .await;
+    lease.done().await.unwrap();
 }
 
 /// More poison than dead letters are kept.

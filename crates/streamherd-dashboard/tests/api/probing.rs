@@ -1,5 +1,8 @@
 //! What an orchestrator and Prometheus ask.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use axum::http::{Method, StatusCode};
 use streamherd_testkit::eventually;
 
@@ -52,4 +55,28 @@ async fn the_backlog_is_told_also_while_no_worker_runs() {
     ] {
         assert!(text.lines().any(|one| one == line), "{line} is not in\n{text}");
     }
+    assert_eq!(told(&text), listed(), "told, and listed in docs/METRICS.md");
+}
+
+/// Names of metrics, but for those that workers tell as well.
+fn told(text: &str) -> BTreeSet<String> {
+    let names = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let of_workers = ["streamherd_queue_entries", "streamherd_dead_letters"];
+    names
+        .filter(|name| !of_workers.contains(name))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn listed() -> BTreeSet<String> {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/METRICS.md");
+    let text = std::fs::read_to_string(document).unwrap();
+    let (_, own) = text.split_once("## Told by the dashboard").unwrap();
+    let (own, _) = own.split_once("\n## ").unwrap();
+    let names = own
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    names.map(str::to_owned).collect()
 }

@@ -95,7 +95,7 @@ impl Signs {
         Self {
             ended: health.ended,
             shutting_down: health.shutting_down,
-            started: health.since_read.is_some() && health.since_renewal.is_some(),
+            started: health.has_read && health.since_renewal.is_some(),
             away: away.map(|master| master.since).max(),
             read_unanswered: (health.read_unanswered, health.bounds.read_unanswered),
             since_renewal: (health.since_renewal, health.bounds.since_renewal),

@@ -139,6 +139,7 @@ impl Client {
         Health {
             masters: self.masters(),
             since_read: ago(|marks| marks.read),
+            has_read: marks.iter().any(|marks| marks.read.is_some()),
             since_renewal: ago(|marks| marks.renewed),
             since_scan: ago(|marks| marks.scanned),
             listening: marks.iter().all(|marks| marks.listening),
@@ -281,9 +282,12 @@ pub enum Claimed {
 pub struct Health {
     /// The servers that hold the service's partitions, as far as one does.
     pub masters: Vec<MasterHealth>,
-    /// Since Redis last answered a read, with work or without; with several partitions, since it did so for all of them. Grows to `read_block` on a quiet queue, and while all slots
-    /// are taken.
+    /// Since Redis last answered a read, with work or without; with several partitions, since it did so for all of them.
+    /// Grows to `read_block` on a quiet queue, and while all slots are taken.
     pub since_read: Option<Duration>,
+    /// Whether Redis has ever answered a read, of whichever partition: of some there may be no read for hours, as all slots
+    /// are taken by streams of others.
+    pub has_read: bool,
     /// Since the last round of heartbeats got through.
     pub since_renewal: Option<Duration>,
     /// Since the last scan got through, by this worker or, as far as this one could see, another.

@@ -149,7 +149,7 @@ impl Vitals {
         });
     }
 
-    /// It has ended well.
+    /// None is under way: the last has ended well, or the next has something else to wait for first.
     pub(crate) fn answered(&self) {
         self.mark(|m| m.asked = None);
     }

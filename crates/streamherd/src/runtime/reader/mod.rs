@@ -91,7 +91,7 @@ impl Reader {
                     self.unless_paused().await;
                     self.unless_full().await;
                     // What was read then would have to wait, and may be somebody's who is about to say so.
-                    tokio::time::sleep(self.partition.session.quiet_left()).await;
+                    self.unless_quiet().await;
                     self.reserve().await
                 } => slots,
             };
@@ -135,6 +135,14 @@ impl Reader {
         }
     }
 
+    async fn unless_quiet(&self) {
+        let quiet = self.partition.session.quiet_left();
+        if !quiet.is_zero() {
+            self.partition.health.answered();
+            tokio::time::sleep(quiet).await;
+        }
+    }
+
     /// A lease that was given up has no slot any more, but is remembered until Redis has said what became of it. A partition
     /// whose Redis answers reads and no settlements must not add to them without end.
     async fn unless_full(&self) {
@@ -155,7 +163,15 @@ impl Reader {
     /// At least one free slot, and as many more as are free, up to a batch.
     async fn reserve(&self) -> Option<Reserved> {
         let slots = &self.partition.core.slots;
-        let mut reserved = Reserved::from([slots.take().await?]);
+        let first = match slots.try_take() {
+            Some(free) => free,
+            None => {
+                // Nothing is asked, however the last read ended: for as long as the leases last.
+                self.partition.health.answered();
+                slots.take().await?
+            }
+        };
+        let mut reserved = Reserved::from([first]);
         while reserved.len() < self.partition.core.settings.read_batch {
             let Some(one) = slots.try_take() else { break };
             reserved.push_back(one);

@@ -34,12 +34,8 @@ struct Report {
     written: Option<EntryId>,
 }
 
-/// What a call is to say.
-#[derive(Debug, Default, PartialEq)]
-struct News {
-    forget: Vec<(Token, EntryId)>,
-    said: Vec<(Token, EntryId, Progress)>,
-}
+/// What Redis is to be told of an entry, or to forget.
+type News = (Token, EntryId, Option<Progress>);
 
 impl Reports {
     pub(crate) fn report(&self, held: &Arc<Held>, progress: Progress) {
@@ -59,30 +55,31 @@ impl Reports {
         self.known().values_mut().for_each(|report| report.told = false);
     }
 
-    /// Tells Redis what is new, and lets it forget what has ended.
+    /// Tells Redis what is new, and lets it forget what has ended. What is reported meanwhile is left for the next call: one
+    /// that went on until nothing is new would not end while handlers report faster than Redis answers, and the heartbeat
+    /// waits for it.
     ///
     /// # Errors
     /// Redis did not answer; what was not told is told by the next call.
     pub(crate) async fn tell(&self, store: &Store, lock_ttl: Duration) -> Result<(), StoreError> {
         let keep = KEEP.max(lock_ttl * 2);
-        loop {
-            let news = self.news(MOST_PER_CALL);
-            let last = news.forget.len() + news.said.len() < MOST_PER_CALL;
-            if last && news == News::default() && !self.is_to_be_kept(keep) {
-                return Ok(());
-            }
-            let forget: Vec<_> = news.forget.iter().map(|(_, id)| *id).collect();
-            let said: Vec<_> = news
-                .said
-                .iter()
-                .map(|(_, id, progress)| (*id, progress.encode()))
-                .collect();
-            store.tell_progress(keep, &forget, &said).await?;
-            self.told_now(news);
-            if last {
-                return Ok(());
-            }
+        let news = self.news();
+        if news.is_empty() && self.is_to_be_kept(keep) {
+            store.tell_progress(keep, &[], &[]).await?;
+            self.told_now(&[]);
         }
+        for part in news.chunks(MOST_PER_CALL) {
+            let (mut forget, mut said) = (Vec::new(), Vec::new());
+            for (_, id, progress) in part {
+                match progress {
+                    None => forget.push(*id),
+                    Some(progress) => said.push((*id, progress.encode())),
+                }
+            }
+            store.tell_progress(keep, &forget, &said).await?;
+            self.told_now(part);
+        }
+        Ok(())
     }
 
     /// Whether there is something in Redis that would go by itself soon.
@@ -91,39 +88,35 @@ impl Reports {
         !self.known().is_empty() && told.is_none_or(|told| told.elapsed() > keep / 4)
     }
 
-    fn news(&self, most: usize) -> News {
-        let mut news = News::default();
+    fn news(&self) -> Vec<News> {
+        let mut news = Vec::new();
         self.known().retain(|token, report| {
-            if news.forget.len() + news.said.len() == most {
-                return true;
-            }
             // The entry has another name where it was written anew.
             let (over, id) = (report.held.is_over(), report.held.id());
             match report.written {
                 // Nobody ever heard of it.
                 None if over => return false,
-                Some(written) if over || written != id => news.forget.push((*token, written)),
+                Some(written) if over || written != id => news.push((*token, written, None)),
                 Some(_) if report.told => {}
-                _ => news.said.push((*token, id, report.progress.clone())),
+                _ => news.push((*token, id, Some(report.progress.clone()))),
             }
             true
         });
         news
     }
 
-    fn told_now(&self, news: News) {
+    fn told_now(&self, news: &[News]) {
         *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(Moment::now());
         let mut known = self.known();
-        for (token, _) in news.forget {
-            if let Some(report) = known.get_mut(&token) {
-                report.written = None;
-            }
-        }
-        for (token, id, progress) in news.said {
-            if let Some(report) = known.get_mut(&token) {
-                report.written = Some(id);
-                // What was reported meanwhile is still to be told.
-                report.told = report.progress == progress;
+        for (token, id, progress) in news {
+            let Some(report) = known.get_mut(token) else { continue };
+            match progress {
+                None => report.written = None,
+                Some(progress) => {
+                    report.written = Some(*id);
+                    // What was reported meanwhile is still to be told.
+                    report.told = report.progress == *progress;
+                }
             }
         }
     }
@@ -160,14 +153,15 @@ mod tests {
     }
 
     fn told(reports: &Reports) -> (Vec<u64>, Vec<(u64, String)>) {
-        let news = reports.news(10);
-        let forget = news.forget.iter().map(|(_, id)| id.id.seq).collect();
-        let said = news
-            .said
-            .iter()
-            .map(|(_, id, said)| (id.id.seq, said.text().to_owned()))
-            .collect();
-        reports.told_now(news);
+        let news = reports.news();
+        let (mut forget, mut said) = (Vec::new(), Vec::new());
+        for (_, id, progress) in &news {
+            match progress {
+                None => forget.push(id.id.seq),
+                Some(progress) => said.push((id.id.seq, progress.text().to_owned())),
+            }
+        }
+        reports.told_now(&news);
         (forget, said)
     }
 
@@ -191,9 +185,9 @@ mod tests {
     fn what_was_reported_during_a_call_is_told_by_the_next() {
         let (reports, held) = (Reports::default(), held(1));
         reports.report(&held, Progress::said("a"));
-        let news = reports.news(10);
+        let news = reports.news();
         reports.report(&held, Progress::said("b"));
-        reports.told_now(news);
+        reports.told_now(&news);
         assert_eq!(told(&reports), says(1, "b"));
     }
 
@@ -220,16 +214,5 @@ mod tests {
         held.state().id = id(2);
         assert_eq!(told(&reports), (vec![1], vec![]));
         assert_eq!(told(&reports), says(2, "a"));
-    }
-
-    #[test]
-    fn a_call_is_bounded_and_the_next_says_the_rest() {
-        let reports = Reports::default();
-        let all: Vec<_> = (0..15).map(held).collect();
-        all.iter().for_each(|held| reports.report(held, Progress::of(0.5)));
-        assert_eq!(
-            (told(&reports).1.len(), told(&reports).1.len(), told(&reports).1.len()),
-            (10, 5, 0)
-        );
     }
 }

@@ -189,6 +189,7 @@ static TABLE: &[Right] = &[
     required(W | P | O, "ZADD", "$nothing XX 0 m"),
     required(W | P | O, "ZREM", "$nothing m"),
     required(W | P | O, "ZSCORE", "$nothing m"),
+    required(O,         "ZRANGE", "$nothing 0 0"),
     required(W | O,     "ZRANGEBYSCORE", "$nothing 0 0"),
     required(O,         "ZREVRANGE", "$nothing 0 0"),
     required(O,         "ZCARD", "$nothing"),
@@ -260,7 +261,8 @@ mod tests {
     use crate::keys::Service;
 
     /// Scripts that others than workers run.
-    const SCRIPTS: [(&str, Role); 10] = [
+    const SCRIPTS: [(&str, Role); 11] = [
+        ("delayed", Role::Operator),
         ("find", Role::Operator),
         ("kept", Role::Producer),
         ("kick", Role::Operator),

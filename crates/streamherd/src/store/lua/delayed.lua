@@ -5,7 +5,8 @@ local skip, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 local room, entries, next_skip = 256 * 1024, {}, ''
 -- Two milliseconds or so, as large bodies are slow to pass through Lua.
 budget = 512 * 1024
-local found = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', '+inf', 'WITHSCORES', 'LIMIT', skip, most)
+-- By rank, which is found at once however many come before; by score all of these would be passed one by one.
+local found = redis.call('ZRANGE', DELAYED, whole(skip), whole(skip + most - 1), 'WITHSCORES')
 for i = 1, #found, 2 do
   local _, fields = delayed_body(found[i])
   local kind, name = 'gone', ''

@@ -2,7 +2,7 @@ use serde::Serialize;
 
 use super::Admin;
 use super::cursor::{Cursor, Place};
-use super::leases::name_of;
+use super::leases::{ALL_CALLS, name_of};
 use crate::error::StoreError;
 use crate::id::DELAYED_PREFIX;
 
@@ -44,6 +44,8 @@ pub struct DelayedPage {
 impl Admin {
     /// At most `limit` (and at most 200) of the streams that wait for a retry's delay or a schedule, from the cursor on.
     ///
+    /// Takes at most 64 calls, so that there may be a next page although this one is not full.
+    ///
     /// What becomes due between two pages moves the others, so some may be told twice or missed.
     ///
     /// # Errors
@@ -66,7 +68,7 @@ impl Admin {
             delayed: Vec::new(),
             next: None,
         };
-        for (partition, store) in (0..).zip(self.stores()?).skip(usize::from(first)) {
+        for (calls, (partition, store)) in (1..).zip((0..).zip(self.stores()?).skip(usize::from(first))) {
             let found = store.delayed(skip, limit - page.delayed.len()).await?;
             page.at_ms = found.now_ms;
             page.delayed.extend(found.entries.into_iter().map(|seen| DelayedStatus {
@@ -86,7 +88,7 @@ impl Admin {
                 break;
             }
             skip = 0;
-            if page.delayed.len() >= limit {
+            if page.delayed.len() >= limit || calls == ALL_CALLS {
                 page.next = self.cursor_at(partition.saturating_add(1), Place::Delayed(0));
                 break;
             }

@@ -10,8 +10,10 @@ use crate::store::{Name, SeenLease, Store, Wanted};
 
 /// Entries of one page, which takes about 256 KiB at most.
 const PAGE: usize = 100;
-/// Script calls for one page of [`Admin::lease_page`], of about 2 ms of Redis each.
+/// Script calls for one page of [`Admin::lease_page`] that find something to look at, of about 2 ms of Redis each.
 const CALLS: usize = 5;
+/// Script calls for one page in all: where hundreds of partitions are empty, each costs a round trip.
+pub(super) const ALL_CALLS: usize = 64;
 /// Entries that one of those may list.
 const MOST: usize = 200;
 
@@ -129,7 +131,7 @@ impl Admin {
     }
 
     /// At most `limit` (and at most 200) of the streams that are pending at a consumer, from the cursor on. Takes at most some
-    /// 10 ms of Redis, however many there are and however few are meant.
+    /// 10 ms of Redis, however many there are and however few are meant, and 64 calls.
     ///
     /// # Errors
     /// Redis did not answer, or refused.
@@ -157,7 +159,8 @@ impl Admin {
             next: first,
         };
         let stores = self.stores()?;
-        for _ in 0..CALLS.max(2 * stores.len()) {
+        let mut worked = 0;
+        for _ in 0..ALL_CALLS {
             let Some(Cursor { partition, place }) = page.next.take() else {
                 break;
             };
@@ -172,6 +175,7 @@ impl Admin {
             let most = PAGE.min(limit - page.leases.len());
             let found = store.leases(lane, wanted, at.as_deref(), most).await?;
             page.at_ms = found.now_ms;
+            worked += usize::from(!found.entries.is_empty() || found.cursor.is_some());
             for seen in found.entries {
                 let stream = name_of(seen.name.clone());
                 page.leases.push(LeaseStatus::of(partition, stream, found.now_ms, seen));
@@ -184,7 +188,7 @@ impl Admin {
                     self.cursor_at(next, Place::Pending(Lane::Front, None))
                 }
             };
-            if page.leases.len() >= limit {
+            if page.leases.len() >= limit || worked >= CALLS {
                 break;
             }
         }

@@ -44,7 +44,10 @@ impl Hands {
                     let page = hands.load(query).await;
                     Event::Loaded(serial, page.map_err(|e| in_one_line(&e)))
                 }
-                Effect::Read(letter) => Event::Read(hands.read(letter).await.map_err(|e| in_one_line(&e))),
+                Effect::Read(letter) => {
+                    let read = hands.read(letter).await;
+                    Event::Read(letter, read.map_err(|e| in_one_line(&e)))
+                }
                 Effect::Act(action) => Event::Acted(hands.act(action).await),
                 Effect::Leave => return,
             };

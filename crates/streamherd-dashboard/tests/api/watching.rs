@@ -34,6 +34,17 @@ impl Events {
         }
     }
 
+    /// The next overview of a look that succeeded: on a busy machine one may fail, and its event repeats when the last
+    /// one was that didn't.
+    pub(crate) async fn next_seen(&mut self) -> Value {
+        loop {
+            let overview = self.next().await.unwrap();
+            if overview["error"].is_null() {
+                return overview;
+            }
+        }
+    }
+
     /// The next overview; [`None`] at the end.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
@@ -78,11 +89,11 @@ pub(crate) fn scripts(redis: &mut RawClient) -> u64 {
 async fn an_event_comes_at_once_and_then_with_each_look() {
     let herd = Herd::start().await;
     let mut events = Events::open(&herd).await;
-    let first = events.next().await.unwrap();
+    let first = events.next_seen().await;
     assert_ne!(first["at_ms"], 0, "the first look is waited for");
     let mut last = first["at_ms"].as_u64().unwrap();
     for _ in 0..3 {
-        let next = events.next().await.unwrap()["at_ms"].as_u64().unwrap();
+        let next = events.next_seen().await["at_ms"].as_u64().unwrap();
         assert!(next > last);
         last = next;
     }
@@ -98,7 +109,7 @@ async fn an_event_comes_at_once_and_then_with_each_look() {
 async fn an_outage_is_an_event_too() {
     let mut herd = Herd::start().await;
     let mut events = Events::open(&herd).await;
-    assert!(events.next().await.unwrap()["error"].is_null());
+    events.next_seen().await;
     herd.server.kill();
     while events.next().await.unwrap()["error"].is_null() {}
 }

@@ -8,7 +8,7 @@ use axum::response::Response;
 use futures_util::StreamExt as _;
 use serde_json::Value;
 use streamherd_dashboard::{Dashboard, Sampler, SamplerOptions};
-use streamherd_testkit::{RawClient, Server};
+use streamherd_testkit::{RawClient, Server, eventually};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -155,9 +155,19 @@ async fn ten_who_ask_for_the_same_list_at_once_have_redis_asked_once() {
     let server = Server::start();
     let mut once = SamplerOptions::default();
     once.interval = Duration::from_secs(3_600);
+    once.doctor_interval = Duration::from_secs(3_600);
     let dashboard = Dashboard::builder(admin(&server).await).sampler(once);
     let herd = Herd::with(server, dashboard);
     herd.ok("/overview").await;
+    // The doctor runs scripts, too; a look after its end tells of it, and its own scripts are over with it.
+    let sampler = herd.dashboard.sampler();
+    eventually(SOON, "the doctor has looked", || async {
+        let mut samples = sampler.subscribe();
+        sampler.look_again();
+        samples.changed().await.unwrap();
+        samples.borrow().health.is_some().then_some(())
+    })
+    .await;
     // The server knows the script from here on.
     herd.ok("/dead-letters?limit=6").await;
     let mut redis = herd.redis();
@@ -185,8 +195,16 @@ async fn a_sampler_ends_with_its_last_handle() {
     tokio::time::timeout(SOON, async { while samples.changed().await.is_ok() {} })
         .await
         .expect("the stream ends");
+    // What its client had sent or kept to send can still run until the connections have gone.
+    let alone = |redis: &mut RawClient| redis.cmd("CLIENT LIST").text().lines().count() == 1;
+    eventually(SOON, "its connections are closed", || {
+        let is_so = alone(&mut redis);
+        async move { is_so.then_some(()) }
+    })
+    .await;
     let after = scripts(&mut redis);
     tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(alone(&mut redis), "it has not connected again");
     assert_eq!(scripts(&mut redis), after);
 }
 

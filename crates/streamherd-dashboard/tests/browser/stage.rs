@@ -145,7 +145,7 @@ fn settings(url: &str, name: &str) -> Builder {
 }
 
 impl Stage {
-    /// A dashboard of the same Redis anew, at the same address.
+    /// A dashboard of the same Redis anew, at the same address, whose port the test has kept.
     pub(crate) async fn serve_again(&mut self) {
         self.dashboard = dashboard(&self.proxy.url(), Some(TOKEN)).await;
         let listener = TcpListener::bind(self.address).await.expect("the port is free again");

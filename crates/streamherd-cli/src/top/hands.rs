@@ -46,7 +46,7 @@ impl Hands {
                 }
                 Effect::Read(letter) => {
                     let read = hands.read(letter).await;
-                    Event::Read(letter, read.map_err(|e| in_one_line(&e)))
+                    Event::Read(letter, Box::new(read.map_err(|e| in_one_line(&e))))
                 }
                 Effect::Act(action) => Event::Acted(hands.act(action).await),
                 Effect::Leave => return,

@@ -40,7 +40,7 @@ pub(super) enum Event {
     /// The answer to the load of this number.
     Loaded(u64, Result<Page, String>),
     /// This dead letter with all its fields; [`None`] if there is no such letter any more.
-    Read(LetterId, Result<Option<Inspect>, String>),
+    Read(LetterId, Box<Result<Option<Inspect>, String>>),
     Acted(Result<String, String>),
 }
 
@@ -117,7 +117,7 @@ pub(super) fn update(model: &mut Model, event: Event) -> Vec<Effect> {
             Vec::new()
         }
         Event::Read(letter, answer) => {
-            read(model, letter, answer);
+            read(model, letter, *answer);
             Vec::new()
         }
         Event::Acted(outcome) => {

@@ -182,12 +182,12 @@ fn what_is_read_of_one_letter_is_told_of_no_other() {
         ..Inspect::default()
     };
     for late in [Ok(None), Err("no route".to_owned()), Ok(Some(whole.clone()))] {
-        update(&mut model, Event::Read(a.id, late));
+        update(&mut model, Event::Read(a.id, Box::new(late)));
         assert_eq!(open(&model), before);
     }
-    update(&mut model, Event::Read(b.id, Err("no route".to_owned())));
+    update(&mut model, Event::Read(b.id, Box::new(Err("no route".to_owned()))));
     assert_eq!(open(&model).facts.last().unwrap().1, "not read: no route");
-    update(&mut model, Event::Read(b.id, Ok(Some(whole.clone()))));
+    update(&mut model, Event::Read(b.id, Box::new(Ok(Some(whole.clone())))));
     assert_eq!(
         (open(&model).facts, open(&model).subject),
         (whole.facts, before.subject)

@@ -83,13 +83,17 @@ const REQUEUED = {
   requeued: "It is at the front of the queue now.",
   held: "Its owner holds it; nothing was changed.",
   too_large: "It is too large to be queued again; the scan will put it to the dead letters.",
-  not_found: "There is no such stream any more.",
+  not_found: "It has moved on; look again. Nothing was changed.",
 };
+
+/** What the API takes as the id of an entry; other programs' delayed ones may have any. */
+const ENTRY = /^(front:|delayed:)?\d{1,20}-\d{1,20}$/;
 
 /** @param {any} lease or delayed stream @param {"held"|"orphan"|"delayed"} how @param {() => void} then */
 export function requeue(lease, how, then) {
-  // By its name it is found wherever it has gone meanwhile.
-  const which = lease.stream === null ? { partition: lease.partition, id: lease.id } : { stream: lease.stream };
+  // This very entry: another run of its name, or its next owner, was not asked about.
+  const byEntry = lease.stream === null || ENTRY.test(lease.id);
+  const which = byEntry ? { partition: lease.partition, id: lease.id } : { stream: lease.stream };
   const held = how === "held";
   ask({
     title: held ? ["Take ", named(lease), " from its owner?"] : ["Queue ", named(lease), " now?"],
@@ -99,7 +103,7 @@ export function requeue(lease, how, then) {
     action: held ? "Take it" : "Queue it",
     grave: held,
     run: async () => {
-      const answer = await post("requeue", { ...which, force: held });
+      const answer = await post("requeue", { ...which, force: held && byEntry });
       then();
       return h("p", null, REQUEUED[answer.outcome] ?? answer.outcome);
     },

@@ -18,7 +18,7 @@ pub struct History {
     pub step: Duration,
     /// When the newest answer was seen, in Unix milliseconds; zero without any.
     pub end_at_ms: u64,
-    /// At most 720; [`None`] where Redis gave no answer in that step.
+    /// At most 720; [`None`] where not all of Redis answered in that step.
     pub points: Vec<Option<Point>>,
 }
 

@@ -8,6 +8,7 @@
 //! - [`RawClient`]: a tiny blocking RESP2 client, to look at the truth in Redis independently of the code under test.
 //! - [`Proxy`]: sits between a client and a server and loses a reply, drops a request or runs a hook at one exact
 //!   command.
+//! - [`Port`]: a port that can be closed and bound again later, for servers that are no Redis.
 //! - [`Process`]: a child process that can be frozen and killed, and never outlives the test that started it.
 //! - [`eventually`]: waits for a condition with a deadline, so that no test sleeps.
 //!
@@ -46,6 +47,7 @@ pub use builder::ServerBuilder;
 pub use cluster::{Cluster, ClusterBuilder, Failover, Migration, View, slot_of};
 pub use error::StartError;
 pub use eventually::{eventually, eventually_blocking};
+pub use port::Port;
 pub use process::Process;
 pub use proxy::{Armed, Command, Fault, Matcher, Proxy};
 pub use raw::RawClient;

@@ -17,9 +17,10 @@ const TRIES: usize = 200;
 /// other.
 const BUS_OFFSET: u16 = 10_000;
 
-/// A port that belongs to this process as long as the value lives.
+/// A port of 127.0.0.1 that belongs to this process as long as the value lives, also while nobody listens on it: no
+/// outgoing connection gets it, and no other test of the same user draws it.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub struct Port {
     number: u16,
     /// Between a kill and a restart nobody listens on the port. The lock keeps parallel test processes of the same user
     /// from drawing it in that gap; the operating system releases it if the process dies.
@@ -35,7 +36,10 @@ impl Port {
     }
 
     /// Draws a port and listens on it.
-    pub(crate) fn listen() -> Result<(Self, TcpListener), StartError> {
+    ///
+    /// # Errors
+    /// Many were drawn and none was free, or the locks of ports can't be written.
+    pub fn listen() -> Result<(Self, TcpListener), StartError> {
         for _ in 0..TRIES {
             let number = random_port();
             if let Some((lock, listener)) = take(number)? {
@@ -67,7 +71,9 @@ impl Port {
         Err(StartError::NoFreePort { tries: TRIES })
     }
 
-    pub(crate) fn number(&self) -> u16 {
+    /// Its number.
+    #[must_use]
+    pub const fn number(&self) -> u16 {
         self.number
     }
 }

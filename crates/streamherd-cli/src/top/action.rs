@@ -225,7 +225,7 @@ pub(super) fn requeued(outcome: &RequeueOutcome) -> Result<String, String> {
         RequeueOutcome::NotFound { complete: false } => {
             Err("Not found among the first entries; there are too many to look at all.".to_owned())
         }
-        RequeueOutcome::NotFound { .. } => Err("There is no such stream any more.".to_owned()),
+        RequeueOutcome::NotFound { .. } => Err("It has moved on; look again. Nothing was changed.".to_owned()),
         other => Err(format!("{other:?}")),
     }
 }

@@ -44,7 +44,10 @@ impl Hands {
                     let page = hands.load(query).await;
                     Event::Loaded(serial, page.map_err(|e| in_one_line(&e)))
                 }
-                Effect::Read(letter) => Event::Read(hands.read(letter).await.map_err(|e| in_one_line(&e))),
+                Effect::Read(letter) => {
+                    let read = hands.read(letter).await;
+                    Event::Read(letter, Box::new(read.map_err(|e| in_one_line(&e))))
+                }
                 Effect::Act(action) => Event::Acted(hands.act(action).await),
                 Effect::Leave => return,
             };
@@ -121,21 +124,21 @@ impl Hands {
                 stream,
                 from,
             } => {
-                let force = matches!(from, From::Owner(_));
-                let found = match stream {
-                    // By its name it is found wherever it has gone meanwhile.
-                    Some(name) => self.admin.find_and_requeue(&name, force).await?,
-                    None => {
-                        let Ok(entry) = id.parse::<Reference>() else {
-                            return Ok(Err(
-                                "It has no readable name, and its id is another program's.".to_owned()
-                            ));
-                        };
-                        let outcome = self.admin.requeue_entry(partition, entry, force).await?;
-                        return Ok(action::requeued(&outcome));
+                let outcome = match (id.parse::<Reference>(), stream) {
+                    // This very entry: another run of its name, or its next owner, was not asked about.
+                    (Ok(entry), _) => {
+                        let force = matches!(from, From::Owner(_));
+                        self.admin.requeue_entry(partition, entry, force).await?
+                    }
+                    // Another program's, which waits until it is due. Nothing is taken from anybody for it.
+                    (Err(_), Some(name)) => self.admin.find_and_requeue(&name, false).await?.outcome,
+                    (Err(_), None) => {
+                        return Ok(Err(
+                            "It has no readable name, and its id is another program's.".to_owned()
+                        ));
                     }
                 };
-                Ok(action::requeued(&found.outcome))
+                Ok(action::requeued(&outcome))
             }
             Action::Pause { pause, whom } => {
                 let target = match whom {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use streamherd::{DeadLetterReason, LetterId};
 
 use super::action::Action;
-use super::model::{Inspect, Model, Over, View};
+use super::model::{Inspect, Model, Over, Subject, View};
 use super::rows::{DelayedRow, LeaseRow, LetterRow, Picture};
 
 /// A key, as far as any means something.
@@ -39,8 +39,8 @@ pub(super) enum Event {
     Sampled(Box<Picture>),
     /// The answer to the load of this number.
     Loaded(u64, Result<Page, String>),
-    /// A dead letter with all its fields; [`None`] if there is no such letter any more.
-    Read(Result<Option<Inspect>, String>),
+    /// This dead letter with all its fields; [`None`] if there is no such letter any more.
+    Read(LetterId, Box<Result<Option<Inspect>, String>>),
     Acted(Result<String, String>),
 }
 
@@ -116,8 +116,8 @@ pub(super) fn update(model: &mut Model, event: Event) -> Vec<Effect> {
             }
             Vec::new()
         }
-        Event::Read(answer) => {
-            read(model, answer);
+        Event::Read(letter, answer) => {
+            read(model, letter, *answer);
             Vec::new()
         }
         Event::Acted(outcome) => {
@@ -175,12 +175,15 @@ fn loaded(model: &mut Model, answer: Result<Page, String>) {
 }
 
 /// The whole letter takes the place of what its row said, if that is still looked at.
-fn read(model: &mut Model, answer: Result<Option<Inspect>, String>) {
+fn read(model: &mut Model, letter: LetterId, answer: Result<Option<Inspect>, String>) {
     let Some(Over::Inspect(open)) = &mut model.over else {
         return;
     };
+    if !matches!(&open.subject, Some(Subject::Letter(row)) if row.id == letter) {
+        return;
+    }
     match answer {
-        Ok(Some(whole)) if whole.title == open.title => {
+        Ok(Some(whole)) => {
             let scroll = open.scroll;
             *open = Inspect {
                 scroll,
@@ -188,7 +191,6 @@ fn read(model: &mut Model, answer: Result<Option<Inspect>, String>) {
                 ..whole
             };
         }
-        Ok(Some(_)) => {}
         Ok(None) => open.facts.push((
             "fields".to_owned(),
             "it is no dead letter any more: redriven, purged or trimmed meanwhile".to_owned(),

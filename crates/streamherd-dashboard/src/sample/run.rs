@@ -1,5 +1,6 @@
 //! The two tasks of a sampler: the look and the doctor.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -44,16 +45,15 @@ pub(super) async fn look(admin: Admin, shared: Arc<Shared>) {
                 next.at_ms = status.at_ms;
                 next.taken = Instant::now();
                 next.error = None;
-                if status.partitions.iter().all(|one| one.answered) {
-                    window.note(reading(&status, now, next.at_ms));
-                    next.rates = window.rates();
-                    next.consumer_rates = Arc::new(window.of_consumers());
-                } else {
-                    next.rates = Rates::default();
-                }
+                let whole = status.partitions.iter().all(|one| one.answered);
+                let reading = whole.then(|| reading(&status, now, next.at_ms));
+                (next.rates, next.consumer_rates) = moves(&mut window, reading);
                 next.status = Some(Arc::new(status));
-                let mut history = shared.history.lock().unwrap_or_else(PoisonError::into_inner);
-                history.put(now, next.at_ms, Point::of(&next));
+                // Sums that lack a partition would show as a fall, and a rise when it is back.
+                if whole {
+                    let mut history = shared.history.lock().unwrap_or_else(PoisonError::into_inner);
+                    history.put(now, next.at_ms, Point::of(&next));
+                }
             }
             Err(error) => {
                 failures = failures.saturating_add(1);
@@ -66,7 +66,7 @@ pub(super) async fn look(admin: Admin, shared: Arc<Shared>) {
                 }
                 masters.failed(&error, now);
                 next.error = Some(error);
-                next.rates = Rates::default();
+                (next.rates, next.consumer_rates) = moves(&mut window, None);
             }
         }
         next.masters = match &shared.options.client {
@@ -112,6 +112,15 @@ fn wait(interval: Duration, failures: u32, jitter: f64) -> Duration {
     }
 }
 
+/// How fast the queue and each consumer move. Unknown after a look that failed or lacks a partition.
+fn moves(window: &mut Window, reading: Option<Reading>) -> (Rates, Arc<BTreeMap<String, f64>>) {
+    let Some(reading) = reading else {
+        return Default::default();
+    };
+    window.note(reading);
+    (window.rates(), Arc::new(window.of_consumers()))
+}
+
 fn reading(status: &Status, at: Duration, at_ms: u64) -> Reading {
     let registered = status
         .consumers
@@ -145,5 +154,31 @@ mod tests {
         assert_eq!(seconds, [2, 2, 6, 10, 10]);
         assert_eq!(wait(interval, 5, 0.8), Duration::from_secs(8));
         assert_eq!(wait(interval, 0, 0.8), interval, "what answers is asked in step");
+    }
+
+    #[test]
+    fn nothing_is_known_of_rates_after_a_look_that_was_not_whole_and_all_again_after_the_next() {
+        let at = |second| Reading {
+            at: Duration::from_secs(second),
+            at_ms: second * 1_000,
+            queued_total: Some(second * 10),
+            consumers: [(
+                "a.1".to_owned(),
+                (
+                    0,
+                    Counts {
+                        done: second,
+                        ..Counts::default()
+                    },
+                ),
+            )]
+            .into(),
+        };
+        let mut window = Window::new(RATES_OVER);
+        moves(&mut window, Some(at(2)));
+        assert_eq!(moves(&mut window, Some(at(4))).1.get("a.1"), Some(&1.0));
+        assert_eq!(moves(&mut window, None), Default::default());
+        let (rates, consumers) = moves(&mut window, Some(at(8)));
+        assert_eq!((rates.queued, consumers.get("a.1")), (Some(10.0), Some(&1.0)));
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use streamherd_testkit::Port;
 use tokio::net::TcpListener;
 
 use crate::browser::Browser;
@@ -36,8 +37,10 @@ async fn while_redis_is_away_the_page_says_how_old_it_is_and_recovers_by_itself(
 #[tokio::test(flavor = "multi_thread")]
 async fn while_its_own_server_is_away_the_page_says_so_and_connects_again() {
     let mut stage = Stage::start().await;
-    // A server that can be ended.
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    // A server that can be ended, on a port that nobody takes meanwhile.
+    let (_port, listener) = Port::listen().expect("a free port");
+    listener.set_nonblocking(true).expect("a listener for tokio");
+    let listener = TcpListener::from_std(listener).expect("a listener of tokio");
     stage.address = listener.local_addr().expect("its address");
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let served = stage.dashboard.clone();

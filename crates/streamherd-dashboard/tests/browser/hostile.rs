@@ -33,7 +33,7 @@ async fn is_only_text(browser: &Browser, view: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_names_errors_and_fields_show_as_text_and_run_nothing() {
-    let stage = Stage::start().await;
+    let stage = Stage::start().await.with_long_leases();
     let long = "n".repeat(1024);
     let names: Vec<&str> = HOSTILE.into_iter().chain([long.as_str()]).collect();
     // As another program would write them, with fields of its own.

@@ -30,7 +30,7 @@ struct Scene {
 }
 
 async fn scene() -> Scene {
-    let stage = Stage::start().await;
+    let stage = Stage::start().await.with_long_leases();
     stage
         .kill(
             &["invoice-1", "invoice-2"],

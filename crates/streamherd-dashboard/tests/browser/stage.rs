@@ -22,6 +22,8 @@ pub(crate) struct Stage {
     pub(crate) proxy: Proxy,
     pub(crate) dashboard: Dashboard,
     pub(crate) address: SocketAddr,
+    /// How long the leases of workers live without a heartbeat.
+    lock_ttl: Duration,
 }
 
 impl Stage {
@@ -51,7 +53,14 @@ impl Stage {
             proxy,
             dashboard,
             address,
+            lock_ttl: SHORT,
         }
+    }
+
+    /// For scenes that wait for no lease's end, and are not to see one however long the machine stands still.
+    pub(crate) const fn with_long_leases(mut self) -> Self {
+        self.lock_ttl = Duration::from_secs(60);
+        self
     }
 
     /// Where the page is.
@@ -78,7 +87,7 @@ impl Stage {
 
     /// A worker or producer, not connected yet.
     pub(crate) fn builder(&self, name: &str) -> Builder {
-        settings(&self.server.url(), name)
+        settings(&self.server.url(), name, self.lock_ttl)
     }
 
     pub(crate) async fn submit(&self, streams: &[(&str, Value)]) {
@@ -113,7 +122,7 @@ impl Stage {
 
 /// As tests want it: what takes seconds for people takes a fraction of one.
 async fn dashboard(url: &str, token: Option<&str>) -> Dashboard {
-    let admin = settings(url, "dashboard")
+    let admin = settings(url, "dashboard", SHORT)
         .connect_admin()
         .await
         .expect("the dashboard connects");
@@ -128,16 +137,19 @@ async fn dashboard(url: &str, token: Option<&str>) -> Dashboard {
 }
 
 /// Short enough for tests that wait for a lease's end, long enough for a machine that stands still now and then.
-fn settings(url: &str, name: &str) -> Builder {
+const SHORT: Duration = Duration::from_secs(3);
+
+/// Heartbeats come often, as they tell of progress.
+fn settings(url: &str, name: &str, lock_ttl: Duration) -> Builder {
     let recovery = Recovery {
-        min_idle: Some(Duration::from_millis(3_300)),
+        min_idle: Some(lock_ttl + Duration::from_millis(300)),
         scan_interval: Duration::from_millis(200),
         ..Recovery::default()
     };
     Client::builder(SERVICE)
         .url(url)
         .consumer(name)
-        .lock_ttl(Duration::from_secs(3))
+        .lock_ttl(lock_ttl)
         .heartbeat(Duration::from_millis(250))
         .command_timeout(Duration::from_secs(3))
         .read_block(Duration::from_secs(1))
@@ -145,7 +157,7 @@ fn settings(url: &str, name: &str) -> Builder {
 }
 
 impl Stage {
-    /// A dashboard of the same Redis anew, at the same address.
+    /// A dashboard of the same Redis anew, at the same address, whose port the test has kept.
     pub(crate) async fn serve_again(&mut self) {
         self.dashboard = dashboard(&self.proxy.url(), Some(TOKEN)).await;
         let listener = TcpListener::bind(self.address).await.expect("the port is free again");

@@ -107,6 +107,48 @@ async fn a_held_stream_is_taken_from_its_owner_and_a_delayed_one_made_due() {
     browser.said_nothing_bad().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_runs_of_one_name_the_row_s_own_is_taken_and_none_in_its_place() {
+    let stage = Stage::start().await.with_long_leases();
+    let producer = stage.builder("producer").connect_producer().await.expect("it connects");
+    let parallel = producer.clone().duplicates(Duplicates::Parallel);
+    for _ in 0..2 {
+        parallel.submit("twin", &()).await.expect("a submit is accepted");
+    }
+    let mut owner = stage.worker("alpha").await;
+    let mut leases = [owner.added().await, owner.added().await];
+    leases.sort_by_key(streamherd::Lease::id);
+    let [first, second] = leases;
+    let browser = operator(&stage, "leases").await;
+    let take = async |id: String| {
+        browser.sees_in("tbody", &id).await;
+        let row = format!("[...document.querySelectorAll('tbody tr')].find((row) => row.textContent.includes('{id}'))");
+        browser
+            .eval(&format!(
+                "{row}.querySelector('[aria-label=\"Take away: twin\"]').click()"
+            ))
+            .await;
+        browser.sees_in("#dialog", "may work on for up to a heartbeat").await;
+    };
+    take(second.id().to_string()).await;
+    browser.click_on("#dialog", "Take it").await;
+    browser.sees_in("#outcome", "at the front of the queue").await;
+    browser.click_on("#dialog", "Close").await;
+    tokio::time::timeout(PATIENCE, second.lost().cancelled())
+        .await
+        .expect("the owner of that row loses its lease");
+    let third = owner.added().await;
+
+    // Done, while the question stands open.
+    take(first.id().to_string()).await;
+    first.done().await.expect("the other run is still held");
+    browser.click_on("#dialog", "Take it").await;
+    browser.sees_in("#outcome", "It has moved on; look again.").await;
+    third.done().await.expect("nothing was taken in its place");
+    producer.close().await;
+    browser.said_nothing_bad().await;
+}
+
 async fn schedule(stage: &Stage, stream: &str, duplicates: Duplicates) {
     let producer = stage.builder("producer").connect_producer().await.expect("it connects");
     producer

@@ -165,6 +165,36 @@ fn what_was_asked_about_is_what_is_done_whatever_the_list_shows_meanwhile() {
 }
 
 #[test]
+fn what_is_read_of_one_letter_is_told_of_no_other() {
+    let mut model = model();
+    press(&mut model, "5");
+    let (a, b) = (letter("a", 1), letter("b", 2));
+    answer(&mut model, Page::Letters(vec![a.clone(), b.clone()], None));
+    press(&mut model, "\n\u{1b}↓\n");
+    let open = |model: &Model| match &model.over {
+        Some(Over::Inspect(open)) => open.clone(),
+        other => panic!("{other:?}"),
+    };
+    let before = open(&model);
+    assert_eq!(before.subject, Some(Subject::Letter(b.clone())));
+    let whole = Inspect {
+        facts: vec![("fields".to_owned(), "all".to_owned())],
+        ..Inspect::default()
+    };
+    for late in [Ok(None), Err("no route".to_owned()), Ok(Some(whole.clone()))] {
+        update(&mut model, Event::Read(a.id, Box::new(late)));
+        assert_eq!(open(&model), before);
+    }
+    update(&mut model, Event::Read(b.id, Box::new(Err("no route".to_owned()))));
+    assert_eq!(open(&model).facts.last().unwrap().1, "not read: no route");
+    update(&mut model, Event::Read(b.id, Box::new(Ok(Some(whole.clone())))));
+    assert_eq!(
+        (open(&model).facts, open(&model).subject),
+        (whole.facts, before.subject)
+    );
+}
+
+#[test]
 fn a_lease_is_taken_an_orphan_and_a_delayed_stream_are_queued() {
     let asked = |model: &Model| match &model.over {
         Some(Over::Ask(Action::Requeue { from, .. })) => from.clone(),

@@ -3,7 +3,7 @@
 use streamherd_testkit::{Server, eventually_blocking};
 
 use super::{bury, letters, orphan};
-use crate::support::{DEADLINE, Worker, at, run, status, stderr};
+use crate::support::{DEADLINE, Worker, at, run, status, stderr, submit};
 use crate::terminal::Terminal;
 
 #[test]
@@ -137,6 +137,65 @@ fn an_orphan_and_a_delayed_stream_are_queued_again_and_a_held_one_is_taken() {
     top.press("y");
     top.wait_for(&["It is at the front of the queue now"]);
     worker.wait_for_events("disowned", 1);
+    worker.end();
+}
+
+#[test]
+fn of_two_runs_of_one_name_the_marked_one_is_taken() {
+    let server = Server::start();
+    for _ in 0..2 {
+        let output = run(at(&server).args(["submit", "twin", "--parallel"]));
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    let mut worker = Worker::start(
+        &server,
+        &["--exec", "sleep 60", "--concurrency", "2", "--shutdown-deadline", "0s"],
+    );
+    worker.wait_for_events("added", 2);
+    let ids = |name: &str| -> Vec<String> {
+        let events = worker.events().into_iter().filter(|event| event["event"] == name);
+        events.map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let mut held = ids("added");
+    held.sort();
+    let mut top = Terminal::top(&server, &[]);
+    top.press("3");
+    top.wait_for(&["▸ twin", "leased"]);
+    top.press("j");
+    top.press("\r");
+    top.wait_for(&[&format!("Lease 0/{}", held[1])]);
+    top.press("a");
+    top.wait_for(&["Take “twin” from its owner?"]);
+    top.press("y");
+    top.wait_for(&["It is at the front of the queue now"]);
+    worker.wait_for_events("disowned", 1);
+    assert_eq!(ids("disowned"), held[1..]);
+    worker.end();
+}
+
+#[test]
+fn a_stream_that_passed_on_while_the_question_stood_open_is_taken_from_nobody() {
+    let server = Server::start();
+    submit(&server, &["solo"]);
+    let mut worker = Worker::start(&server, &["--exec", "sleep 60", "--shutdown-deadline", "0s"]);
+    worker.wait_for_events("added", 1);
+    let mut top = Terminal::top(&server, &[]);
+    top.press("3");
+    top.wait_for(&["▸ solo", "leased"]);
+    top.press("a");
+    top.wait_for(&["Take “solo” from its owner?"]);
+    let output = run(at(&server).args(["requeue", "solo", "--force"]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    worker.wait_for_events("disowned", 1);
+    worker.wait_for_events("added", 2);
+    top.press("y");
+    top.wait_for(&["It has moved on; look again."]);
+    let lease = status(&server);
+    assert_eq!(
+        (&lease["pending"], &lease["requeued"]),
+        (&1.into(), &0.into()),
+        "{lease}"
+    );
     worker.end();
 }
 

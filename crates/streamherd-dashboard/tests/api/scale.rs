@@ -1,6 +1,6 @@
 //! A large service costs little to look at: 50,000 queued, 200 consumers, 10,000 dead letters.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
@@ -65,6 +65,9 @@ fn fill(redis: &mut RawClient) {
         redis.call(&["ZADD", "{orders:0}:delayed", &due, &id]).ok();
     }
 }
+
+/// As often are all lists gone through at most, if some command was slow each time before.
+const ROUNDS: usize = 20;
 
 /// Microseconds that scripts took, and how often they ran; not those of the doctor, which come by `EVAL`.
 fn cost(redis: &mut RawClient) -> (f64, f64) {
@@ -146,11 +149,12 @@ async fn a_large_service_is_seen_at_once_for_little_and_never_as_a_whole() {
     assert!(answer < Duration::from_millis(100), "{answer:?}");
     assert!(refresh < 5.0, "{refresh} ms of Redis per refresh");
 
-    // A busy machine makes any command slow now and then; one that reads too much is slow whenever it runs.
-    redis.cmd("CONFIG SET slowlog-log-slower-than 5000").ok();
+    // A busy machine makes any command slow now and then, and one that runs often in every round; one that reads too much is
+    // slow whenever it runs.
+    redis.cmd("CONFIG SET slowlog-log-slower-than 0").ok();
     redis.cmd("CONFIG SET slowlog-max-len 10000").ok();
     let mut always: Option<BTreeSet<Vec<String>>> = None;
-    for round in 1..=10 {
+    for round in 1..=ROUNDS {
         redis.cmd("CONFIG RESETSTAT").ok();
         redis.cmd("SLOWLOG RESET").ok();
         assert_eq!(walk(&herd, "/dead-letters?", "dead_letters").await, LETTERS);
@@ -164,13 +168,23 @@ async fn a_large_service_is_seen_at_once_for_little_and_never_as_a_whole() {
             herd.ok(path).await;
         }
         let (usec, calls) = cost(&mut redis);
-        let slow = redis.cmd("SLOWLOG GET -1").array();
+        let mut least: BTreeMap<Vec<String>, i64> = BTreeMap::new();
+        for entry in redis.cmd("SLOWLOG GET -1").array() {
+            let (usec, command) = (entry.array()[2].int(), entry.array()[3].strings());
+            let known = least.entry(command).or_insert(usec);
+            *known = usec.min(*known);
+        }
+        assert!(least.len() > 100, "each page is a command of its own: {}", least.len());
+        let slow: BTreeSet<_> = least
+            .into_iter()
+            .filter(|(_, usec)| *usec > 5_000)
+            .map(|(command, _)| command)
+            .collect();
         println!(
-            "all lists, round {round}: {calls} scripts of {:.2} ms on average, {} over 5 ms",
+            "all lists, round {round}: {calls} scripts of {:.2} ms on average, {} never within 5 ms",
             usec / calls / 1_000.0,
             slow.len()
         );
-        let slow = slow.iter().map(|entry| entry.array()[3].strings()).collect();
         let still = always.map_or_else(|| BTreeSet::clone(&slow), |always| &always & &slow);
         always = Some(still);
         if always.as_ref().is_some_and(BTreeSet::is_empty) {
@@ -180,6 +194,6 @@ async fn a_large_service_is_seen_at_once_for_little_and_never_as_a_whole() {
     assert_eq!(
         always,
         Some(BTreeSet::new()),
-        "in each of ten rounds these took Redis longer than 5 ms"
+        "in each round these took Redis longer than 5 ms, each time"
     );
 }

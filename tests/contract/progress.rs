@@ -2,12 +2,20 @@
 
 use std::time::Duration;
 
-use streamherd::{Admin, BoxError, Job, LeaseStatus, Progress, ProgressStatus, RetryAfter};
+use streamherd::{Admin, BoxError, Job, Lease, LeaseStatus, Progress, ProgressStatus, RetryAfter};
 use streamherd_testkit::eventually;
 use streamherd_tests::{Handling, Redis, SOON, Truth, Worker, builder, submit};
 
 async fn admin(server: &Redis) -> Admin {
     builder(server).connect_admin().await.unwrap()
+}
+
+/// A worker that holds the stream `a`.
+async fn holding(server: &Redis) -> (Worker, Lease) {
+    let mut worker = Worker::start(server).await;
+    submit(server, ["a"]).await;
+    let lease = worker.added().await;
+    (worker, lease)
 }
 
 /// What is told of a stream that is pending, once it is as it should be.
@@ -29,9 +37,7 @@ async fn what_an_owner_says_last_is_seen_with_its_lease_and_goes_with_it() {
     let server = Redis::start(crate::TOPOLOGY);
     let admin = admin(&server).await;
     let mut truth = Truth::at(&server, "a");
-    let mut worker = Worker::start(&server).await;
-    submit(&server, ["a"]).await;
-    let lease = worker.added().await;
+    let (worker, lease) = holding(&server).await;
     shows(&admin, "a", |told| told.is_none()).await;
 
     lease.report(Progress::of(0.1));
@@ -56,9 +62,7 @@ async fn what_an_owner_says_last_is_seen_with_its_lease_and_goes_with_it() {
 async fn a_stream_that_is_handed_out_again_has_no_progress_yet() {
     let server = Redis::start(crate::TOPOLOGY);
     let admin = admin(&server).await;
-    let mut worker = Worker::start(&server).await;
-    submit(&server, ["a"]).await;
-    let lease = worker.added().await;
+    let (mut worker, lease) = holding(&server).await;
     lease.report(Progress::of(0.9));
     shows(&admin, "a", is(Some(0.9), "")).await;
     lease.retry(RetryAfter::now()).await.unwrap();
@@ -74,9 +78,7 @@ async fn progress_is_told_again_after_a_redis_that_lost_it() {
     let server = Redis::start(crate::TOPOLOGY);
     let admin = admin(&server).await;
     let mut truth = Truth::at(&server, "a");
-    let mut worker = Worker::start(&server).await;
-    submit(&server, ["a"]).await;
-    let lease = worker.added().await;
+    let (_worker, lease) = holding(&server).await;
     lease.report(Progress::of(0.5));
     shows(&admin, "a", is(Some(0.5), "")).await;
     truth.cmd("FLUSHALL").ok();
@@ -86,13 +88,11 @@ async fn progress_is_told_again_after_a_redis_that_lost_it() {
 }
 
 #[tokio::test]
-async fn what_a_dead_worker_said_goes_with_it() {
+async fn what_a_worker_said_goes_as_it_leaves_and_by_itself_if_it_dies() {
     let server = Redis::start(crate::TOPOLOGY);
     let admin = admin(&server).await;
     let mut truth = Truth::at(&server, "a");
-    let mut worker = Worker::start(&server).await;
-    submit(&server, ["a"]).await;
-    let lease = worker.added().await;
+    let (worker, lease) = holding(&server).await;
     lease.report(Progress::of(0.5));
     shows(&admin, "a", is(Some(0.5), "")).await;
     let key = format!("T:progress:{}", worker.client.consumer());

@@ -123,9 +123,8 @@ async fn a_large_service_is_seen_at_once_for_little_and_never_as_a_whole() {
         times.push(begun.elapsed());
         assert_eq!(answer.body["consumers"]["alive"], CONSUMERS);
     }
-    // The least of them, here and below, is what it costs; what a busy machine adds, by running something else
-    // meanwhile, both clocks count, too.
-    let answer = times.iter().copied().min().unwrap();
+    times.sort_unstable();
+    let answer = times[times.len() / 2];
 
     let mut events = Events::open(&herd).await;
     let mut refreshes = Vec::new();
@@ -140,10 +139,11 @@ async fn a_large_service_is_seen_at_once_for_little_and_never_as_a_whole() {
         }
     }
     assert!(!refreshes.is_empty());
+    // The least of them is what it costs: what a busy machine adds, by running something else meanwhile, Redis counts, too.
     let refresh = refreshes.iter().copied().fold(f64::INFINITY, f64::min);
 
     println!(
-        "overview: {answer:?}, the least of 21 (all: {times:.2?}); {refresh:.2} ms of Redis per refresh, the least of {}",
+        "overview: {answer:?}, the median of 21 (all: {times:.2?}); {refresh:.2} ms of Redis per refresh, the least of {}",
         refreshes.len()
     );
     assert!(answer < Duration::from_millis(100), "{answer:?}");

@@ -122,6 +122,10 @@ fn tell(form: Output, dry_run: bool, moved: Moved) -> Result<(), Failure> {
         (moved.finished, "finished or never to be handed out"),
         (moved.refused, "refused"),
     ];
-    parts.extend(left.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what} (left)")));
+    parts.extend(
+        left.iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what} (left)")),
+    );
     output::line(&format!("{done}: {}", parts.join(", ")))
 }

@@ -341,7 +341,9 @@ impl Settings {
 
     /// The keys of so many partitions.
     pub(crate) fn keys(&self, partitions: u16) -> Vec<Arc<Keys>> {
-        (0..partitions).map(|partition| Arc::new(self.keys_of(partition))).collect()
+        (0..partitions)
+            .map(|partition| Arc::new(self.keys_of(partition)))
+            .collect()
     }
 }
 

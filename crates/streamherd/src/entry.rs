@@ -229,7 +229,9 @@ pub enum InvalidEntry {
     Info(#[source] serde_json::Error),
     /// The info is neither an object nor null, and the queue is shared with Go workers, which stop reading at such an entry
     /// ([`GoCompatible`](crate::Layout::GoCompatible)).
-    #[error("the info must be a JSON object or null, as Go workers that share this queue stop reading at anything else")]
+    #[error(
+        "the info must be a JSON object or null, as Go workers that share this queue stop reading at anything else"
+    )]
     InfoForGo,
     /// Name and info together are larger than an entry may be.
     #[error(

@@ -91,8 +91,8 @@ mod worker;
 pub use admin::{
     Admin, Check, ConsumerState, ConsumerStatus, Cursor, DeadLetter, DeadLetterFilter, DeadLetterPage,
     DeadLetterReport, DeadLetterRun, DeadLetters, DelayedPage, DelayedStatus, Diagnosis, FoundStream, HandledLetter,
-    LeasePage, LeaseQuery, LeaseState, LeaseStatus, LetterId, LetterOutcome, Migration, Moved, PartitionStatus, Pause, PauseTarget,
-    ProgressStatus, Registration, RequeueOutcome, Status, Verdict,
+    LeasePage, LeaseQuery, LeaseState, LeaseStatus, LetterId, LetterOutcome, Migration, Moved, PartitionStatus, Pause,
+    PauseTarget, ProgressStatus, Registration, RequeueOutcome, Status, Verdict,
 };
 pub use builder::Builder;
 pub use client::{Claimed, Client, Health, HealthBounds, MasterHealth};

@@ -26,9 +26,21 @@ async fn what_waits_is_moved_in_its_order_and_a_dry_run_moves_nothing() {
     for name in &names {
         go.submit(name);
     }
-    producer.schedule_after("later", &(), Duration::from_secs(600)).await.unwrap();
-    producer.schedule_after("soon", &(), Duration::from_millis(1)).await.unwrap();
-    go.0.call(&["XADD", "orders-input-dlq", "*", "lbs-input", r#"{"DataStreamName":"dead"}"#]);
+    producer
+        .schedule_after("later", &(), Duration::from_secs(600))
+        .await
+        .unwrap();
+    producer
+        .schedule_after("soon", &(), Duration::from_millis(1))
+        .await
+        .unwrap();
+    go.0.call(&[
+        "XADD",
+        "orders-input-dlq",
+        "*",
+        "lbs-input",
+        r#"{"DataStreamName":"dead"}"#,
+    ]);
 
     let dry = walk(&server, true).await;
     assert_eq!((dry.queued, dry.delayed, dry.dead_letters, dry.held), (250, 2, 1, 0));
@@ -64,7 +76,9 @@ async fn partitions_get_the_streams_of_their_names() {
     let migration = builder(&server).partitions(4).connect_migration().await.unwrap();
     assert_eq!(migration.walk(false).await.unwrap().queued, 40);
     for partition in 0..4 {
-        let there = names.iter().filter(|name| streamherd::partition_of(name, 4) == partition);
+        let there = names
+            .iter()
+            .filter(|name| streamherd::partition_of(name, 4) == partition);
         let length = go.cmd(&format!("XLEN {{orders:{partition}}}:input")).int();
         assert_eq!(usize::try_from(length).unwrap(), there.count());
     }
@@ -121,7 +135,11 @@ async fn nothing_is_lost_or_doubled_while_workers_of_both_layouts_run() {
     // One fails and one is given back: both go on where the others went.
     for (n, lease) in held.into_iter().enumerate() {
         match n {
-            0 => lease.retry(RetryAfter::after(Duration::from_millis(1)).because("busy")).await.map(drop).unwrap(),
+            0 => lease
+                .retry(RetryAfter::after(Duration::from_millis(1)).because("busy"))
+                .await
+                .map(drop)
+                .unwrap(),
             1 => lease.release().await.map(drop).unwrap(),
             _ => {
                 seen.push(lease.stream().to_owned());
@@ -130,7 +148,10 @@ async fn nothing_is_lost_or_doubled_while_workers_of_both_layouts_run() {
         }
     }
     old.client.shutdown(Duration::ZERO).await;
-    eventually(SOON, "all is moved", || async { walk(&server, false).await.is_complete().then_some(()) }).await;
+    eventually(SOON, "all is moved", || async {
+        walk(&server, false).await.is_complete().then_some(())
+    })
+    .await;
     for lease in new.added_many(300 - seen.len()).await {
         seen.push(lease.stream().to_owned());
         lease.done().await.unwrap();

@@ -1,5 +1,6 @@
 //! One queue for Go and Rust workers, in the layout of the Go library. A cluster has none.
 
+mod dropping;
 mod migrating;
 mod recovering;
 mod refusing;
@@ -84,7 +85,9 @@ impl Go {
 
     /// The consumer that an entry is pending for, and for how long.
     fn owner(&mut self, id: &str) -> Option<(String, Duration)> {
-        let found = self.cmd(&format!("XPENDING orders-input orders-group {id} {id} 1")).array();
+        let found = self
+            .cmd(&format!("XPENDING orders-input orders-group {id} {id} 1"))
+            .array();
         let record = found.first()?.array();
         let idle = u64::try_from(record[2].int()).unwrap();
         Some((record[1].text(), Duration::from_millis(idle)))
@@ -103,7 +106,8 @@ impl Beat {
         assert!(go.lock(&consumer, name, id));
         std::thread::spawn(move || {
             while beats.load(Ordering::SeqCst) {
-                let extend = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+                let extend =
+                    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
                     return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2], 'NX')";
                 go.0.call(&["EVAL", extend, "1", &key, &consumer, "2000"]);
                 std::thread::sleep(GO_TTL / 4);

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use streamherd::Recovery;
 use streamherd_testkit::eventually;
-use streamherd_tests::{MIN_IDLE, Redis, SOON, TTL, Worker, WorkerProcess};
+use streamherd_tests::{MIN_IDLE, Redis, SOON, TTL, Worker, WorkerProcess, recovery};
 
 use super::{Beat, GO_TTL, Go, beside_go, lock};
 
@@ -55,7 +56,11 @@ async fn what_a_go_worker_has_just_unlocked_is_not_taken_before_it_acknowledges(
     let id = go.submit("user-1");
     go.read("pod-1");
     let beat = Beat::of(&server, "pod-1", "user-1", &id);
-    let mut worker = Worker::with(beside_go(&server)).await;
+    let sweeping = Recovery {
+        sweep_interval: Duration::from_millis(200),
+        ..recovery()
+    };
+    let mut worker = Worker::with(beside_go(&server).recovery(sweeping)).await;
     worker.listen_for(MIN_IDLE + Duration::from_secs(1)).await;
     drop(beat);
     tokio::time::sleep(GO_TTL / 2).await;
@@ -127,13 +132,17 @@ async fn a_lease_is_not_taken_by_go_workers_that_start() {
     let lease = worker.added().await;
     let owner = worker.client.consumer().to_string();
     // Had nobody touched it, it would be this old some time.
-    go.cmd(&format!("XCLAIM orders-input orders-group {owner} 0 {id} IDLE 39000 JUSTID"));
+    go.cmd(&format!(
+        "XCLAIM orders-input orders-group {owner} 0 {id} IDLE 39000 JUSTID"
+    ));
     eventually(SOON, "it is touched", || {
         let found = go.owner(&id);
         async move { found.filter(|(_, idle)| *idle < Duration::from_secs(30)) }
     })
     .await;
-    let claimed = go.cmd("XAUTOCLAIM orders-input orders-group pod-1 40000 0-0 COUNT 1000").array();
+    let claimed = go
+        .cmd("XAUTOCLAIM orders-input orders-group pod-1 40000 0-0 COUNT 1000")
+        .array();
     assert!(claimed[1].array().is_empty());
     // One that has claimed it all the same can't lock it, and it goes back.
     go.cmd(&format!("XCLAIM orders-input orders-group pod-1 0 {id}"));

@@ -12,7 +12,10 @@ use super::{Go, beside_go};
 async fn a_cluster_has_no_queue_of_go_workers() {
     let builder = Client::builder("orders").url("redis-cluster://127.0.0.1:1");
     let refused = builder.layout(Layout::GoCompatible).connect().await.unwrap_err();
-    assert!(matches!(&refused, ConnectError::Setting(e) if e.setting == "layout"), "{refused}");
+    assert!(
+        matches!(&refused, ConnectError::Setting(e) if e.setting == "layout"),
+        "{refused}"
+    );
     assert!(refused.to_string().contains("different slots"), "{refused}");
 }
 
@@ -20,13 +23,19 @@ async fn a_cluster_has_no_queue_of_go_workers() {
 async fn settings_that_go_workers_would_suffer_from_are_refused() {
     let server = Redis::start(crate::TOPOLOGY);
     let refused = beside_go(&server).partitions(2).connect().await.unwrap_err();
-    assert!(matches!(&refused, ConnectError::Setting(e) if e.setting == "partitions"), "{refused}");
+    assert!(
+        matches!(&refused, ConnectError::Setting(e) if e.setting == "partitions"),
+        "{refused}"
+    );
     let slow = beside_go(&server)
         .lock_ttl(Duration::from_secs(60))
         .heartbeat(Duration::from_secs(20))
         .recovery(streamherd::Recovery::default());
     let refused = slow.connect().await.unwrap_err();
-    assert!(matches!(&refused, ConnectError::Setting(e) if e.setting == "heartbeat"), "{refused}");
+    assert!(
+        matches!(&refused, ConnectError::Setting(e) if e.setting == "heartbeat"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -35,13 +44,23 @@ async fn a_submit_that_go_workers_would_end_at_is_refused() {
     let producer = beside_go(&server).connect_producer().await.unwrap();
     for info in [serde_json::json!("text"), serde_json::json!([1]), serde_json::json!(7)] {
         let refused = producer.submit("user-1", &info).await.unwrap_err();
-        assert!(matches!(refused, SubmitError::Invalid(InvalidEntry::InfoForGo)), "{refused}");
+        assert!(
+            matches!(refused, SubmitError::Invalid(InvalidEntry::InfoForGo)),
+            "{refused}"
+        );
     }
     producer.submit("user-1", &()).await.unwrap();
-    producer.submit("user-1", &serde_json::json!({ "plan": "pro" })).await.unwrap();
+    producer
+        .submit("user-1", &serde_json::json!({ "plan": "pro" }))
+        .await
+        .unwrap();
     // Each is a run of its own, and nothing else can be asked for.
     assert_eq!(Go::at(&server).cmd("XLEN orders-input").int(), 2);
-    let refused = producer.duplicates(Duplicates::Coalesce).submit("user-1", &()).await.unwrap_err();
+    let refused = producer
+        .duplicates(Duplicates::Coalesce)
+        .submit("user-1", &())
+        .await
+        .unwrap_err();
     assert!(matches!(refused, SubmitError::NoCoalescing), "{refused}");
 }
 

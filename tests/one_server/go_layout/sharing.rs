@@ -17,7 +17,10 @@ async fn a_lease_is_a_lock_that_go_workers_know() {
     let lease = worker.added().await;
     assert_eq!((lease.stream(), lease.id().to_string()), ("user-1", id.clone()));
     let holder = go.holder("user-1", &id).unwrap();
-    assert!(holder.starts_with(&format!("{}:", worker.client.consumer())), "{holder}");
+    assert!(
+        holder.starts_with(&format!("{}:", worker.client.consumer())),
+        "{holder}"
+    );
     assert!(!go.lock("pod-1", "user-1", &id));
     // For as long as it is renewed.
     let ttl = go.cmd(&format!("PTTL {}", lock("user-1", &id))).int();
@@ -85,7 +88,10 @@ async fn go_workers_take_part_in_what_is_retried_and_buried() {
     submit_by(&server, "user-1").await;
     let lease = worker.added().await;
     worker.client.pause().await.unwrap();
-    lease.retry(RetryAfter::after(Duration::from_millis(100)).because("busy")).await.unwrap();
+    lease
+        .retry(RetryAfter::after(Duration::from_millis(100)).because("busy"))
+        .await
+        .unwrap();
     // When it is due, it waits where Go workers read.
     let ids = eventually(SOON, "it is due", || {
         let ids = go.read("pod-1");

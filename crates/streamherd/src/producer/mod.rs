@@ -69,7 +69,11 @@ impl Producer {
             plain: Arc::clone(&stores),
             posts: posts(&stores, Durability::Memory),
             stores,
-            duplicates: if shared_with_go { Duplicates::Parallel } else { Duplicates::Coalesce },
+            duplicates: if shared_with_go {
+                Duplicates::Parallel
+            } else {
+                Duplicates::Coalesce
+            },
             shared_with_go,
             trace: None,
             retained: None,

@@ -83,7 +83,10 @@ impl std::fmt::Display for Role {
 
 /// The keys of a service: every script is given all of them, whoever runs it.
 pub(crate) fn key_rules(keys: &Keys) -> Vec<String> {
-    keys.patterns().into_iter().map(|pattern| format!("~{pattern}")).collect()
+    keys.patterns()
+        .into_iter()
+        .map(|pattern| format!("~{pattern}"))
+        .collect()
 }
 
 /// The channel of the expired locks. A subscription to a pattern needs this very pattern: a wider one doesn't allow it.

@@ -21,7 +21,7 @@ serde = { version = "1", features = ["derive"] }
 serde_json = "1"
 streamherd = { path = "…/crates/streamherd" }
 streamherd-dashboard = { path = "…/crates/streamherd-dashboard" }
-tokio = { version = "1", features = ["full"] }
+tokio = { version = "1", features = ["macros", "rt-multi-thread", "signal"] }
 "#;
 
 /// Where a part of a program stands, known by a line of it.
@@ -120,7 +120,7 @@ fn build(folder: &Path, page: &str, snippets: &[Snippet]) -> Vec<PathBuf> {
     let told = snippets.iter().find(|snippet| snippet.is_block_of("toml"));
     let dependencies = told.map_or(DEPENDENCIES, |snippet| &snippet.text);
     let dependencies = dependencies.replace('…', &root().display().to_string());
-    // Alike in profile and versions, so that nothing is built twice that the tests have built.
+    // The versions are those that the tests are built with, so that nothing has to be fetched.
     let manifest = format!(
         "[package]\nname = \"{name}\"\nedition = \"2024\"\n[workspace]\n[profile.dev]\ndebug = \"line-tables-only\"\n\
          {dependencies}"
@@ -135,10 +135,11 @@ fn build(folder: &Path, page: &str, snippets: &[Snippet]) -> Vec<PathBuf> {
             program
         })
         .collect();
-    let target = folder.parent().and_then(Path::parent).unwrap();
+    // Not the tests' own, whose libraries would be built anew each time, as those of another workspace.
+    let target = folder.join("target");
     let output = Command::new(env!("CARGO"))
         .args(["build", "--offline", "--bins", "--target-dir"])
-        .arg(target)
+        .arg(&target)
         .current_dir(&package)
         .output()
         .unwrap();

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::value::RawValue;
-use streamherd::{Credentials, KeyspaceEvents, Tls, TraceContext};
+use streamherd::{Credentials, KeyspaceEvents, Layout, Tls, TraceContext};
 use streamherd_bench::Workload;
 
 use crate::failure::{Failure, usage_error};
+use crate::migrate::MigrateArgs;
 use crate::pause::{self, PauseArgs};
 use crate::requeue::RequeueArgs;
 use crate::serve::ServeArgs;
@@ -90,6 +91,10 @@ pub(crate) struct Global {
     #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_PARTITIONS", value_name = "N")]
     partitions: Option<u16>,
 
+    /// By which names the service is kept in Redis: its own, or those that workers of redis-stream-client-go share
+    #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_LAYOUT", value_enum, value_name = "LAYOUT", default_value_t = Names::Native)]
+    layout: Names,
+
     /// How to print results
     #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_OUTPUT", value_enum, value_name = "FORMAT", default_value_t = Output::Table)]
     pub(crate) output: Output,
@@ -108,7 +113,11 @@ impl Global {
         let mut builder = streamherd::Client::builder(self.service()?)
             .url(&self.url)
             .credentials(self.login()?)
-            .sentinel_credentials(sentinel_login()?);
+            .sentinel_credentials(sentinel_login()?)
+            .layout(match self.layout {
+                Names::Native => Layout::Native,
+                Names::Go => Layout::GoCompatible,
+            });
         if let Some(tls) = self.tls()? {
             builder = builder.tls(tls);
         }
@@ -194,6 +203,14 @@ fn variable(name: &str) -> Result<Option<String>, Failure> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Names {
+    /// {<service>:<partition>}:…
+    Native,
+    /// <service>-input and what Go workers know beside it
+    Go,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     /// For people
     Table,
@@ -220,6 +237,7 @@ pub(crate) enum Command {
     /// Take a pause back
     #[command(after_help = pause::HELP, override_usage = "streamherd resume --service <NAME> [OPTIONS]")]
     Resume(PauseArgs),
+    Migrate(MigrateArgs),
     Serve(ServeArgs),
     /// Kill and freeze workers of a private Redis, and count what is lost
     Demo(DemoArgs),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config::ClusterMode;
-use crate::keys::{GROUP, Keys};
+use crate::keys::Keys;
 
 /// What a login is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
@@ -63,7 +63,9 @@ impl Role {
         which: impl Fn(Need) -> bool,
     ) -> Vec<String> {
         let rights: Vec<Right> = self.rights_on(mode).filter(|right| which(right.need)).collect();
-        let mut rules = vec!["resetkeys".to_owned(), key_rule(keys), "resetchannels".to_owned()];
+        let mut rules = vec!["resetkeys".to_owned()];
+        rules.extend(key_rules(keys));
+        rules.push("resetchannels".to_owned());
         if rights.iter().any(Right::is_subscription) {
             rules.push(channel_rule(keys, database));
         }
@@ -80,8 +82,11 @@ impl std::fmt::Display for Role {
 }
 
 /// The keys of a service: every script is given all of them, whoever runs it.
-pub(crate) fn key_rule(keys: &Keys) -> String {
-    format!("~{}", keys.pattern())
+pub(crate) fn key_rules(keys: &Keys) -> Vec<String> {
+    keys.patterns()
+        .into_iter()
+        .map(|pattern| format!("~{pattern}"))
+        .collect()
 }
 
 /// The channel of the expired locks. A subscription to a pattern needs this very pattern: a wider one doesn't allow it.
@@ -138,7 +143,7 @@ impl Right {
         let args = words.map(|word| match word {
             "$input" => keys.input.clone(),
             "$nothing" => nothing.to_owned(),
-            "$group" => GROUP.to_owned(),
+            "$group" => keys.group().to_owned(),
             word => word.to_owned(),
         });
         (name, args.collect())
@@ -261,13 +266,14 @@ mod tests {
     use crate::keys::Service;
 
     /// Scripts that others than workers run.
-    const SCRIPTS: [(&str, Role); 11] = [
+    const SCRIPTS: [(&str, Role); 12] = [
         ("delayed", Role::Operator),
         ("find", Role::Operator),
         ("kept", Role::Producer),
         ("kick", Role::Operator),
         ("leases", Role::Operator),
         ("letters", Role::Operator),
+        ("migrate", Role::Operator),
         ("purge", Role::Operator),
         ("redrive", Role::Operator),
         ("resubmit", Role::Producer),

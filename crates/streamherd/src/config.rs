@@ -170,6 +170,8 @@ const MAX_IN_FLIGHT: usize = 1_000_000;
 /// Each has tasks of its own in every worker, and a connection to read over.
 const MAX_PARTITIONS: u16 = 256;
 const MAX_CONSUMER_BYTES: usize = 256;
+/// What is noted of Go workers' locks is kept for ten minutes.
+const MAX_GO_SCAN: Duration = Duration::from_secs(60);
 /// Go workers take what nobody has touched for 40 s; heartbeats touch what was last touched 10 s ago.
 const MAX_GO_HEARTBEAT: Duration = Duration::from_secs(15);
 
@@ -223,14 +225,28 @@ impl Settings {
         }
 
         let mut recovery = raw.recovery;
+        let mut keyspace_events = raw.keyspace_events;
         if raw.layout == Layout::GoCompatible {
             if let Some(partitions) = raw.partitions {
                 range("partitions", partitions, 1, 1).map_err(|e| e.because("the layout of Go workers has one"))?;
             }
             within("heartbeat", heartbeat, Duration::ZERO, MAX_GO_HEARTBEAT)
                 .map_err(|e| e.because("Go workers take what was not touched for 40 s"))?;
+            if !recovery.scan_interval.is_zero() {
+                within(
+                    "recovery.scan_interval",
+                    recovery.scan_interval,
+                    Duration::ZERO,
+                    MAX_GO_SCAN,
+                )
+                .map_err(|e| e.because("what Go workers hold is watched by the scan"))?;
+            }
             // They know nothing of it, and would find locks on what they are given.
             recovery.write_back = false;
+            // They set the flags, and fail to start where they find any.
+            if keyspace_events == KeyspaceEvents::Ensure {
+                keyspace_events = KeyspaceEvents::Assume;
+            }
         }
         let min_idle = recovery.min_idle.unwrap_or(ttl + Duration::from_millis(500));
         within(
@@ -300,7 +316,7 @@ impl Settings {
             max_in_flight: raw.max_in_flight,
             read_batch: raw.read_batch,
             read_block: raw.read_block,
-            keyspace_events: raw.keyspace_events,
+            keyspace_events,
             health_interval: raw.health_interval,
             reconnect: (first.min(longest), longest),
             min_idle,

@@ -409,6 +409,9 @@ fn show(span: Duration) -> String {
 }
 
 #[cfg(test)]
+mod documented;
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 

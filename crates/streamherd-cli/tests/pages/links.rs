@@ -14,7 +14,11 @@ pub(crate) fn broken(page: &str) -> Vec<String> {
     let own = targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:"));
     own.filter(|target| {
         let (file, heading) = target.split_once('#').unwrap_or((target, ""));
-        let path = if file.is_empty() { root().join(page) } else { folder.join(file) };
+        let path = if file.is_empty() {
+            root().join(page)
+        } else {
+            folder.join(file)
+        };
         !(path.exists() && (heading.is_empty() || has_heading(&path, heading)))
     })
     .map(|target| format!("{page}: {target}"))
@@ -24,7 +28,9 @@ pub(crate) fn broken(page: &str) -> Vec<String> {
 fn has_heading(path: &Path, heading: &str) -> bool {
     let text = fs::read_to_string(path).unwrap();
     let headings = text.lines().filter(|line| line.starts_with('#'));
-    let anchors: BTreeSet<String> = headings.map(|line| anchor(line.trim_start_matches('#').trim())).collect();
+    let anchors: BTreeSet<String> = headings
+        .map(|line| anchor(line.trim_start_matches('#').trim()))
+        .collect();
     anchors.contains(heading)
 }
 

@@ -120,18 +120,19 @@ impl Reader {
         }
     }
 
-    /// What `status` says of a service, as JSON.
-    pub(crate) fn status(&self, service: &str) -> Value {
+    /// What `status` says, as JSON. `place` is the service as a command line names it.
+    pub(crate) fn status(&self, place: &[String]) -> Value {
         let output = self
             .command("streamherd")
-            .args(["--service", service, "--output", "json", "status"])
+            .args(place)
+            .args(["--output", "json", "status"])
             .output()
             .unwrap();
         serde_json::from_slice(&output.stdout).unwrap_or_default()
     }
 
-    pub(crate) fn alive(&self, service: &str) -> usize {
-        let status = self.status(service);
+    pub(crate) fn alive(&self, place: &[String]) -> usize {
+        let status = self.status(place);
         let consumers = status["consumers"].as_array();
         let alive = consumers.into_iter().flatten().filter(|one| one["state"] == "alive");
         alive.count()

@@ -142,7 +142,7 @@
 //!         Notification::StreamExpired(orphan) => {
 //!             client.claim(&orphan).await?;
 //!         }
-//!         Notification::StreamDisowned(lost) => println!("stop working on {}", lost.stream()),
+//!         Notification::StreamDisowned(lost) => println!("stop working on {}", lost.stream),
 //!         Notification::Terminated(_) => break,
 //!         _ => {}
 //!     }

@@ -30,7 +30,9 @@ pub(crate) fn page(snippets: &[Snippet]) {
             println!("{}: {}", line.at, line.text);
             if leaves_go(&line) {
                 // The page has the workers of that layout stopped meanwhile.
-                for (place, worker) in workers.extract_if(.., |(place, _): &mut (Vec<String>, _)| place.contains(&"go".to_owned())) {
+                for (place, worker) in
+                    workers.extract_if(.., |(place, _): &mut (Vec<String>, _)| place.contains(&"go".to_owned()))
+                {
                     end(&reader, &place, worker);
                 }
             }
@@ -107,7 +109,10 @@ pub(crate) fn place(line: &Line) -> Vec<String> {
     let words = line.words();
     let pairs = words.windows(2).filter(|pair| pair[0] == "--layout");
     let layout = pairs.flatten().cloned();
-    ["--service".to_owned(), service(line)].into_iter().chain(layout).collect()
+    ["--service".to_owned(), service(line)]
+        .into_iter()
+        .chain(layout)
+        .collect()
 }
 
 fn service(line: &Line) -> String {

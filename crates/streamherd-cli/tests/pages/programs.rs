@@ -123,7 +123,7 @@ fn build(folder: &Path, page: &str, snippets: &[Snippet]) -> Vec<PathBuf> {
     let dependencies = dependencies.replace('…', &root().display().to_string());
     // The versions are those that the tests are built with, so that nothing has to be fetched.
     let manifest = format!(
-        "[package]\nname = \"{name}\"\nedition = \"2024\"\n[workspace]\n[profile.dev]\ndebug = \"line-tables-only\"\n\
+        "[package]\nname = \"{name}\"\nedition = \"2024\"\n[workspace]\n[profile.dev]\ndebug = false\nincremental = false\n\
          {dependencies}"
     );
     fs::write(package.join("Cargo.toml"), manifest).unwrap();
@@ -201,7 +201,11 @@ fn orders() -> Vec<String> {
 /// Whole programs of other pages are workers.
 fn workers(programs: &[PathBuf], snippets: &[Snippet]) {
     let parts = snippets.iter().filter(|snippet| snippet.is_block_of("rust"));
-    for (program, _) in programs.iter().zip(parts).filter(|(_, part)| part.text.contains("fn main()")) {
+    for (program, _) in programs
+        .iter()
+        .zip(parts)
+        .filter(|(_, part)| part.text.contains("fn main()"))
+    {
         let mut reader = Reader::start();
         let working = reader.begin(&program.display().to_string());
         eventually_blocking(DEADLINE, "the worker is registered", || {

@@ -19,24 +19,23 @@ const LETTER: &str = "1795206880640-0";
 
 pub(crate) fn page(snippets: &[Snippet]) {
     let mut reader = Reader::start();
-    for snippet in snippets.iter().filter(|snippet| snippet.is_block_of("sh")) {
-        if shell::is_file(snippet) {
+    let mut workers = Vec::new();
+    for snippet in snippets {
+        if snippet.is_block_of("sh") && shell::is_file(snippet) {
             reader.save(&snippet.text);
         }
-    }
-    let mut workers = Vec::new();
-    for line in snippets.iter().flat_map(shell::commands) {
-        if line.demo().is_none() && not_run(&line).is_none() {
-            println!("{}: {}", line.at, line.text);
-            if leaves_go(&line) {
-                // The page has the workers of that layout stopped meanwhile.
-                for (place, worker) in
-                    workers.extract_if(.., |(place, _): &mut (Vec<String>, _)| place.contains(&"go".to_owned()))
-                {
-                    end(&reader, &place, worker);
+        for line in shell::commands(snippet) {
+            if line.demo().is_none() && not_run(&line).is_none() {
+                println!("{}: {}", line.at, line.text);
+                if leaves_go(&line) {
+                    // The page has the workers of that layout stopped meanwhile.
+                    let is_go = |(place, _): &mut (Vec<String>, Running)| place.iter().any(|word| word == "go");
+                    for (place, worker) in workers.extract_if(.., is_go) {
+                        end(&reader, &place, worker);
+                    }
                 }
+                follow(&mut reader, &line, &mut workers);
             }
-            follow(&mut reader, &line, &mut workers);
         }
     }
     for (place, worker) in workers {

@@ -32,9 +32,9 @@ pub enum KeyspaceEvents {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recovery {
     /// How long an entry must have been pending before the scan may re-queue it. Default: `lock_ttl` + 0.5 s; at
-    /// least `lock_ttl` + 250 ms.
+    /// least `lock_ttl` + 250 ms, at most a week.
     pub min_idle: Option<Duration>,
-    /// Time between two scans of a worker. Default: 1 s. Zero turns scanning off, with a warning: then nothing is
+    /// Time between two scans of a worker. Default: 1 s; from 20 ms to an hour. Zero turns scanning off, with a warning: then nothing is
     /// guaranteed about orphans.
     pub scan_interval: Duration,
     /// How much each interval varies: 0.2 is ± 20 %. Default: 0.2; from 0 to 0.5.
@@ -52,7 +52,7 @@ pub struct Recovery {
     /// About how many dead letters are kept; older ones are trimmed, counted and warned of. Default: 10,000; 0 = all.
     pub dlq_max_len: u64,
     /// Time between two sweeps of the fleet: for entries that another program has stranded (deleted their consumer,
-    /// acknowledged them, moved the group) and for dead consumers. Default: 1 minute; 0 = off; from 100 ms.
+    /// acknowledged them, moved the group) and for dead consumers. Default: 1 minute; 0 = off; from 100 ms to a day.
     pub sweep_interval: Duration,
     /// A consumer that has given no sign of life for this long and has nothing pending is removed. Default: 1 minute;
     /// from 100 ms to a week, and never before its `lock_ttl` is over.
@@ -423,6 +423,9 @@ pub(crate) fn range<T: Copy + PartialOrd + std::fmt::Display>(
 fn show(span: Duration) -> String {
     format!("{span:?}")
 }
+
+#[cfg(test)]
+mod documented;
 
 #[cfg(test)]
 mod tests {

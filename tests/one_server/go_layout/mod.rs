@@ -1,6 +1,7 @@
 //! One queue for Go and Rust workers, in the layout of the Go library. A cluster has none.
 
 mod dropping;
+mod fleet;
 mod migrating;
 mod recovering;
 mod refusing;

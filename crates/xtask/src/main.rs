@@ -9,6 +9,8 @@ mod deny;
 mod docs;
 mod install;
 mod program;
+#[cfg(test)]
+mod sizes;
 mod soak;
 
 use std::convert::Infallible;

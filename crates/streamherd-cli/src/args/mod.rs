@@ -20,6 +20,7 @@ pub(crate) use self::worker::{Events, WorkerArgs};
 use crate::pause::{self, PauseArgs};
 use crate::requeue::RequeueArgs;
 use crate::serve::ServeArgs;
+use crate::shell::{CompletionsArgs, ManArgs};
 use crate::status::StatusArgs;
 use crate::top::TopArgs;
 
@@ -74,6 +75,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Measure throughput, latency and cost on private Redis servers, beside bare Redis commands
     Bench(BenchArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 #[cfg(test)]

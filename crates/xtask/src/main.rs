@@ -7,6 +7,8 @@
 mod api;
 mod deny;
 #[cfg(test)]
+mod dependencies;
+#[cfg(test)]
 mod docs;
 mod install;
 mod packages;

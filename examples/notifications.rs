@@ -1,10 +1,51 @@
-//! A worker without the handler runtime: sees each notification, holds the leases, and settles them itself.
+//! # Notifications: a worker without the handler runtime
 //!
-//! Run:  `cargo run --example notifications` (a second one in another terminal shares the work),
-//!       then `cargo run --example producer`.
-//! Poke: stop one worker with Ctrl-C, and what it can't finish within two seconds is at the other at once; kill it with
-//!       `kill -9`, and it is there after the lock's six seconds. Stop one with Ctrl-Z for ten seconds, and see what it is
-//!       told on `fg`.
+//! **What.** Below the handler is a stream of notifications. Each lease comes as one, and so does what happens to it: this program
+//! settles its leases itself, claims those of workers that died, stops where a lease is lost, and goes on where Redis lost its data.
+//!
+//! **Run.** It takes a Redis on this machine (`REDIS_URL` for another), and two terminals:
+//!
+//! ```sh
+//! cargo run -p streamherd-examples --example notifications
+//! cargo run -p streamherd-examples --example producer -- 8    # in the other terminal
+//! ```
+//!
+//! ```text
+//! … is ready, process …
+//! session-0: attempt 0, token …
+//! session-0: Done
+//! ```
+//!
+//! **Try.** Start a second one in a third terminal, submit again, and stop one of them for ten seconds. Its locks expire, the other
+//! claims its streams, and when the first goes on it is told that they are not its own any more:
+//!
+//! ```sh
+//! kill -STOP PID    # the process that one of them named
+//! kill -CONT PID    # ten seconds later
+//! ```
+//!
+//! ```text
+//! claimed session-… from …
+//! session-…: attempt 1, token …
+//! lost session-…: …
+//! ```
+//!
+//! Stop one with Ctrl-C: what it can't finish within two seconds is at the other at once, and counts as no attempt.
+//!
+//! ```text
+//! settled …, handed over …
+//! ```
+//!
+//! Have Redis lose the queue while streams are held. They are written back, and none of them is disturbed:
+//!
+//! ```sh
+//! redis-cli DEL '{orders:0}:input' '{orders:0}:epoch'
+//! ```
+//!
+//! ```text
+//! Redis lost its data, as this worker has seen …×
+//! session-…: Done
+//! ```
 
 use std::time::Duration;
 
@@ -32,11 +73,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         match notification {
             Notification::StreamAdded(lease) => drop(tokio::spawn(work(lease))),
             Notification::StreamExpired(orphan) => match client.claim(&orphan).await {
+                // It comes as a `StreamAdded`, to whoever reads it.
                 Ok(_) => println!("claimed {} from {}", orphan.stream(), orphan.owner()),
                 // Somebody else was faster, or its owner is back.
                 Err(e) => println!("left {}: {e}", orphan.stream()),
             },
+            // `work` hears of it by `Lease::lost`.
             Notification::StreamDisowned(lost) => println!("lost {}: {}", lost.stream, lost.reason),
+            // Nothing has to be done: valid leases stay valid, and are written back.
+            Notification::DataLoss(loss) => println!("Redis lost its data, as this worker has seen {}×", loss.times),
             Notification::Terminated(reason) => println!("ended: {reason}"),
             _ => {}
         }
@@ -49,8 +94,8 @@ async fn work(lease: Lease) {
     println!("{name}: attempt {}, token {}", lease.attempt(), lease.token());
     let outcome = tokio::select! {
         // Work that takes seconds. A lease lasts as long as the work does.
-        () = tokio::time::sleep(Duration::from_secs(10)) => lease.done().await,
-        // Somebody else has the stream, or will have it: stop at once.
+        () = tokio::time::sleep(Duration::from_secs(5)) => lease.done().await,
+        // Somebody else has the stream, or will have it: stop at once. Nothing is changed by settling it, and the answer says so.
         () = lease.lost().cancelled() => lease.retry(RetryAfter::now()).await,
     };
     match outcome {

@@ -1,9 +1,43 @@
-//! A worker that Prometheus and an orchestrator can ask: `/metrics`, `/livez` and `/readyz`.
+//! # A worker that Prometheus and an orchestrator can ask
 //!
-//! Run:  `cargo run --example prometheus [ADDRESS]` (127.0.0.1:9090 unless told), then `cargo run --example producer`.
-//! Poke: `curl -i http://127.0.0.1:9090/readyz`; then stop Redis, and ask that and `/livez` again: the worker is not ready, and
-//!       not dead. `curl -s http://127.0.0.1:9090/metrics | grep streamherd_` shows the work of the last moments, and
-//!       docs/METRICS.md says what it means. Press Ctrl-C while streams are in work: `/readyz` says `shutting_down` at once.
+//! **What.** `/metrics` for Prometheus, `/livez` and `/readyz` for whoever starts and stops the worker, in one listener. A Redis that is away
+//! makes a worker not ready and not dead: a restart would not bring it back.
+//!
+//! **Run.** It takes a Redis on this machine (`REDIS_URL` for another), and two terminals:
+//!
+//! ```sh
+//! cargo run -p streamherd-examples --example prometheus
+//! cargo run -p streamherd-examples --example producer    # in the other terminal
+//! ```
+//!
+//! ```text
+//! ask http://127.0.0.1:9090/readyz
+//! session-0: attempt 0
+//! ```
+//!
+//! **Try.** See the work of the last moments in its metrics; docs/METRICS.md says what each of them means:
+//!
+//! ```sh
+//! curl -i http://127.0.0.1:9090/readyz
+//! curl -s http://127.0.0.1:9090/metrics
+//! ```
+//!
+//! ```text
+//! HTTP/1.1 200 …
+//! streamherd_settled_total{…} …
+//! ```
+//!
+//! Stop Redis, and ask again: the worker is alive and not ready. Start it again, and it is, with nothing else to be done:
+//!
+//! ```sh
+//! curl -i http://127.0.0.1:9090/livez
+//! ```
+//!
+//! Press Ctrl-C while streams are in work: `/readyz` says `shutting_down` at once, and the metrics can be had to the end.
+//!
+//! ```text
+//! done …, handed over 0
+//! ```
 
 use std::time::Duration;
 
@@ -16,8 +50,8 @@ async fn main() -> Result<(), BoxError> {
     // Before the client connects: what is counted without a recorder is lost.
     let metrics = recorder().install_recorder()?;
     // Also before: an address that can't be had is better known now.
-    let address = std::env::args().nth(1);
-    let listener = tokio::net::TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:9090")).await?;
+    let listen = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:9090".to_owned());
+    let listener = tokio::net::TcpListener::bind(listen).await?;
     println!("ask http://{}/readyz", listener.local_addr()?);
 
     let (client, notifications) = Client::builder("orders")

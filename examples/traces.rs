@@ -1,11 +1,26 @@
-//! Follows streams through their traces, with OpenTelemetry: every attempt is linked to the submit that it serves.
+//! # Traces: every attempt is linked to the submit that it serves
 //!
-//! Run:  `cargo run --example traces`
-//! Poke: stop it with Ctrl-C while it works and run it again: the new attempts are linked to the submits of the old run.
-//!
-//! The spans are printed as they end, so that it needs no collector. For one, in place of `Printed`, take the crate
-//! opentelemetry-otlp, in the version of opentelemetry that streamherd's feature `opentelemetry` names:
+//! **What.** With the feature `opentelemetry` a submit is a span, its context travels with the stream, and each attempt is a span of its
+//! own trace that is linked to it, however much later it comes. The spans are printed as they end, so that it needs no collector.
+//! For one, in place of `Printed`, take the crate opentelemetry-otlp, in the version of opentelemetry that streamherd's feature names:
 //! `.with_batch_exporter(opentelemetry_otlp::SpanExporter::builder().with_tonic().build()?)`.
+//!
+//! **Run.** It takes a Redis on this machine (`REDIS_URL` for another), and ends after five seconds:
+//!
+//! ```sh
+//! cargo run -p streamherd-examples --example traces
+//! ```
+//!
+//! ```text
+//! submit traces … child of …
+//! process traces … linked to … attempt=0 streamherd.ending=retry
+//! charge the card … child of …
+//! process traces … linked to … attempt=1 streamherd.ending=done
+//! done: 2, tried again: 2
+//! ```
+//!
+//! **Try.** The eight digits before the slash are the trace. Those of `checkout` and of the submits are the same, and both attempts at
+//! `order-1` are linked to them. End it within its first second and run it again: the new attempts are linked to the old submits.
 
 use std::time::Duration;
 
@@ -26,14 +41,14 @@ impl SpanExporter for Printed {
         for span in spans {
             let mut line = format!("{:<16} {}", span.name, short(&span.span_context));
             if span.parent_span_id != opentelemetry::trace::SpanId::INVALID {
-                line += &format!("  child of {}", span.parent_span_id);
+                line += &format!(" child of {}", span.parent_span_id);
             }
             for link in span.links.iter() {
-                line += &format!("  linked to {}", short(&link.span_context));
+                line += &format!(" linked to {}", short(&link.span_context));
             }
             for key in ["stream", "attempt", "streamherd.ending"] {
                 let value = span.attributes.iter().find(|one| one.key.as_str() == key);
-                line += &value.map_or_else(String::new, |one| format!("  {key}={}", one.value));
+                line += &value.map_or_else(String::new, |one| format!(" {key}={}", one.value));
             }
             println!("{line}");
         }
@@ -66,7 +81,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mine = Targets::new().with_default(tracing::Level::INFO);
     tracing_subscriber::registry().with(layer.with_filter(mine)).init();
 
-    let (client, notifications) = Client::builder("orders")
+    let (client, notifications) = Client::builder("traces")
         .url(std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned()))
         .connect()
         .await?;

@@ -1,11 +1,49 @@
-//! A worker with a handler: retries with backoff, dead letters, and a clean shutdown.
+//! # A worker with a handler
 //!
-//! Run:  `cargo run --example worker` (a second one in another terminal shares the work),
-//!       then `cargo run --example producer`.
-//! Poke: stop one worker with Ctrl-C, and what it can't finish within two seconds is at the other soon after; kill it with
-//!       `kill -9`, and it is there after the lock's six seconds. Stop one with Ctrl-Z for ten seconds, and see what its
-//!       handlers are told on `fg`. Submit what it can't read: `cargo run -p streamherd-cli -- --service orders submit
-//!       nonsense`, and see it with `cargo run -p streamherd-cli -- --service orders dlq list`.
+//! **What.** The handler is called once per stream and says by what it returns what becomes of it: `Ok` finishes the stream, an
+//! error has it tried again later, `Outcome::dead_letter` gives it up. A worker that dies loses nothing: its streams go to the
+//! others.
+//!
+//! **Run.** It takes a Redis on this machine (`REDIS_URL` for another), and two terminals:
+//!
+//! ```sh
+//! cargo run -p streamherd-examples --example worker
+//! cargo run -p streamherd-examples --example producer -- 20    # in the other terminal
+//! ```
+//!
+//! ```text
+//! … is ready, process …
+//! session-0: attempt 0, user 0 on pro
+//! session-0: written under token …
+//! ```
+//!
+//! **Try.** Start a second worker in a third terminal, have the producer submit again, and kill one of the two in the middle of its
+//! work. Six seconds later, which is how long a lock lives, the other one has its streams, and they say `attempt 1`:
+//!
+//! ```sh
+//! kill -9 PID    # the process that one of them named
+//! ```
+//!
+//! ```text
+//! session-…: attempt 1, user … on pro
+//! ```
+//!
+//! Submit what the handler can't read, and see the stream among the dead letters:
+//!
+//! ```sh
+//! cargo run -p streamherd-cli -- --service orders submit nonsense
+//! cargo run -p streamherd-cli -- --service orders dlq list
+//! ```
+//!
+//! ```text
+//! … rejected … nonsense … the info is not a session
+//! ```
+//!
+//! Stop the other with Ctrl-C: what it can't finish within two seconds it hands back, and nothing is counted.
+//!
+//! ```text
+//! done …, handed over …
+//! ```
 
 use std::time::Duration;
 
@@ -56,11 +94,11 @@ async fn work(job: Job) -> Result<Outcome, BoxError> {
     );
     tokio::select! {
         // Work that takes seconds. A lease lasts as long as the work does.
-        () = tokio::time::sleep(Duration::from_secs(10)) => {}
+        () = tokio::time::sleep(Duration::from_secs(5)) => {}
         // The lease is lost, or the worker shuts down: tidy up, and leave the stream to the next.
         () = job.stop().cancelled() => return Err("stopped half-way".into()),
     }
-    // Before what can't be undone. A target that refuses older tokens is safe even between this line and the next.
+    // Before what can't be undone. A target that refuses older tokens is safe even between this line and the next: see `fencing`.
     job.ensure_valid()?;
     println!("{name}: written under token {}", job.token());
     Ok(Outcome::Done)

@@ -4,5 +4,7 @@
 mod contract;
 #[path = "one_server/databases.rs"]
 mod databases;
+#[path = "one_server/go_layout/mod.rs"]
+mod go_layout;
 
 const TOPOLOGY: streamherd_tests::Topology = streamherd_tests::Topology::Sentinel;

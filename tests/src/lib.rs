@@ -2,6 +2,7 @@
 
 mod address;
 mod cut;
+pub mod go_peer;
 mod handling;
 pub mod letters;
 pub mod load;

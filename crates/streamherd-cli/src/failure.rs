@@ -69,6 +69,7 @@ fn flags(error: &ConnectError) -> Option<&'static str> {
     Some(match setting {
         "service" => "--service",
         "partitions" => "--partitions",
+        "layout" => "--layout",
         "tls" => "--url, --tls-ca, --tls-cert, --tls-key",
         "tls.ca_file" => "--tls-ca",
         "tls.client_certificate" => "--tls-cert",

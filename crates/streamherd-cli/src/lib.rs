@@ -17,6 +17,7 @@ mod fuzz;
 mod human;
 #[cfg(test)]
 mod manifests;
+mod migrate;
 mod output;
 mod pause;
 mod requeue;
@@ -68,6 +69,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Submit(options) => submit::run(&global, &options).await,
         Command::Doctor(options) => doctor::run(&global, &options).await,
         Command::Status(options) => status::run(&global, &options).await,
+        Command::Migrate(options) => migrate::run(&global, &options).await,
         Command::Requeue(options) => requeue::run(&global, &options).await,
         Command::Pause(options) => pause::run(&global, &options, true).await,
         Command::Resume(options) => pause::run(&global, &options, false).await,

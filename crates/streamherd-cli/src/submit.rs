@@ -42,12 +42,10 @@ pub(crate) async fn run(global: &Global, options: &SubmitArgs) -> Result<ExitCod
         Some(path) => Some(open(path).await?),
         None => None,
     };
-    let producer = builder.connect_producer().await.map_err(Failure::start)?;
-    let producer = producer.duplicates(if options.parallel {
-        Duplicates::Parallel
-    } else {
-        Duplicates::Coalesce
-    });
+    let mut producer = builder.connect_producer().await.map_err(Failure::start)?;
+    if options.parallel {
+        producer = producer.duplicates(Duplicates::Parallel);
+    }
     let producer = producer.traced(options.traceparent.or_else(inherited));
     match input {
         Some(input) => {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::client::Client;
 use crate::config::{ClusterMode, KeyspaceEvents, Raw, Recovery, Settings, default_consumer};
-use crate::error::ConnectError;
+use crate::error::{ConnectError, SettingError};
+use crate::keys::Layout;
 use crate::metrics::Metrics;
 use crate::notification::Notifications;
 use crate::producer::Producer;
@@ -108,6 +109,14 @@ impl Builder {
     /// into the same slots.
     pub fn partitions(mut self, partitions: u16) -> Self {
         self.raw.partitions = Some(partitions);
+        self
+    }
+
+    /// By which names the service is kept in Redis. Default: [`Layout::Native`]. All who have to do with a service use the same;
+    /// [`Layout::GoCompatible`] is for a fleet that shares its queue with workers of redis-stream-client-go, and connecting
+    /// refuses it on a cluster, and with more than one partition.
+    pub const fn layout(mut self, layout: Layout) -> Self {
+        self.raw.layout = layout;
         self
     }
 
@@ -223,12 +232,43 @@ impl Builder {
         crate::Admin::open(&settings, endpoint).await
     }
 
+    /// Connects to move a service from the layout that Go workers share to the native one, on the same Redis; what
+    /// [`layout`](Self::layout) was set to means nothing here. The native queue has as many partitions as Redis keeps for
+    /// it, or as [`partitions`](Self::partitions) says.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); on a cluster there is no such service.
+    ///
+    /// # Cancel safety
+    /// As [`connect`](Self::connect).
+    pub async fn connect_migration(self) -> Result<crate::Migration, ConnectError> {
+        let mut from = self.clone().layout(Layout::GoCompatible);
+        from.raw.partitions = None;
+        let from = from.connect_admin().await?;
+        match self.layout(Layout::Native).connect_admin().await {
+            Ok(to) => Ok(crate::Migration::new(from, to)),
+            Err(e) => {
+                from.close().await;
+                Err(e)
+            }
+        }
+    }
+
     fn checked(self) -> Result<(Settings, Endpoint), ConnectError> {
         let settings = Settings::check(self.raw, default_consumer)?;
         let endpoint = match self.at {
             At::Url(url) => Endpoint::from_url(&url, self.access)?,
             At::Config(config) => Endpoint::from_config(*config, self.access)?,
         };
+        if settings.layout == Layout::GoCompatible && endpoint.mode() == ClusterMode::Oss {
+            return Err(ConnectError::Setting(SettingError::new(
+                "layout",
+                "GoCompatible",
+                "the keys of Go workers have no hash tag and fall into different slots of a cluster, so that no script can change \
+                 them together; Go and Rust workers share a queue on one server or under Sentinel only",
+                "Native",
+            )));
+        }
         let metrics = Metrics::new(&settings.service);
         let endpoint = endpoint
             .with(settings.command_timeout, settings.reconnect, metrics)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{ConnectError, SettingError};
-use crate::keys::{Keys, Service};
+use crate::keys::{Keys, Layout, Service};
 
 /// Whether to use Redis keyspace notifications to hear of expired locks at once.
 ///
@@ -111,6 +111,7 @@ pub(crate) struct Raw {
     pub(crate) recovery: Recovery,
     /// [`None`]: one, or for who only looks, as many as there are.
     pub(crate) partitions: Option<u16>,
+    pub(crate) layout: Layout,
 }
 
 impl Raw {
@@ -129,6 +130,7 @@ impl Raw {
             reconnect: (Duration::from_millis(50), Duration::from_secs(1)),
             recovery: Recovery::default(),
             partitions: None,
+            layout: Layout::default(),
         }
     }
 }
@@ -157,6 +159,7 @@ pub(crate) struct Settings {
     pub(crate) claim_idle: Duration,
     pub(crate) recovery: Recovery,
     pub(crate) partitions: Option<u16>,
+    pub(crate) layout: Layout,
 }
 
 const MIN_LOCK_TTL: Duration = Duration::from_millis(600);
@@ -167,6 +170,8 @@ const MAX_IN_FLIGHT: usize = 1_000_000;
 /// Each has tasks of its own in every worker, and a connection to read over.
 const MAX_PARTITIONS: u16 = 256;
 const MAX_CONSUMER_BYTES: usize = 256;
+/// Go workers take what nobody has touched for 40 s; heartbeats touch what was last touched 10 s ago.
+const MAX_GO_HEARTBEAT: Duration = Duration::from_secs(15);
 
 impl Settings {
     /// # Errors
@@ -217,7 +222,16 @@ impl Settings {
             ));
         }
 
-        let recovery = raw.recovery;
+        let mut recovery = raw.recovery;
+        if raw.layout == Layout::GoCompatible {
+            if let Some(partitions) = raw.partitions {
+                range("partitions", partitions, 1, 1).map_err(|e| e.because("the layout of Go workers has one"))?;
+            }
+            within("heartbeat", heartbeat, Duration::ZERO, MAX_GO_HEARTBEAT)
+                .map_err(|e| e.because("Go workers take what was not touched for 40 s"))?;
+            // They know nothing of it, and would find locks on what they are given.
+            recovery.write_back = false;
+        }
         let min_idle = recovery.min_idle.unwrap_or(ttl + Duration::from_millis(500));
         within(
             "recovery.min_idle",
@@ -293,6 +307,7 @@ impl Settings {
             claim_idle: ttl.saturating_sub(CLAIM_SLACK),
             recovery,
             partitions: raw.partitions,
+            layout: raw.layout,
         })
     }
 }
@@ -313,14 +328,22 @@ impl Settings {
         ConnectError::Partitions {
             stored,
             wanted: self.partitions(),
-            control: Keys::new(&self.service, 0).control().to_owned(),
+            control: self.keys_of(0).control().to_owned(),
+        }
+    }
+
+    fn keys_of(&self, partition: u16) -> Keys {
+        match self.layout {
+            Layout::Native => Keys::new(&self.service, partition),
+            Layout::GoCompatible => Keys::go(&self.service),
         }
     }
 
     /// The keys of so many partitions.
     pub(crate) fn keys(&self, partitions: u16) -> Vec<Arc<Keys>> {
-        let keys = |partition| Arc::new(Keys::new(&self.service, partition));
-        (0..partitions).map(keys).collect()
+        (0..partitions)
+            .map(|partition| Arc::new(self.keys_of(partition)))
+            .collect()
     }
 }
 

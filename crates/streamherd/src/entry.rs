@@ -205,6 +205,18 @@ pub(crate) fn encode<I: Serialize + ?Sized>(name: &str, info: &I) -> Result<Stri
     Ok(text)
 }
 
+/// # Errors
+/// Info on which Go workers end: theirs is an object or nothing.
+pub(crate) fn check_for_go(input: &str) -> Result<(), InvalidEntry> {
+    let wire = WireIn::read(input.as_bytes()).ok();
+    let info = wire.and_then(|wire| wire.info).map_or("null", RawValue::get);
+    if info == "null" || info.starts_with('{') {
+        Ok(())
+    } else {
+        Err(InvalidEntry::InfoForGo)
+    }
+}
+
 /// Something that can't be submitted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -215,6 +227,12 @@ pub enum InvalidEntry {
     /// The info is not representable as JSON.
     #[error("the info could not be written as JSON")]
     Info(#[source] serde_json::Error),
+    /// The info is neither an object nor null, and the queue is shared with Go workers, which stop reading at such an entry
+    /// ([`GoCompatible`](crate::Layout::GoCompatible)).
+    #[error(
+        "the info must be a JSON object or null, as Go workers that share this queue stop reading at anything else"
+    )]
+    InfoForGo,
     /// Name and info together are larger than an entry may be.
     #[error(
         "the entry has {bytes} bytes and the limit is {MAX_ENTRY_BYTES}; keep the payload elsewhere and submit a reference to it"

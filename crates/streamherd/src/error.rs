@@ -295,6 +295,12 @@ pub enum SubmitError {
     /// The entry breaks a limit. Nothing was sent.
     #[error(transparent)]
     Invalid(#[from] InvalidEntry),
+    /// Duplicates are to be coalesced, which the layout [`GoCompatible`](crate::Layout::GoCompatible) has no keys for. Nothing was
+    /// sent.
+    #[error(
+        "duplicates can't be coalesced in the layout that is shared with Go workers; submit with Duplicates::Parallel, or move to the native layout"
+    )]
+    NoCoalescing,
     /// The submit was sent, but no answer came: it may be queued or not. With
     /// [`Duplicates::Coalesce`](crate::Duplicates::Coalesce) it may be sent again, and runs a second time at most if the
     /// first submit's run has begun; with `Parallel`, sending it again may queue it twice.

@@ -5,9 +5,6 @@ use std::fmt;
 use crate::error::SettingError;
 use crate::id::{EntryId, Lane};
 
-/// The consumer group of both lanes.
-pub(crate) const GROUP: &str = "workers";
-
 const MAX_SERVICE_BYTES: usize = 128;
 
 /// The validated name of a service.
@@ -47,10 +44,32 @@ impl fmt::Display for Service {
     }
 }
 
-/// The keys of one partition. Their common hash tag `{<service>:<partition>}` keeps them in one slot, so that every
-/// state change is one script on any topology.
+/// By which names a service is kept in Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Layout {
+    /// streamherd's own: `{<service>:<partition>}:…`.
+    #[default]
+    Native,
+    /// That of the Go library redis-stream-client-go, for a fleet in which Go and Rust workers share one queue until all are
+    /// moved: `<service>-input`, its group `<service>-group`, `<service>-input-dlq`, and for each entry a lock
+    /// `<data stream><MUTEX_KEY_SEP><entry id>`. What Go workers know nothing of is in `<service>-sh:…`.
+    ///
+    /// One server, or Sentinel: on a cluster these keys are in different slots, and connecting refuses it. One partition; no
+    /// coalescing of duplicates; no front lane, so that what is re-queued waits behind the backlog, where Go workers take it,
+    /// too; no write-back and no quiet time after a loss of data; fencing tokens and exclusiveness among Rust workers
+    /// only, as a Go worker locks without a token and goes on with a lock that it has lost. MIGRATION.md in the repository
+    /// says what that means.
+    GoCompatible,
+}
+
+/// The keys of one partition. In the native layout their common hash tag `{<service>:<partition>}` keeps them in one slot, so
+/// that every state change is one script on any topology.
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
+    layout: Layout,
+    /// The consumer group of both lanes.
+    group: String,
     pub(crate) input: String,
     pub(crate) front: String,
     dlq: String,
@@ -62,19 +81,44 @@ pub(crate) struct Keys {
     consumers: String,
     pub(crate) scan: String,
     nothing: String,
-    /// A lock key is this prefix and the text form of an [`EntryId`].
+    /// A lock key is this prefix and the text form of an [`EntryId`]. The lock that Go workers know an entry by stands beside it;
+    /// only scripts name that.
     lock_prefix: String,
-    /// What matches the beginning of all keys of all partitions.
+    /// What matches the beginning of all keys of all partitions that only streamherd uses.
     any: String,
 }
 
 impl Keys {
     pub(crate) fn new(service: &Service, partition: u16) -> Self {
-        let key = |name: &str| format!("{{{service}:{partition}}}:{name}");
+        let tagged = format!("{{{service}:{partition}}}:");
+        let any = format!("{{{}:[0-9]*}}:", literal(&service.0));
         Self {
-            input: key("input"),
+            input: format!("{tagged}input"),
+            dlq: format!("{tagged}dlq"),
+            ..Self::beginning(&tagged, any)
+        }
+    }
+
+    /// The only partition in the layout of Go workers.
+    pub(crate) fn go(service: &Service) -> Self {
+        let any = format!("{}-sh:", literal(&service.0));
+        Self {
+            layout: Layout::GoCompatible,
+            group: format!("{service}-group"),
+            input: format!("{service}-input"),
+            dlq: format!("{service}-input-dlq"),
+            ..Self::beginning(&format!("{service}-sh:"), any)
+        }
+    }
+
+    fn beginning(with: &str, any: String) -> Self {
+        let key = |name: &str| format!("{with}{name}");
+        Self {
+            layout: Layout::Native,
+            group: "workers".to_owned(),
+            input: String::new(),
+            dlq: String::new(),
             front: key("front"),
-            dlq: key("dlq"),
             epoch: key("epoch"),
             control: key("control"),
             delayed: key("delayed"),
@@ -84,8 +128,16 @@ impl Keys {
             scan: key("scan"),
             nothing: key("lock:0-0"),
             lock_prefix: key("lock:"),
-            any: format!("{{{}:[0-9]*}}:", literal(&service.0)),
+            any,
         }
+    }
+
+    pub(crate) const fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    pub(crate) fn group(&self) -> &str {
+        &self.group
     }
 
     pub(crate) fn control(&self) -> &str {
@@ -135,9 +187,18 @@ impl Keys {
         format!("__keyspace@{database}__:{}lock:*", self.any)
     }
 
-    /// The pattern of all partitions' keys.
-    pub(crate) fn pattern(&self) -> String {
-        format!("{}*", self.any)
+    /// The patterns of all partitions' keys.
+    pub(crate) fn patterns(&self) -> Vec<String> {
+        let all = format!("{}*", self.any);
+        match self.layout {
+            Layout::Native => vec![all],
+            Layout::GoCompatible => vec![
+                literal(&self.input),
+                literal(&self.dlq),
+                all,
+                "*<MUTEX_KEY_SEP>*".to_owned(),
+            ],
+        }
     }
 }
 
@@ -191,7 +252,20 @@ mod tests {
             keys("a*[b]?\\").lock_channel_pattern(3),
             "__keyspace@3__:{a\\*\\[b\\]\\?\\\\:[0-9]*}:lock:*"
         );
-        assert_eq!(keys("a*").pattern(), "{a\\*:[0-9]*}:*");
+        assert_eq!(keys("a*").patterns(), ["{a\\*:[0-9]*}:*"]);
+    }
+
+    #[test]
+    fn go_workers_find_what_they_know_where_they_look_for_it() {
+        let keys = Keys::go(&Service::parse("a*").unwrap());
+        assert_eq!((keys.input.as_str(), keys.group()), ("a*-input", "a*-group"));
+        assert_eq!(keys.all()[4], "a*-input-dlq");
+        assert_eq!(keys.lock(&"5-1".parse().unwrap()), "a*-sh:lock:5-1");
+        assert_eq!(keys.lock_channel_pattern(3), "__keyspace@3__:a\\*-sh:lock:*");
+        assert_eq!(
+            keys.patterns(),
+            ["a\\*-input", "a\\*-input-dlq", "a\\*-sh:*", "*<MUTEX_KEY_SEP>*"]
+        );
     }
 
     #[test]

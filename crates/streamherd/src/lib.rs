@@ -91,8 +91,8 @@ mod worker;
 pub use admin::{
     Admin, Check, ConsumerState, ConsumerStatus, Cursor, DeadLetter, DeadLetterFilter, DeadLetterPage,
     DeadLetterReport, DeadLetterRun, DeadLetters, DelayedPage, DelayedStatus, Diagnosis, FoundStream, HandledLetter,
-    LeasePage, LeaseQuery, LeaseState, LeaseStatus, LetterId, LetterOutcome, PartitionStatus, Pause, PauseTarget,
-    ProgressStatus, Registration, RequeueOutcome, Status, Verdict,
+    LeasePage, LeaseQuery, LeaseState, LeaseStatus, LetterId, LetterOutcome, Migration, Moved, PartitionStatus, Pause,
+    PauseTarget, ProgressStatus, Registration, RequeueOutcome, Status, Verdict,
 };
 pub use builder::Builder;
 pub use client::{Claimed, Client, Health, HealthBounds, MasterHealth};
@@ -102,6 +102,7 @@ pub use dead_letter::{DeadLetterReason, UnknownReason};
 #[doc(no_inline)]
 pub use fred;
 pub use id::{ConsumerId, EntryId, InvalidCursor, InvalidId, Lane, Reference, StreamId, Token};
+pub use keys::Layout;
 pub use lease::{Lease, RetryAfter, Settled};
 pub use notification::{DataLoss, Disowned, Notification, Notifications, Orphan};
 pub use partition::partition_of;

@@ -61,7 +61,8 @@ fn sources(folder: &str) -> std::path::PathBuf {
 fn every_public_async_function_is_dropped_by_a_test() {
     let mut found = BTreeMap::new();
     public_async_functions(&sources("../crates/streamherd/src"), &mut found);
-    let mut tests = String::new();
+    // A cluster has nothing to migrate.
+    let mut tests = fs::read_to_string(sources("one_server/go_layout/dropping.rs")).unwrap();
     for file in fs::read_dir(sources("contract/cancellation")).unwrap() {
         let path = file.unwrap().path();
         if !path.ends_with("listed.rs") {

@@ -1,7 +1,7 @@
 //! A worker process for the tests to kill and freeze.
 //!
-//! `contract-worker URL PARTITIONS then=MODE [slots=N] [ttl=MS] [events=off|ensure] [sweep=MS]` prints one JSON object per line
-//! on stdout. MODE is
+//! `contract-worker URL PARTITIONS then=MODE [slots=N] [ttl=MS] [events=off|ensure] [sweep=MS] [layout=go]` prints one JSON
+//! object per line on stdout. MODE is
 //! what it does with each stream: `hold` keeps it until a line on stdin names one of the others (`done`, `retry`, `delay`,
 //! `dead_letter`, `release`), which then settles all that is held; the others settle at once. SIGTERM hands over
 //! what is held.
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use streamherd::error::SettleError;
-use streamherd::{KeyspaceEvents, Lease, Notification, RetryAfter};
+use streamherd::{KeyspaceEvents, Layout, Lease, Notification, RetryAfter};
 use streamherd_tests::{Address, builder, patiently, recovery};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -54,6 +54,9 @@ async fn run(args: Vec<String>) -> ExitCode {
         recovery.reap_after = span;
     }
     builder = builder.recovery(recovery);
+    if option("layout").as_deref() == Some("go") {
+        builder = builder.layout(Layout::GoCompatible);
+    }
     if option("events").as_deref() == Some("off") {
         builder = builder.keyspace_events(KeyspaceEvents::Off);
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use streamherd::{Credentials, Tls};
+use streamherd::{Credentials, Layout, Tls};
 
 use crate::failure::{Failure, usage_error};
 
@@ -54,6 +54,10 @@ pub(crate) struct Global {
     #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_PARTITIONS", value_name = "N")]
     partitions: Option<u16>,
 
+    /// By which names the service is kept in Redis: its own, or those that workers of redis-stream-client-go share
+    #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_LAYOUT", value_enum, value_name = "LAYOUT", default_value_t = Names::Native)]
+    layout: Names,
+
     /// How to print results
     #[arg(long, global = true, help_heading = GLOBAL, env = "STREAMHERD_OUTPUT", value_enum, value_name = "FORMAT", default_value_t = Output::Table)]
     pub(crate) output: Output,
@@ -72,7 +76,11 @@ impl Global {
         let mut builder = streamherd::Client::builder(self.service()?)
             .url(&self.url)
             .credentials(self.login()?)
-            .sentinel_credentials(sentinel_login()?);
+            .sentinel_credentials(sentinel_login()?)
+            .layout(match self.layout {
+                Names::Native => Layout::Native,
+                Names::Go => Layout::GoCompatible,
+            });
         if let Some(tls) = self.tls()? {
             builder = builder.tls(tls);
         }
@@ -155,6 +163,14 @@ fn variable(name: &str) -> Result<Option<String>, Failure> {
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => Err(usage_error(&format!("{name} is not UTF-8"))),
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Names {
+    /// {<service>:<partition>}:…
+    Native,
+    /// <service>-input and what Go workers know beside it
+    Go,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

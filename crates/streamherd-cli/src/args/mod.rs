@@ -17,6 +17,7 @@ pub(crate) use self::global::{Global, LOGIN_VARIABLES, Output};
 pub(crate) use self::submit::SubmitArgs;
 pub(crate) use self::values::{at_least_one, duration, json};
 pub(crate) use self::worker::{Events, WorkerArgs};
+use crate::migrate::MigrateArgs;
 use crate::pause::{self, PauseArgs};
 use crate::requeue::RequeueArgs;
 use crate::serve::ServeArgs;
@@ -70,6 +71,7 @@ pub(crate) enum Command {
     /// Take a pause back
     #[command(after_help = pause::HELP, override_usage = "streamherd resume --service <NAME> [OPTIONS]")]
     Resume(PauseArgs),
+    Migrate(MigrateArgs),
     Serve(ServeArgs),
     /// Kill and freeze workers of a private Redis, and count what is lost
     Demo(DemoArgs),

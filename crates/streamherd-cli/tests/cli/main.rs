@@ -7,6 +7,7 @@ mod doctor;
 mod exec;
 mod hostile;
 mod logins;
+mod migrate;
 mod operators;
 mod partitions;
 mod probes;

@@ -1,6 +1,7 @@
 //! `streamherd top` in a real terminal, on a real Redis with real workers.
 
 mod acting;
+mod input;
 mod leaving;
 
 use streamherd::{Client, Notification, Progress};

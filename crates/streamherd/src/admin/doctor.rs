@@ -202,7 +202,7 @@ impl Judge<'_> {
             matters,
         );
         match &refusal.rule {
-            Some(_) if refusal.is_about_keys() => check.mend(self.setuser(std::slice::from_ref(&self.place.key_rule))),
+            Some(_) if refusal.is_about_keys() => check.mend(self.setuser(&self.place.key_rules)),
             Some(rule)
                 if self
                     .place

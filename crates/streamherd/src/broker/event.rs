@@ -11,7 +11,8 @@ pub(crate) fn lock_expired<K: Borrow<Keys>>(keys: &[K], operation: &str, key: &s
     if operation != "expired" {
         return None;
     }
-    let partition = keys::partition_of_key(key)?;
+    // Without a tag it is of the layout that has one partition.
+    let partition = keys::partition_of_key(key).unwrap_or(0);
     let id = keys.get(usize::from(partition))?.borrow().entry_of_lock(key)?;
     Some((partition, id))
 }

@@ -45,7 +45,12 @@ fn is_a_service_or_refused(name: &str) {
         ));
         let slot = hash_tag(&lock);
         for key in keys.all() {
-            assert!(matches_glob(keys.pattern().as_bytes(), key.as_bytes()), "{key}");
+            assert!(
+                keys.patterns()
+                    .iter()
+                    .any(|pattern| matches_glob(pattern.as_bytes(), key.as_bytes())),
+                "{key}"
+            );
             assert_eq!(hash_tag(key), slot, "a partition is in one slot");
             assert_eq!(partition_of_key(key), Some(partition));
         }
@@ -77,7 +82,10 @@ fn no_service_is_told_of_the_locks_of_another() {
             });
             if a != b && !like_a_partition {
                 assert!(
-                    !matches_glob(keys.pattern().as_bytes(), others.input.as_bytes()),
+                    !keys
+                        .patterns()
+                        .iter()
+                        .any(|pattern| matches_glob(pattern.as_bytes(), others.input.as_bytes())),
                     "{a:?} has {b:?}"
                 );
             }

@@ -47,6 +47,8 @@ pub struct Producer {
     /// The same, over connections on which nobody waits for replicas or disks.
     plain: Arc<[Store]>,
     duplicates: Duplicates,
+    /// Its streams are also read by Go workers.
+    shared_with_go: bool,
     /// The trace that it was told.
     trace: Option<TraceContext>,
     /// What it keeps, all of its clones together.
@@ -62,11 +64,17 @@ impl Producer {
     }
 
     fn new(stores: Arc<[Store]>, metrics: Metrics, lock_ttl: Duration, connections: Connections) -> Self {
+        let shared_with_go = stores.first().is_some_and(Store::is_shared_with_go);
         Self {
             plain: Arc::clone(&stores),
             posts: posts(&stores, Durability::Memory),
             stores,
-            duplicates: Duplicates::Coalesce,
+            duplicates: if shared_with_go {
+                Duplicates::Parallel
+            } else {
+                Duplicates::Coalesce
+            },
+            shared_with_go,
             trace: None,
             retained: None,
             lock_ttl,
@@ -117,7 +125,8 @@ impl Producer {
     }
 
     /// What becomes of submits of a data stream that is queued, delayed or held already. Default:
-    /// [`Duplicates::Coalesce`].
+    /// [`Duplicates::Coalesce`]; in the layout [`GoCompatible`](crate::Layout::GoCompatible), where submits that are to be
+    /// coalesced are refused, [`Duplicates::Parallel`].
     #[must_use]
     pub const fn duplicates(mut self, duplicates: Duplicates) -> Self {
         self.duplicates = duplicates;
@@ -274,6 +283,13 @@ impl Producer {
     ) -> Result<Submitted, SubmitError> {
         let input = entry::encode(name, info).inspect_err(|_| self.metrics.submitted("invalid"))?;
         let coalesce = (self.duplicates == Duplicates::Coalesce).then_some(name);
+        if self.shared_with_go {
+            let refused = match coalesce {
+                Some(_) => Err(SubmitError::NoCoalescing),
+                None => entry::check_for_go(&input).map_err(SubmitError::from),
+            };
+            refused.inspect_err(|_| self.metrics.submitted("invalid"))?;
+        }
         let partition = partition_of(name, u16::try_from(self.stores.len()).unwrap_or(u16::MAX));
         let Some(post) = self.posts.get(usize::from(partition)) else {
             return Err(SubmitError::NotSubmitted(StoreError::homeless()));

@@ -159,7 +159,8 @@ impl Store {
 }
 
 /// These scripts know no epoch.
-fn whole<T>(judged: Judged<T>, reply: Reply<'_>) -> Result<T, StoreError> {
+/// Of a script that asks for no epoch.
+pub(super) fn whole<T>(judged: Judged<T>, reply: Reply<'_>) -> Result<T, StoreError> {
     match judged {
         Judged::Ok(all) => Ok(all),
         Judged::EpochChanged | Judged::Quiet(_) => Err(reply.unexpected("outcomes")),

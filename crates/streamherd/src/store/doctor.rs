@@ -22,7 +22,6 @@ use super::reply::Reply;
 use super::rights::{Need, Role};
 use super::{Connection, Endpoint, Store, StoreError, Subscription};
 use crate::id::StreamId;
-use crate::keys::GROUP;
 
 /// The types of the keys, in their order.
 const TYPES: [&str; 10] = [
@@ -93,7 +92,7 @@ impl Store {
 
     async fn lane_fact(&self, key: &str) -> Result<LaneFact, StoreError> {
         let length = self.ask("XLEN", words(&[key])).await?;
-        let has_group = match self.ask("XPENDING", words(&[key, GROUP])).await? {
+        let has_group = match self.ask("XPENDING", words(&[key, self.keys.group()])).await? {
             Err(refusal) if refusal.text.starts_with("NOGROUP") => Ok(false),
             other => other.map(|_| true),
         };

@@ -13,6 +13,7 @@ mod inspect;
 mod kept;
 mod lease;
 mod login;
+mod migrate;
 mod network;
 mod packed;
 mod queue;
@@ -48,6 +49,7 @@ pub(crate) use inspect::{Kicked, Name, Picture, Place, SeenLease, ServerKind, Wa
 pub(crate) use kept::{Asked, Identity, Lost, Resubmission, Resubmitted, Stands, digest_of};
 pub(crate) use lease::{Acquired, Renewed, Restorable, Restored};
 pub use login::Credentials;
+pub(crate) use migrate::{Migrated, Movable};
 pub(crate) use network::{Line, Lines, Network, Node, Placement, Which};
 #[cfg(test)]
 pub(crate) use network::{merge, of_cluster, of_sentinel};
@@ -56,7 +58,7 @@ pub(crate) use registry::{Reaped, Registry};
 pub(crate) use requeue::{Gate, Listing, Looked, RequeueLimits, Requeued, Soon};
 pub use rights::{Need, Right, Role};
 #[cfg(test)]
-pub(crate) use rights::{channel_rule, key_rule};
+pub(crate) use rights::{channel_rule, key_rules};
 pub(crate) use settle::{Operation, SettleLimits, SettleOutcome, SettleStep};
 pub(crate) use submit::{Accepted, PromoteOutcome, Submission, When};
 pub use submit::{Durability, Submitted};
@@ -64,7 +66,7 @@ pub(crate) use sweep::{Stranded, Swept};
 pub use tls::Tls;
 
 use crate::id::{ConsumerId, Epoch};
-use crate::keys::Keys;
+use crate::keys::{Keys, Layout};
 
 /// One partition of a service, seen by one consumer over one line.
 #[derive(Debug, Clone)]
@@ -84,6 +86,11 @@ impl Store {
             consumer,
             timeout,
         }
+    }
+
+    /// Whether Go workers read the same queue.
+    pub(crate) fn is_shared_with_go(&self) -> bool {
+        self.keys.layout() == Layout::GoCompatible
     }
 
     pub(crate) fn keys(&self) -> Arc<Keys> {

@@ -12,7 +12,6 @@ use super::{Judged, Store, StoreError};
 use crate::clock::Moment;
 use crate::entry::{Fields, MAX_ENTRY_BYTES, MAX_FIELDS, Poison};
 use crate::id::{EntryId, Epoch, Lane, StreamId, Token};
-use crate::keys::GROUP;
 
 /// An entry as Redis has it.
 #[derive(Debug, Clone)]
@@ -162,7 +161,7 @@ impl Store {
         let client = connection.client.with_options(&options(timeout));
         let keys: Vec<&str> = lanes.iter().map(|lane| self.keys.stream(*lane)).collect();
         let read = client.xreadgroup::<Value, _, _, _, _>(
-            GROUP,
+            self.keys.group(),
             self.consumer.as_str(),
             Some(1),
             Some(millis(block)),
@@ -248,7 +247,7 @@ impl Store {
         let start = after.map_or_else(|| "-".to_owned(), |id| format!("({id}"));
         let args: Vec<Value> = vec![
             self.keys.stream(lane).into(),
-            GROUP.into(),
+            self.keys.group().into(),
             start.into(),
             "+".into(),
             count.to_string().into(),

@@ -62,6 +62,7 @@ scripts! {
     REDRIVE = "redrive";
     PURGE = "purge";
     CENSUS = "census";
+    MIGRATE = "migrate";
 }
 
 /// Those that do without what the others share: one is given a single key, the other is to be short.

@@ -201,7 +201,7 @@ fn context_of(span: &Span) -> Option<TraceContext> {
 
 const fn kind(error: &SubmitError) -> &'static str {
     match error {
-        SubmitError::Invalid(_) => "invalid",
+        SubmitError::Invalid(_) | SubmitError::NoCoalescing => "invalid",
         SubmitError::NotSubmitted(_) => "refused",
         SubmitError::MaybeSubmitted(_) => "maybe",
         SubmitError::NotDurable { .. } => "not_durable",

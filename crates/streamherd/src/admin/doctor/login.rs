@@ -15,7 +15,7 @@ impl Judge<'_> {
             keys.any(|key| !key.allowed) || service.rights.iter().any(|(_, answer)| *answer == Answer::KeyDenied);
         let mut what: Vec<String> = lacking.iter().map(|right| right.command.to_owned()).collect();
         if keys_denied {
-            what.insert(0, format!("the keys {}", self.place.key_rule));
+            what.insert(0, format!("the keys {}", self.place.key_rules.join(" ")));
         }
         let role = self.place.role;
         if what.is_empty() && missing.is_empty() {
@@ -56,7 +56,7 @@ impl Judge<'_> {
         // Only where they are known to be refused: Redis takes no further pattern for a user who may use all keys. Who may
         // send no command with a key learns of its keys in a second round.
         if keys_denied {
-            rules.insert(0, self.place.key_rule.clone());
+            rules.splice(0..0, self.place.key_rules.iter().cloned());
         }
         check.mend(self.setuser(&rules))
     }

@@ -10,7 +10,7 @@ use crate::id::StreamId;
 use crate::keys::{Keys, Service};
 use crate::store::{
     Answer, Asker, Clock, Facts, Found, FoundServer, KeyFact, LaneFact, Need, PartitionFacts, Refusal, Role,
-    ServiceFacts, channel_rule, key_rule,
+    ServiceFacts, channel_rule, key_rules,
 };
 
 const NOW: u64 = 1_795_000_000_000_000;
@@ -74,7 +74,7 @@ fn healthy() -> Facts {
             user: "app".to_owned(),
             service: "orders".to_owned(),
             role,
-            key_rule: key_rule(&keys),
+            key_rules: key_rules(&keys),
             channel_rule: channel_rule(&keys, 0),
             smallest: role.rules(&keys, 0, mode, |need| need == Need::Required),
         },

@@ -10,7 +10,7 @@ use super::facts::{Asker, ClusterState, Facts, Found, FoundServer, PartitionFact
 use super::{answer, words};
 use crate::config::ClusterMode;
 use crate::store::hello::NO_ENTRY;
-use crate::store::rights::{Need, Role, channel_rule, key_rule};
+use crate::store::rights::{Need, Role, channel_rule, key_rules};
 use crate::store::{Endpoint, Network, Node, Store, StoreError};
 
 /// A connection that broke is made again by then.
@@ -112,7 +112,7 @@ impl Examined<'_> {
                 user: self.endpoint.user().to_owned(),
                 service: service.to_owned(),
                 role,
-                key_rule: key_rule(keys),
+                key_rules: key_rules(keys),
                 channel_rule: channel_rule(keys, database),
                 smallest: role.rules(keys, database, self.mode, |need| need == Need::Required),
             },

@@ -76,7 +76,7 @@ pub(crate) struct Asker {
     pub(crate) user: String,
     pub(crate) service: String,
     pub(crate) role: Role,
-    pub(crate) key_rule: String,
+    pub(crate) key_rules: Vec<String>,
     pub(crate) channel_rule: String,
     /// The smallest login for the role.
     pub(crate) smallest: Vec<String>,

@@ -31,6 +31,7 @@ if not string.find(pends.err or '', 'NOGROUP', 1, true) then return pends end
 local claims = redis.pcall('XCLAIM', NOTHING, GROUP, 'nobody', 0, '0-0')
 if not string.find(claims.err or '', 'NOGROUP', 1, true) then return claims end
 redis.call('SET', NOTHING, '', 'XX')
+if GO then redis.call('SET', '<MUTEX_KEY_SEP>', '', 'XX') end
 redis.call('XADD', NOTHING, 'NOMKSTREAM', '*', 'f', 'v')
 redis.call('ZADD', NOTHING, 'XX', 0, 'm')
 redis.call('ZREM', NOTHING, 'm')
@@ -101,7 +102,8 @@ if this and this ~= before then redis.call('HSET', CONTROL, 'run_id', this) end
 note_ttl(ttl, now)
 -- Whoever has left took the name along; of others it can't be told whether they live. Interleaving: a service's first worker
 -- comes, is handed a stream, and a failover loses all that; a newcomer finds nobody, and the stream waiting.
-if unsettled and (known ~= '' or redis.call('HLEN', CONSUMERS) > 0
+-- Go workers know of no quiet time, so there is none.
+if unsettled and not GO and (known ~= '' or redis.call('HLEN', CONSUMERS) > 0
     or redis.call('XLEN', INPUT) + redis.call('XLEN', FRONT) + redis.call('ZCARD', DELAYED) > 0) then
   redis.call('HSET', CONTROL, 'quiet_until', whole(now + math.max(largest, ttl)))
 end

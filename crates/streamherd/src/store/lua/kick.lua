@@ -41,7 +41,7 @@ if not record then
 end
 local lock = locks .. ref
 if alive(lock) and not force then
-  return {'held', record and record[2] or string.match(lock_value(lock) or '', '^(.*):%d+$') or '', redis.call('PTTL', lock)}
+  return {'held', record and record[2] or string.match(lock_value(lock) or '', '^(.*):%d+$') or '', remaining(lock)}
 end
 if not fits(fields, tonumber(ARGV[5]), tonumber(ARGV[6])) then return {'too_large', ref} end
 local names, values = counted(fields, id, 0, 0)

@@ -18,10 +18,10 @@ local room, entries, next_cursor = 256 * 1024, {}, ''
 -- Two milliseconds or so, as large bodies are slow to pass through Lua.
 budget = 512 * 1024
 
-local function tell(record, lock, remaining)
+local function tell(record, lock, left)
   local id, consumer = record[1], record[2]
   local fields = body(stream, id)
-  local held = remaining > 0 and lock_value(lock) or ''
+  local held = left > 0 and lock_value(lock) or ''
   local token = string.sub(held, 1, #consumer + 1) == consumer .. ':'
     and string.match(string.sub(held, #consumer + 2, #consumer + 22), '^%d+$')
   local kind, name = 'gone', ''
@@ -30,7 +30,7 @@ local function tell(record, lock, remaining)
   local function number(of) return whole(counter(fields, of)) end
   local progress = redis.pcall('HGET', PREFIX .. 'progress:' .. consumer, ref_in(stream, id))
   progress = type(progress) == 'string' and string.sub(progress, 1, 1024) or ''
-  entries[#entries + 1] = {id, consumer, record[3], remaining, token or '', kind, name,
+  entries[#entries + 1] = {id, consumer, record[3], left, token or '', kind, name,
     string.sub(field(fields, '_sh_first_seen') or '', 1, 20), string.sub(field(fields, '_sh_origin') or '', 1, 41),
     number('_retry_count'), number('_sh_failures'), number('_sh_abandonments'), progress}
   budget = budget - size(fields)
@@ -39,8 +39,8 @@ end
 
 for i, record in ipairs(records) do
   local lock = locks .. ref_in(stream, record[1])
-  local remaining = math.max(redis.call('PTTL', lock), 0)
-  if state == '' or (state == 'leased') == (remaining > 0) then tell(record, lock, remaining) end
+  local left = math.max(remaining(lock), 0)
+  if state == '' or (state == 'leased') == (left > 0) then tell(record, lock, left) end
   if budget <= 0 or room <= 0 or #entries == most or i == walk then
     next_cursor = '(' .. record[1]
     break

@@ -7,7 +7,9 @@
 -- could not be locked.
 local EPOCH, CONTROL, INPUT, FRONT, DLQ, DELAYED, BODIES, LIVE, CONSUMERS, SCAN, NOTHING = unpack(KEYS, 1, 11)
 local LOCKS = 11
-local GROUP = 'workers'
+-- The layout that Go workers share, whose keys have no hash tag.
+local GO = string.sub(EPOCH, 1, 1) ~= '{'
+local GROUP = GO and string.sub(INPUT, 1, -1 - #'input') .. 'group' or 'workers'
 -- Keys of the same slot whose names only a script knows.
 local PREFIX = string.sub(EPOCH, 1, -1 - #'epoch')
 local LOCK, LOST = PREFIX .. 'lock:', PREFIX .. 'lost:'
@@ -37,16 +39,68 @@ local function now_ms()
   return math.floor(now_us() / 1000)
 end
 
--- A lock without a time to live would hold its entry for ever, so it counts as absent; one of another type counts by
--- its time to live like any other.
+-- The flat list of fields and values, or nil where the body is gone.
+local function body(stream, id)
+  local found = redis.call('XRANGE', stream, id, id)[1]
+  return found and found[2]
+end
+
+-- The first field of a name is the one that counts, here as in the library.
+local function field(fields, name)
+  for i = 1, #fields, 2 do
+    if fields[i] == name then return fields[i + 1] end
+  end
+end
+
+-- Beside each lock of ours stands the one that Go workers know the entry by: whoever has either has the entry. Nil where there
+-- is none: in the native layout, and for what no Go worker would take.
+local function go_lock(lock)
+  if not GO or string.sub(lock, 1, #LOCK) ~= LOCK then return nil end
+  local stream, id = place(string.sub(lock, #LOCK + 1))
+  local fields = stream == INPUT and body(stream, id)
+  local input = fields and field(fields, 'lbs-input')
+  if not input then return nil end
+  -- As all known producers write it; anything else is decoded.
+  local name = string.match(input, '^{"DataStreamName":"([^"\\]+)"')
+  if not name then
+    local ok, message = pcall(cjson.decode, input)
+    name = ok and type(message) == 'table' and message.DataStreamName
+  end
+  if type(name) ~= 'string' or name == '' then return nil end
+  return name .. '<MUTEX_KEY_SEP>' .. id
+end
+
+-- How many ms a lock has to live, 0 or less where it is absent. One without a time to live would hold its entry for ever, so it
+-- counts as absent; one of another type counts by its time to live like any other.
+local function remaining(lock)
+  local left = redis.call('PTTL', lock)
+  local go = left <= 0 and go_lock(lock)
+  return go and redis.call('PTTL', go) or left
+end
+
 local function alive(lock)
-  return redis.call('PTTL', lock) > 0
+  return remaining(lock) > 0
 end
 
 local function lock_value(lock)
   local v = redis.pcall('GET', lock)
   if type(v) == 'string' then return v end
   return nil
+end
+
+local function set_lock(lock, value, ttl)
+  redis.call('SET', lock, value, 'PX', ttl)
+  local go = go_lock(lock)
+  if go then redis.call('SET', go, value, 'PX', ttl) end
+end
+
+-- A lock that holds this value lives on. A Go worker's lock is never touched.
+local function extend_lock(lock, value, ttl)
+  redis.call('PEXPIRE', lock, ttl)
+  local go = go_lock(lock)
+  if go and not redis.call('SET', go, value, 'NX', 'PX', ttl) and lock_value(go) == value then
+    redis.call('PEXPIRE', go, ttl)
+  end
 end
 
 -- {id, consumer, idle in ms, deliveries} or nil. Raises NOGROUP.
@@ -132,22 +186,16 @@ end
 -- Locks an entry for this consumer: what the lock holds now, which is an earlier value of its own where an acquisition was not
 -- answered; nil where another's lives. Without a new value nothing is locked, and false said where it could be.
 local function take_lock(lock, mine, value, ttl)
-  if value and redis.call('SET', lock, value, 'NX', 'PX', ttl) then return value end
+  if value and not GO and redis.call('SET', lock, value, 'NX', 'PX', ttl) then return value end
   local held = lock_value(lock)
   if held and string.sub(held, 1, #mine) == mine then
-    redis.call('PEXPIRE', lock, ttl)
+    extend_lock(lock, held, ttl)
     return held
   end
   if alive(lock) then return nil end
   if not value then return false end
-  redis.call('SET', lock, value, 'PX', ttl)
+  set_lock(lock, value, ttl)
   return value
-end
-
--- The flat list of fields and values, or nil where the body is gone.
-local function body(stream, id)
-  local found = redis.call('XRANGE', stream, id, id)[1]
-  return found and found[2]
 end
 
 -- What names the data stream: the text itself where the entry takes part in coalescing; else the beginning of its JSON, as
@@ -165,13 +213,6 @@ local function size(fields)
   local bytes = 0
   for i = 1, #fields do bytes = bytes + #fields[i] end
   return bytes
-end
-
--- The first field of a name is the one that counts, here as in the library.
-local function field(fields, name)
-  for i = 1, #fields, 2 do
-    if fields[i] == name then return fields[i + 1] end
-  end
 end
 
 -- What Redis says of the group of a stream; nil where there is none.
@@ -262,9 +303,37 @@ local function bury(max_len, fields, names, values, fit, letter)
 end
 
 local function finish(stream, id, lock)
+  -- Looked for while there is a body to name it. One that holds another value is a Go worker's.
+  local go = go_lock(lock)
+  local value = go and lock_value(lock)
   redis.call('XACK', stream, GROUP, id)
   redis.call('XDEL', stream, id)
   redis.call('DEL', lock)
+  if value and lock_value(go) == value then redis.call('DEL', go) end
+end
+
+-- Go workers keep no registry, beat once a second on locks of two seconds, make a lapsed one anew, and unlock before they
+-- acknowledge: an absent lock is a sign of death only where it has been absent for some time. Says how many ms are left of that.
+-- Interleaving: a Go worker is done and has unlocked; taken for dead between that and its XACK, its finished work would be
+-- queued again.
+local GO_GRACE_MS, ABSENT = 4000, PREFIX .. 'absent:'
+
+local function go_grace(ref, owner)
+  if not GO or redis.call('HSTRLEN', CONSUMERS, owner) > 0 then return 0 end
+  local now = now_ms()
+  -- Whoever looks at a lock that lives takes this away; beyond a minute nobody has looked.
+  if redis.call('SET', ABSENT .. ref, whole(now), 'NX', 'PX', 60000) then return GO_GRACE_MS end
+  local since = tonumber(lock_value(ABSENT .. ref) or '')
+  -- A clock that has gone back, or another program's value, begins it anew.
+  if not since or since > now then
+    redis.call('SET', ABSENT .. ref, whole(now), 'PX', 60000)
+    return GO_GRACE_MS
+  end
+  return math.max(since + GO_GRACE_MS - now, 0)
+end
+
+local function seen_alive(ref)
+  if GO then redis.call('DEL', ABSENT .. ref) end
 end
 
 -- Takes a consumer's name out of both groups and out of the registry, unless something is pending under it. Returns how

@@ -48,7 +48,8 @@ local total = redis.call('XPENDING', stream, GROUP)[1]
 local candidates, soonest, latest = {}, math.huge, -1
 for _, record in ipairs(records) do
   local id, wait = record[1], least_idle - record[3]
-  local ttl = redis.call('PTTL', locks .. id)
+  local ttl = remaining(locks .. id)
+  if ttl > 0 then seen_alive(ref_in(stream, id)) end
   if ttl <= 0 and wait <= 0 then
     candidates[#candidates + 1] = id
   elseif ttl < ahead then

@@ -37,6 +37,8 @@ local budget = 4 * 1024 * 1024
 
 -- Puts fields where they wait: in a stream at once, or until they are due. Returns the reference.
 local function put(fields, stream, due)
+  -- Where Go workers read, too: there is no front for them.
+  if GO then stream = INPUT end
   local now = now_ms()
   if due <= now then return ref_in(stream, redis.call('XADD', stream, '*', unpack(fields))) end
   -- Beyond any sequence number that a stream gives within a millisecond, as both stand in _sh_origin.

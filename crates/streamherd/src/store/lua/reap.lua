@@ -22,7 +22,7 @@ local function reap(consumer)
   if row then
     local seen = tonumber(string.match(row, '^(%d+) '))
     if seen and now - seen < dead_after then return {'alive'} end
-  elseif idle[consumer] and idle[consumer] < idle_after then
+  elseif GO or idle[consumer] and idle[consumer] < idle_after then
     return {'alive'}
   end
   if remove_consumer(consumer) > 0 then return {'pending'} end

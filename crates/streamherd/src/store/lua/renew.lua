@@ -6,16 +6,21 @@ local consumer, ttl = ARGV[2], ARGV[3]
 local locks, values = cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[5])
 
 local function renew(lock, value)
+  local stream, id = place(string.sub(lock, #LOCK + 1))
   if lock_value(lock) == value then
-    redis.call('PEXPIRE', lock, ttl)
+    extend_lock(lock, value, ttl)
+    local p = GO and pending(stream, id)
+    -- A Go worker takes, when it starts, whatever was delivered 40 s ago; finding it locked, it stops reading for good.
+    if p and (p[2] ~= consumer or p[3] >= 10000) then
+      redis.call('XCLAIM', stream, GROUP, consumer, 0, id, 'JUSTID')
+    end
     return 'kept'
   end
   if alive(lock) then return 'lost' end
-  local stream, id = place(string.sub(lock, #LOCK + 1))
   local p = pending(stream, id)
   if not p then return 'gone' end
   if p[2] ~= consumer then return 'lost' end
-  redis.call('SET', lock, value, 'PX', ttl)
+  set_lock(lock, value, ttl)
   return 'reacquired'
 end
 
@@ -24,11 +29,13 @@ local held = redis.call('MGET', unpack(locks))
 for i = 1, #locks do
   local lock, value = locks[i], values[i]
   -- Nearly all end here.
-  if held[i] ~= value or redis.pcall('PEXPIRE', lock, ttl) ~= 1 then
+  if GO or held[i] ~= value or redis.pcall('PEXPIRE', lock, ttl) ~= 1 then
     local answer = outcome(renew, lock, value)
     if (answer == 'lost' or answer == 'gone') and not is_known_server() then return {'epoch'} end
-    result[#result + 1] = i
-    result[#result + 1] = answer
+    if answer ~= 'kept' then
+      result[#result + 1] = i
+      result[#result + 1] = answer
+    end
   end
 end
 return result

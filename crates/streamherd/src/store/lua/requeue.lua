@@ -13,11 +13,15 @@ local latest = tonumber(ARGV[8])
 if latest > 0 and now_us() > latest then return {'epoch'} end
 
 local function requeue(lock, ref)
-  if alive(lock) then return {'alive'} end
+  if alive(lock) then
+    seen_alive(ref)
+    return {'alive'}
+  end
   local stream, id = place(ref)
   local p = pending(stream, id)
   if not p then return {'gone'} end
-  if p[3] < least_idle then return {'early', least_idle - p[3]} end
+  local wait = math.max(least_idle - p[3], go_grace(ref, p[2]))
+  if wait > 0 then return {'early', wait} end
   local fields, instead = body_to_move(stream, id, lock)
   if not fields then return instead end
   -- Whoever held it for that long has not died of it at once: a session of weeks must not die of its fifth restart.

@@ -16,7 +16,7 @@ local highest = 0
 
 local function hold(stream, id, lock, value, still)
   if not still then redis.call('XCLAIM', stream, GROUP, consumer, 0, id, 'FORCE', 'JUSTID') end
-  redis.call('SET', lock, value, 'PX', ttl)
+  set_lock(lock, value, ttl)
   highest = math.max(highest, tonumber(token_in(value)))
 end
 
@@ -28,19 +28,21 @@ local function restore(lock, ref, value, valid, batch, sum, fields)
   local p = pending(stream, id)
   local still = p and p[2] == consumer
   if said == value and still then
-    if valid then redis.call('PEXPIRE', lock, ttl) end
+    if valid then extend_lock(lock, value, ttl) end
     return {'kept'}
   end
   local found = body(stream, id)
   if found and digest(found) == sum then
     if said ~= value and alive(lock) then return {'lost'} end
     if not valid then return {(said == value or still) and 'kept' or 'lost'} end
+    -- Without a quiet time it may have been given to a Go worker, who is about to lock it.
+    if GO and not still then return {'lost'} end
     hold(stream, id, lock, value, still)
     return {'kept'}
   end
   if not found and said == value and p then
     -- Another program has deleted the body alone, not the whole lane.
-    if valid then redis.call('PEXPIRE', lock, ttl) end
+    if valid then extend_lock(lock, value, ttl) end
     return {'kept'}
   end
   if not fields or not valid then return {'missing'} end

@@ -20,7 +20,8 @@ local last = tonumber(said[3])
 local token = math.max((last and last >= 0 and last < 2 ^ 52 and last or 0) + 1, now)
 
 local result = {'ok'}
-for i, stream in ipairs({FRONT, INPUT}) do
+-- Where Go workers have locks of their own, all is left to it.
+for i, stream in ipairs(string.sub(EPOCH, 1, 1) == '{' and {FRONT, INPUT} or {}) do
   local p = redis.call('XPENDING', stream, 'workers', '(' .. ARGV[4 + i], '+', 1, consumer)[1]
   if p then
     local ref = stream == FRONT and 'front:' .. p[1] or p[1]

@@ -186,6 +186,11 @@ end
 -- has left.
 local function finish_all()
   local left, named = {}, {}
+  if GO then
+    -- Each has a second lock.
+    for i = 1, #refs do left[i] = true end
+    return left
+  end
   local acks, names, ends = {[INPUT] = {}, [FRONT] = {}}, {}, {}
   for i, ref in ipairs(refs) do
     if held[i] == mine .. done[3 * i - 1] then

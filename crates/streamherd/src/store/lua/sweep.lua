@@ -15,6 +15,8 @@ if ARGV[8] ~= '' then
 end
 -- With each page: a long walk is not joined by others.
 redis.call('HSET', CONTROL, 'swept', whole(now))
+-- A Go worker acknowledges before it deletes, and what it has finished would be queued again.
+if GO then return {'ok', '', '0'} end
 
 local group = group_of(stream)
 if not group then return {'epoch'} end

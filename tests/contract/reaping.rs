@@ -60,6 +60,7 @@ async fn a_worker_that_was_asleep_and_reaped_works_on_when_it_wakes() {
 async fn a_worker_that_is_reaped_again_and_again_as_it_works_loses_nothing() {
     // The script of the sweeper, which finds everybody dead here who holds nothing.
     let reap = concat!(
+        include_str!("../../crates/streamherd/src/store/lua/keys.lua"),
         include_str!("../../crates/streamherd/src/store/lua/lib.lua"),
         include_str!("../../crates/streamherd/src/store/lua/live.lua"),
         include_str!("../../crates/streamherd/src/store/lua/reap.lua")

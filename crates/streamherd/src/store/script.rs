@@ -67,6 +67,8 @@ scripts! {
 
 /// Those that do without what the others share: one is given a single key, the other is to be short.
 const ALONE: [&str; 2] = ["renew_one", "seize"];
+/// Those that take entries from their owners, or see that these live.
+const AMONG_GO: [&str; 4] = ["requeue", "list", "kick", "migrate"];
 
 fn compose(script: &Script) -> (String, String) {
     if ALONE.contains(&script.name) {
@@ -74,9 +76,15 @@ fn compose(script: &Script) -> (String, String) {
         let digest = fred::util::sha1_hash(&body);
         return (body, digest);
     }
+    let go = if AMONG_GO.contains(&script.name) {
+        include_str!("lua/go.lua")
+    } else {
+        ""
+    };
     let body = format!(
-        "-- streamherd:{}\n{}{}{}",
+        "-- streamherd:{}\n{}{}{go}{}{}",
         script.name,
+        include_str!("lua/keys.lua"),
         include_str!("lua/lib.lua"),
         include_str!("lua/live.lua"),
         script.text
@@ -92,7 +100,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// A call on a partition. Every script is given all of its keys, in the order in which `lib.lua` names them.
+    /// A call on a partition. Every script is given all of its keys, in the order in which `keys.lua` names them.
     pub(super) fn on(keys: &Keys) -> Self {
         Self {
             keys: keys.all().into_iter().map(Value::from).collect(),

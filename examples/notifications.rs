@@ -25,7 +25,7 @@
 //! ```
 //!
 //! ```text
-//! claimed session-… from …
+//! claimed … from …
 //! session-…: attempt 1, token …
 //! lost session-…: …
 //! ```
@@ -49,7 +49,7 @@
 
 use std::time::Duration;
 
-use streamherd::{Client, Lease, Notification, RetryAfter};
+use streamherd::{Client, Lease, Notification, Recovery, RetryAfter};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -57,6 +57,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (client, mut notifications) = Client::builder("orders")
         .url(std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned()))
         .max_in_flight(8)
+        // Later than by default, so that the lesson shows claims: what nobody has claimed by then the scan puts back.
+        .recovery(Recovery {
+            min_idle: Some(Duration::from_secs(12)),
+            ..Recovery::default()
+        })
         .connect()
         .await?;
     println!("{} is ready, process {}", client.consumer(), std::process::id());

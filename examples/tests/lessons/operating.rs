@@ -19,13 +19,15 @@ fn shutdown() {
         &[format!("process {}, ask http://127.0.0.1:9090/readyz", worker.pid())],
         "process …, ask http://127.0.0.1:9090/readyz",
     );
+    let readyz = || lesson.curl("curl -i http://127.0.0.1:9090/readyz", address);
+    becomes("it is ready", || kept("HTTP/1.1 200 …", &readyz()[0]).is_some());
     lesson.run(SUBMIT);
     lesson.sees(&worker, "session-0: takes five seconds");
     worker.says("session-2: takes five seconds");
     worker.says("twin: takes five seconds");
     lesson.kill("kill -TERM PID", &worker.pid());
     lesson.sees(&worker, "SIGTERM: no new streams; what is held has 30s");
-    let answer = lesson.curl("curl -i http://127.0.0.1:9090/readyz", address);
+    let answer = readyz();
     lesson.sees_in(&answer, "HTTP/1.1 503 …");
     lesson.sees_in(&answer, "…\"shutting_down\"…");
     lesson.sees(&worker, "session-0: finished");

@@ -68,7 +68,7 @@ fn notifications() {
     let (stopped, other) = if holds(0) { (&first, &second) } else { (&second, &first) };
     let (before, elsewhere) = (stopped.mark(), other.mark());
     lesson.kill("kill -STOP PID", &stopped.pid());
-    lesson.sees_after(other, elsewhere, "claimed session-… from …");
+    lesson.sees_after(other, elsewhere, "claimed … from …");
     lesson.sees_after(other, elsewhere, "session-…: attempt 1, token …");
     lesson.kill("kill -CONT PID", &stopped.pid());
     lesson.sees_after(stopped, before, "lost session-…: …");

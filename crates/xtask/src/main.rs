@@ -13,6 +13,8 @@ mod docs;
 mod install;
 mod packages;
 mod program;
+#[cfg(test)]
+mod sizes;
 mod soak;
 mod tools;
 #[cfg(test)]

@@ -60,6 +60,17 @@ impl Entry {
         self.origin != self.id.id
     }
 
+    /// # Errors
+    /// Go workers would end at it. Handed back, it would end one after the other.
+    pub(crate) fn that_go_reads(self) -> Result<Self, Poison> {
+        if suits_go(self.info()) {
+            return Ok(self);
+        }
+        Err(Poison::Unparseable(
+            "its info is no object, and Go workers that share the queue end at that".to_owned(),
+        ))
+    }
+
     /// The info as the JSON that was submitted.
     pub(crate) fn info(&self) -> Option<&str> {
         let input = field(&self.fields, INPUT_FIELD)?;
@@ -103,9 +114,15 @@ impl Poison {
 
 #[derive(Deserialize)]
 struct WireIn<'a> {
-    #[serde(rename = "DataStreamName", borrow)]
+    // Go reads keys in any case, and these are what producers in other languages make of it.
+    #[serde(
+        rename = "DataStreamName",
+        alias = "dataStreamName",
+        alias = "datastreamname",
+        borrow
+    )]
     name: Cow<'a, str>,
-    #[serde(rename = "Info", borrow, default)]
+    #[serde(rename = "Info", alias = "info", borrow, default)]
     info: Option<&'a RawValue>,
 }
 
@@ -205,12 +222,18 @@ pub(crate) fn encode<I: Serialize + ?Sized>(name: &str, info: &I) -> Result<Stri
     Ok(text)
 }
 
+/// Whether Go workers go on after reading this info: theirs is an object or nothing, and its numbers fit into doubles.
+fn suits_go(info: Option<&str>) -> bool {
+    type Theirs = Option<serde_json::Map<String, serde_json::Value>>;
+    info.is_none_or(|info| serde_json::from_str::<Theirs>(info).is_ok())
+}
+
 /// # Errors
-/// Info on which Go workers end: theirs is an object or nothing.
+/// Info on which Go workers end.
 pub(crate) fn check_for_go(input: &str) -> Result<(), InvalidEntry> {
     let wire = WireIn::read(input.as_bytes()).ok();
-    let info = wire.and_then(|wire| wire.info).map_or("null", RawValue::get);
-    if info == "null" || info.starts_with('{') {
+    let info = wire.and_then(|wire| wire.info).map(RawValue::get);
+    if suits_go(info) {
         Ok(())
     } else {
         Err(InvalidEntry::InfoForGo)
@@ -285,140 +308,4 @@ pub(crate) fn counter(fields: &Fields, name: &str) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    use super::*;
-
-    fn id() -> EntryId {
-        "1795206880640-3".parse().unwrap()
-    }
-
-    fn fields(pairs: &[(&str, &str)]) -> Fields {
-        pairs
-            .iter()
-            .map(|(k, v)| (k.as_bytes().to_vec(), v.as_bytes().to_vec()))
-            .collect()
-    }
-
-    #[test]
-    fn a_new_entry_reads_back_as_it_was_written() {
-        let text = encode("user \"1\"\n", &json!({"plan": "pro"})).unwrap();
-        let entry = Entry::parse(id(), fields(&[(INPUT_FIELD, &text)])).unwrap();
-        assert_eq!(entry.name, "user \"1\"\n");
-        assert_eq!(entry.info().unwrap(), r#"{"plan":"pro"}"#);
-        assert_eq!((entry.attempt, entry.failures, entry.abandonments), (0, 0, 0));
-        assert_eq!(entry.origin, id().id);
-        assert_eq!(entry.first_seen_ms, 1_795_206_880_640);
-    }
-
-    #[test]
-    fn an_entry_of_the_go_library_is_understood() {
-        let entry = Entry::parse(
-            id(),
-            fields(&[
-                (INPUT_FIELD, r#"{"DataStreamName":"s","Info":null}"#),
-                (RETRY_COUNT_FIELD, "2"),
-            ]),
-        )
-        .unwrap();
-        assert_eq!((entry.name.as_str(), entry.attempt), ("s", 2));
-    }
-
-    #[test]
-    fn unreadable_counters_count_as_zero() {
-        let entry = Entry::parse(
-            id(),
-            fields(&[
-                (INPUT_FIELD, r#"{"DataStreamName":"s"}"#),
-                (RETRY_COUNT_FIELD, "many"),
-                (ORIGIN_FIELD, "x"),
-            ]),
-        )
-        .unwrap();
-        assert_eq!((entry.attempt, entry.origin), (0, id().id));
-    }
-
-    #[test]
-    fn counters_are_what_they_are_in_the_scripts() {
-        for (text, number) in [
-            ("", 0),
-            ("7", 7),
-            ("007", 7),
-            ("999999999", 999_999_999),
-            ("+7", 0),
-            ("-7", 0),
-            ("1000000000", 0),
-            ("0000000007", 0),
-            ("4294967295", 0),
-            ("7.0", 0),
-            ("\u{667}", 0),
-        ] {
-            assert_eq!(counter(&fields(&[("c", text)]), "c"), number, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn poison_says_what_is_wrong() {
-        let unparseable = [
-            fields(&[("other", "x")]),
-            fields(&[(INPUT_FIELD, "not json")]),
-            fields(&[(INPUT_FIELD, r#"{"Info":1}"#)]),
-            fields(&[(INPUT_FIELD, r#"{"DataStreamName":""}"#)]),
-            fields(&[(INPUT_FIELD, r#"{"DataStreamName":7}"#)]),
-            fields(&[(INPUT_FIELD, r#"["a","list of its values"]"#)]),
-            fields(&[(INPUT_FIELD, r#"{"DataStreamName":"a","DataStreamName":"b"}"#)]),
-            vec![(
-                INPUT_FIELD.into(),
-                b"{\"DataStreamName\":\"s\",\"unknown\":\"\xff\"}".to_vec(),
-            )],
-            fields(&[(INPUT_FIELD, &encode_unchecked(&"n".repeat(MAX_NAME_BYTES + 1)))]),
-            vec![],
-        ];
-        for fields in unparseable {
-            let poison = Entry::parse(id(), fields).unwrap_err();
-            assert!(
-                matches!(&poison, Poison::Unparseable(text) if !text.is_empty()),
-                "{poison:?}"
-            );
-        }
-        let many: Fields = (0..=MAX_FIELDS).map(|n| (n.to_string().into_bytes(), vec![])).collect();
-        let big = vec![(b"x".to_vec(), vec![0; MAX_ENTRY_BYTES])];
-        for fields in [many, big] {
-            assert!(matches!(Entry::parse(id(), fields), Err(Poison::TooLarge(_))));
-        }
-    }
-
-    #[test]
-    fn what_could_not_be_read_back_is_not_submitted() {
-        assert!(matches!(encode("", &()), Err(InvalidEntry::Name(_))));
-        assert!(matches!(
-            encode(&"n".repeat(MAX_NAME_BYTES + 1), &()),
-            Err(InvalidEntry::Name(_))
-        ));
-        assert!(matches!(
-            encode("n", &"x".repeat(MAX_ENTRY_BYTES)),
-            Err(InvalidEntry::TooLarge { .. })
-        ));
-    }
-
-    fn encode_unchecked(name: &str) -> String {
-        json!({ "DataStreamName": name }).to_string()
-    }
-
-    proptest! {
-        #[test]
-        fn any_fields_are_an_entry_or_poison(raw in proptest::collection::vec(
-            (prop_oneof![Just(INPUT_FIELD.as_bytes().to_vec()), any::<Vec<u8>>()], any::<Vec<u8>>()), 0..6)) {
-            let _ = Entry::parse(id(), raw);
-        }
-
-        #[test]
-        fn any_name_within_the_limits_survives(name in "\\PC{1,200}") {
-            let text = encode(&name, &json!([1])).unwrap();
-            let entry = Entry::parse(id(), fields(&[(INPUT_FIELD, &text)])).unwrap();
-            prop_assert_eq!(entry.name, name);
-        }
-    }
-}
+mod tests;

@@ -4,6 +4,9 @@
 //! more run after this one, unless the run that waits will do. Other entries of the same name (what foreign programs add)
 //! are runs of their own.
 
+mod stream;
+mod tests;
+
 use std::collections::BTreeMap;
 
 /// Milliseconds by the clock of Redis; whatever is not after the present is now.
@@ -33,67 +36,6 @@ pub(super) struct Stream {
     pub(super) info: u8,
     pub(super) place: Place,
     pub(super) wanted: Option<Wish>,
-}
-
-impl Stream {
-    fn waiting(now: Ms, wish: Wish) -> Self {
-        let place = if wish.due > now {
-            Place::Delayed(wish.due)
-        } else {
-            Place::Queued
-        };
-        Self {
-            info: wish.info,
-            place,
-            wanted: None,
-        }
-    }
-
-    /// A stream that exists is wished for.
-    fn wish(self, now: Ms, wish: Wish) -> Self {
-        let earliest = self.wanted.map_or(wish.due, |wanted| wanted.due.min(wish.due));
-        let after = Some(Wish { due: earliest, ..wish });
-        let same = wish.info == self.info;
-        match self.place {
-            // Nothing of what a run has read before it began may count as seen by it.
-            Place::Held => Self { wanted: after, ..self },
-            // A run that has yet to begin serves all wishes for now, if the last of them has its info.
-            Place::Queued | Place::Stranded if same => {
-                let wished = [Some(wish.due), self.wanted.map(|wanted| wanted.due)];
-                let later = wished.into_iter().flatten().filter(|due| *due > now).min();
-                let wanted = later.map(|due| Wish { due, ..wish });
-                Self { wanted, ..self }
-            }
-            Place::Queued | Place::Stranded => Self { wanted: after, ..self },
-            // One that is delayed is due at the earliest of all times, and serves them all if the last has its info.
-            Place::Delayed(due) => {
-                let first = Wish {
-                    info: self.info,
-                    due: due.min(wish.due),
-                };
-                let wanted = if same { None } else { after };
-                Self {
-                    wanted,
-                    ..Self::waiting(now, first)
-                }
-            }
-            Place::Deleted => Self::waiting(now, Wish { due: earliest, ..wish }),
-        }
-    }
-
-    /// Its run is over: what is wanted after it is a new one.
-    fn ended(self, now: Ms) -> Option<Self> {
-        self.wanted.map(|wanted| Self::waiting(now, wanted))
-    }
-
-    /// It waits again, now or later, and what was wanted meanwhile is wished for as it waits.
-    fn again(self, now: Ms, due: Ms) -> Self {
-        let waiting = Self::waiting(now, Wish { info: self.info, due });
-        match self.wanted {
-            Some(wanted) => waiting.wish(now, wanted),
-            None => waiting,
-        }
-    }
 }
 
 /// How a run ends.
@@ -395,125 +337,5 @@ impl Model {
     /// At the end: no wish may be left that no run has served.
     pub(super) fn assert_served(&self) {
         assert!(self.unserved.is_empty(), "no run served {:?}", self.unserved);
-    }
-}
-
-mod tests {
-    use super::*;
-
-    fn wish(info: u8, due: Ms) -> Wish {
-        Wish { info, due }
-    }
-
-    fn queued(info: u8, wanted: Option<Wish>) -> Option<Stream> {
-        let place = Place::Queued;
-        Some(Stream { info, place, wanted })
-    }
-
-    fn delayed(info: u8, due: Ms, wanted: Option<Wish>) -> Option<Stream> {
-        let place = Place::Delayed(due);
-        Some(Stream { info, place, wanted })
-    }
-
-    /// A model at 100, with `a` wished for like that.
-    fn after(wishes: &[Wish]) -> Model {
-        let mut model = Model::at(100);
-        for wish in wishes {
-            model.submit('a', *wish);
-        }
-        model
-    }
-
-    #[test]
-    fn the_model_merges_wishes_for_a_run_that_has_yet_to_begin() {
-        let cases = [
-            (vec![wish(1, 0)], queued(1, None)),
-            (vec![wish(1, 0), wish(1, 0)], queued(1, None)),
-            (vec![wish(1, 0), wish(2, 0)], queued(1, Some(wish(2, 0)))),
-            (vec![wish(1, 0), wish(2, 0), wish(3, 0)], queued(1, Some(wish(3, 0)))),
-            (vec![wish(1, 0), wish(2, 0), wish(1, 0)], queued(1, None)),
-            (vec![wish(1, 0), wish(1, 200)], queued(1, Some(wish(1, 200)))),
-            (
-                vec![wish(1, 0), wish(2, 200), wish(1, 0)],
-                queued(1, Some(wish(1, 200))),
-            ),
-            (
-                vec![wish(1, 0), wish(2, 300), wish(3, 200)],
-                queued(1, Some(wish(3, 200))),
-            ),
-            (vec![wish(1, 200)], delayed(1, 200, None)),
-            (vec![wish(1, 200), wish(1, 300)], delayed(1, 200, None)),
-            (vec![wish(1, 300), wish(1, 200)], delayed(1, 200, None)),
-            (vec![wish(1, 200), wish(2, 300)], delayed(1, 200, Some(wish(2, 300)))),
-            (vec![wish(1, 300), wish(2, 200)], delayed(1, 200, Some(wish(2, 200)))),
-            (vec![wish(1, 200), wish(1, 0)], queued(1, None)),
-            (vec![wish(1, 200), wish(2, 0)], queued(1, Some(wish(2, 0)))),
-        ];
-        for (wishes, expected) in cases {
-            assert_eq!(after(&wishes).stream('a'), expected, "{wishes:?}");
-        }
-    }
-
-    #[test]
-    fn the_model_runs_what_was_wished_for_during_a_run_once_more() {
-        let mut model = after(&[wish(1, 0)]);
-        let run = model.start('a', 1, true);
-        model.submit('a', wish(1, 0));
-        assert!(model.end(run, End::Done));
-        assert_eq!(model.stream('a'), queued(1, None));
-        let run = model.start('a', 1, true);
-        model.submit('a', wish(2, 300));
-        model.submit('a', wish(1, 400));
-        assert!(model.end(run, End::DeadLetter));
-        assert_eq!(model.stream('a'), delayed(1, 300, None));
-    }
-
-    #[test]
-    fn a_model_run_that_is_repeated_serves_what_was_wished_for_meanwhile() {
-        for (end, meanwhile, expected) in [
-            (End::Retry(0), wish(1, 0), queued(1, None)),
-            (End::Release, wish(2, 0), queued(1, Some(wish(2, 0)))),
-            (End::Crash, wish(1, 200), queued(1, Some(wish(1, 200)))),
-            (End::Retry(50), wish(1, 0), queued(1, None)),
-            (End::Retry(50), wish(1, 200), delayed(1, 150, None)),
-            (End::Retry(50), wish(2, 120), delayed(1, 120, Some(wish(2, 120)))),
-        ] {
-            let mut model = after(&[wish(1, 0)]);
-            let run = model.start('a', 1, true);
-            model.submit('a', meanwhile);
-            assert!(model.end(run, end));
-            assert_eq!(model.stream('a'), expected, "{end:?} {meanwhile:?}");
-        }
-    }
-
-    #[test]
-    fn the_model_forgets_what_is_deleted_and_not_what_is_wanted_after_it() {
-        let mut model = after(&[wish(1, 0), wish(2, 0)]);
-        assert_eq!(model.delete('a'), Some(Place::Queued));
-        model.sweep();
-        assert_eq!(model.stream('a'), queued(2, None));
-        assert_eq!(model.delete('a'), Some(Place::Queued));
-        model.sweep();
-        assert_eq!(model.stream('a'), None);
-        model.assert_served();
-        let mut model = after(&[wish(1, 0)]);
-        model.delete('a');
-        assert!(model.submit('a', wish(3, 0)), "at once");
-        assert_eq!(model.stream('a'), queued(3, None));
-    }
-
-    #[test]
-    fn only_a_run_that_begins_later_serves_a_wish_in_the_model() {
-        let mut model = after(&[wish(1, 0)]);
-        let run = model.start('a', 1, true);
-        model.assert_served();
-        model.submit('a', wish(2, 0));
-        assert_eq!(model.unserved.len(), 1);
-        model.end(run, End::Retry(0));
-        let run = model.start('a', 1, true);
-        assert_eq!(model.unserved.len(), 1, "not with its info");
-        model.end(run, End::Done);
-        model.start('a', 2, true);
-        model.assert_served();
     }
 }

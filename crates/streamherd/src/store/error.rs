@@ -1,7 +1,10 @@
+mod kind;
+
 use std::fmt::{self, Write as _};
 
-use fred::error::{Error as FredError, ErrorKind};
+use fred::error::Error as FredError;
 
+use self::kind::{ASK, Kind, MISPLACED, MOVED, classify, of_server};
 use super::network::Node;
 use super::tls;
 use crate::config::ClusterMode;
@@ -53,27 +56,6 @@ impl fmt::Display for Said<'_> {
             _ => write!(f, "{}", c.escape_debug()),
         })
     }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
-    /// No answer in time; the server may still carry it out.
-    Timeout,
-    /// There was no connection, so nothing was sent.
-    NotConnected,
-    /// The connection broke after the command may have been sent.
-    ConnectionLost,
-    Login,
-    /// The two ends did not agree on a handshake, so nothing was sent.
-    Tls,
-    Denied,
-    OutOfMemory,
-    NotReady,
-    /// The store is another one than the call was meant for.
-    EpochChanged,
-    Refused(String),
-    /// An answer that no server of ours gives.
-    Reply(String),
 }
 
 impl StoreError {
@@ -317,55 +299,6 @@ impl StoreError {
     }
 }
 
-/// Only the first word of a server's error means anything; fred keeps the whole text in `details`.
-fn classify(error: &FredError) -> Kind {
-    match error.kind() {
-        ErrorKind::Timeout => Kind::Timeout,
-        ErrorKind::Tls => Kind::Tls,
-        ErrorKind::IO if tls::advice(error.details()).is_some() => Kind::Tls,
-        // fred's fail-fast check, before anything was written.
-        ErrorKind::Canceled if error.details() == "Connection closed unexpectedly." => Kind::NotConnected,
-        // fred has no connection at this moment and has written nothing.
-        _ if error.details().starts_with("Failed to route command") => Kind::NotConnected,
-        ErrorKind::Canceled | ErrorKind::IO => Kind::ConnectionLost,
-        // A connection that was given up with the call still on it: the server may have it, or be about to.
-        ErrorKind::Unknown if error.details() == "channel closed" => Kind::ConnectionLost,
-        ErrorKind::Auth => Kind::Login,
-        _ => of_server(error.details()),
-    }
-}
-
-const MOVED: &str = "MOVED ";
-const ASK: &str = "ASK ";
-/// What a server says that is no master any more, or whose cluster is not whole.
-const MISPLACED: [&str; 4] = ["READONLY", "CLUSTERDOWN", "MASTERDOWN", "instance state changed"];
-
-/// A script's error carries its cause behind a prefix of its own (Redis 6.2) or a suffix (7.0), so the word is looked for
-/// anywhere.
-fn of_server(text: &str) -> Kind {
-    const NOT_READY: [&str; 6] = [
-        "LOADING",
-        "BUSY ",
-        "MISCONF",
-        "TRYAGAIN",
-        "NOREPLICAS",
-        "max number of clients reached",
-    ];
-    let says = |word: &&str| text.contains(*word);
-    if says(&"OOM command not allowed") {
-        Kind::OutOfMemory
-    } else if says(&"NOPERM") || says(&"can't run this command") || says(&"can't access") || says(&"has no permissions")
-    {
-        Kind::Denied
-    } else if says(&"NOAUTH") || says(&"WRONGPASS") {
-        Kind::Login
-    } else if NOT_READY.iter().chain(&MISPLACED).any(says) || text.starts_with(MOVED) || text.starts_with(ASK) {
-        Kind::NotReady
-    } else {
-        Kind::Refused(text.to_owned())
-    }
-}
-
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let operation = self.operation;
@@ -404,43 +337,4 @@ impl std::error::Error for StoreError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_call_on_a_connection_that_was_given_up_may_have_been_carried_out() {
-        let given_up = FredError::new(ErrorKind::Unknown, "channel closed");
-        let error = StoreError::new("submit", given_up);
-        assert!(error.is_disconnected() && !error.is_certain());
-        let told_to_all = FredError::new(ErrorKind::Cluster, "CLUSTERDOWN The cluster is down");
-        assert!(!StoreError::new("submit", told_to_all).is_certain());
-        let not_sent = FredError::new(ErrorKind::Canceled, "Connection closed unexpectedly.");
-        assert!(StoreError::new("submit", not_sent).is_certain());
-    }
-
-    #[test]
-    fn what_a_server_says_stays_in_its_line() {
-        let said = "ERR no\r\nforged \u{1b}[2J\u{9b}m\u{202e} 'it''s' \"\\ü";
-        let shown = "ERR no\\r\\nforged \\u{1b}[2J\\u{9b}m\\u{202e} 'it''s' \"\\ü";
-        let error = StoreError::of_entry("settle", said);
-        assert_eq!(error.to_string(), format!("settle: Redis refused: {shown}"));
-        let error = StoreError::new("settle", FredError::new(ErrorKind::Unknown, said));
-        assert_eq!(error.source.unwrap().to_string(), shown);
-        for text in ["NOPERM", "LOADING"] {
-            let error = StoreError::of_entry("read", &format!("{text} {said}"));
-            let source = FredError::new(ErrorKind::Unknown, format!("{text} {said}"));
-            let whole = StoreError::new("read", source);
-            assert!(whole.to_string().contains(shown) && error.to_string().lines().count() == 1);
-        }
-    }
-
-    #[test]
-    fn a_redirection_says_where_to_ask() {
-        let says = |text: &str| StoreError::new("renew", FredError::new(ErrorKind::Cluster, text.to_owned()));
-        let ask = says("ASK 5 127.0.0.1:7003");
-        assert_eq!(ask.asks(), Some(Node::at("127.0.0.1", 7003)));
-        assert!(ask.is_migrating() && ask.is_transient() && !ask.is_moved());
-        let moved = says("MOVED 5 127.0.0.1:7003");
-        assert!(moved.is_moved() && moved.is_misplaced() && moved.is_certain() && moved.asks().is_none());
-    }
-}
+mod tests;

@@ -6,11 +6,10 @@ use std::process::Command;
 use std::sync::Mutex;
 
 use rustix::process::Signal;
-use streamherd_testkit::eventually_blocking;
 
 use crate::follow::{address, get};
 use crate::markdown::Snippet;
-use crate::reader::{DEADLINE, Reader};
+use crate::reader::Reader;
 use crate::root;
 use crate::shell;
 
@@ -207,10 +206,11 @@ fn workers(programs: &[PathBuf], snippets: &[Snippet]) {
         .filter(|(_, part)| part.text.contains("fn main()"))
     {
         let mut reader = Reader::start();
-        let working = reader.begin(&program.display().to_string());
-        eventually_blocking(DEADLINE, "the worker is registered", || {
-            (reader.alive(&orders()) > 0).then_some(())
-        });
+        let mut working = reader.begin(&program.display().to_string());
+        let (code, said) = reader.run("streamherd --service orders submit session-1 --info '{\"plan\": \"pro\"}'");
+        assert_eq!(code, Some(0), "{said}");
+        // It tells what it works on; by then it also listens to Ctrl-C.
+        working.wait_for("session-1");
         working.end(Signal::INT);
     }
 }

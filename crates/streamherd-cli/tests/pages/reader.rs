@@ -39,7 +39,7 @@ impl Reader {
         fs::create_dir(&programs).unwrap();
         symlink(env!("CARGO_BIN_EXE_streamherd"), programs.join("streamherd")).unwrap();
         script(&programs.join("redis-cli"), &redis_cli(server.port()));
-        script(&programs.join("cargo"), CARGO);
+        script(&programs.join("cargo"), &CARGO.replace("$CARGO", env!("CARGO")));
         Self {
             server,
             cluster: None,
@@ -231,6 +231,7 @@ const CARGO: &str = r#"#!/bin/sh
 case "$*" in
     "run -p streamherd-cli -- "*) shift 4; exec streamherd "$@" ;;
     "xtask demo"* | "xtask bench"*) shift; exec streamherd "$@" ;;
+    "new "*) exec $CARGO "$@" ;;
 esac
 echo "cargo $*: neither run nor in exceptions.rs" >&2
 exit 97

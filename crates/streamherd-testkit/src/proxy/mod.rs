@@ -73,6 +73,10 @@ impl Proxy {
     /// # Panics
     ///
     /// If it cannot listen or start its thread.
+    ///
+    /// # Cancel safety
+    ///
+    /// It never waits, so it can't be dropped half-way.
     pub async fn start(server: &Server) -> Self {
         Self::in_front_of(&[server], &[]).await
     }
@@ -84,6 +88,10 @@ impl Proxy {
     /// # Panics
     ///
     /// If it cannot listen or start its thread, or there is none to be watched.
+    ///
+    /// # Cancel safety
+    ///
+    /// It never waits, so it can't be dropped half-way.
     pub async fn in_front_of(watched: &[&Server], others: &[&Server]) -> Self {
         assert!(!watched.is_empty(), "somebody has to be watched");
         let watched = watched.iter().map(|server| (server.port(), true));

@@ -60,7 +60,7 @@ async fn what_a_go_worker_holds_is_left_to_it_however_long_it_takes() {
     let mut go = Go::at(&server);
     go.make_group();
     let id = go.submit("user-1");
-    assert_eq!(go.read("pod-1"), [id.clone()]);
+    assert_eq!(go.read("pod-1"), [id.as_str()]);
     let beat = Beat::of(&server, "pod-1", "user-1", &id);
     let mut worker = Worker::with(beside_go(&server)).await;
     worker.listen_for(MIN_IDLE * 2).await;

@@ -64,8 +64,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let at_ctrl_c = client.clone();
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
-            let report = at_ctrl_c.shutdown(Duration::from_secs(2)).await;
-            println!("settled {}, handed over {}", report.done, report.released);
+            at_ctrl_c.shutdown(Duration::from_secs(2)).await;
         }
     });
 
@@ -86,6 +85,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             _ => {}
         }
     }
+    // It has ended: this only asks how.
+    let report = client.shutdown(Duration::ZERO).await;
+    println!("settled {}, handed over {}", report.done, report.released);
     Ok(())
 }
 

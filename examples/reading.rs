@@ -29,7 +29,7 @@
 //! cart-1: paid 5050
 //! ```
 //!
-//! That is the right total of the prices 1 to 100. Do it with another cart, and stop the worker instead of killing it. When it goes on, it
+//! That is the right total of the prices 1 to 100. Do it with another cart (each is read once), and stop the worker instead of killing it. When it goes on, it
 //! is told that its lease is lost, or its next step is refused, whichever comes first, and the total is right again:
 //!
 //! ```sh
@@ -96,6 +96,7 @@ async fn read(job: Job, url: String) -> Result<(), BoxError> {
         };
         for (id, item) in items.into_values().flatten() {
             let Some(price) = item.get("price") else {
+                // No step: who comes after a crash before this stream is done has to find the end, too.
                 println!("{cart}: paid {total}");
                 redis.quit().await?;
                 return Ok(());

@@ -9,7 +9,7 @@
 //! | at once | `/readyz` answers 503, nothing new is taken | |
 //! | 30 s | handlers that still run are told to stop (`Job::stop`) | `DEADLINE` |
 //! | 35 s | handlers that still run are dropped; their streams go to the others | `GRACE` |
-//! | 40 s at the latest | the process has ended | |
+//! | 50 s at the latest | the process has ended, also if Redis is away or a handler blocks its thread | |
 //! | 60 s | SIGKILL, if it had not | `terminationGracePeriodSeconds` |
 //!
 //! These are the times of `examples/deploy/deployment.yaml`, which also has the probes.

@@ -27,15 +27,15 @@
 //! ✓ rights … user worker has all rights that its role of worker can't do without
 //! ```
 //!
-//! A login that is not right, and a server whose authority nobody told of, are refused before anything starts:
+//! A wrong password, here from the environment, and a server whose authority nobody told of, are refused before anything starts:
 //!
 //! ```sh
-//! env SETTINGS STREAMHERD_USERNAME=nobody cargo run -p streamherd-examples --example tls
+//! env SETTINGS STREAMHERD_PASSWORD_FILE= STREAMHERD_PASSWORD=wrong cargo run -p streamherd-examples --example tls
 //! env SETTINGS STREAMHERD_TLS_CA= cargo run -p streamherd-examples --example tls
 //! ```
 
+use std::collections::HashMap;
 use std::env;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use streamherd::{BoxError, Client, Credentials, Job, Tls, Worker};
@@ -48,35 +48,30 @@ const RULES: &str = "resetkeys ~{orders:[0-9]*}:* resetchannels -@all \
     +zadd +zrem +zscore +zrangebyscore +type +time +ping \
     &__keyspace@0__:{orders:[0-9]*}:lock:* +script|load +config|get +client|unblock +psubscribe +client|id +info +zcard";
 
-/// Where Redis is, and how to log in there.
-struct Access {
-    url: String,
-    ca: Option<PathBuf>,
-    user: Option<String>,
-    password_file: Option<PathBuf>,
-}
-
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let own = env::var("REDIS_URL").is_err().then(Practice::start).transpose()?;
-    let access = match &own {
-        Some(own) => own.access(),
-        None => from_environment()?,
-    };
+    let settings = own.as_ref().map_or_else(|| env::vars().collect(), Practice::settings);
+    let given = |name: &str| settings.get(name).filter(|value| !value.is_empty());
 
     let mut login = Credentials::new();
-    if let Some(user) = access.user {
+    if let Some(user) = given("STREAMHERD_USERNAME") {
         login = login.user(user);
     }
-    if let Some(file) = access.password_file {
+    // Never from the command line, which everybody on the machine can read.
+    if let Some(file) = given("STREAMHERD_PASSWORD_FILE") {
         login = login.password_file(file);
+    } else if let Some(password) = given("STREAMHERD_PASSWORD") {
+        login = login.password(password);
     }
-    let mut builder = Client::builder("orders").url(access.url).credentials(login);
-    if let Some(ca) = access.ca {
+    let url = given("REDIS_URL").ok_or("REDIS_URL is empty")?;
+    let mut builder = Client::builder("orders").url(url).credentials(login);
+    if let Some(ca) = given("STREAMHERD_TLS_CA") {
         builder = builder.tls(Tls::new().ca_file(ca));
     }
     let (client, notifications) = builder.connect().await?;
+
     // The rights of a worker are enough for a producer.
     client.producer().submit("parcel-1", &()).await?;
     Worker::new(client, notifications)
@@ -89,17 +84,6 @@ async fn main() -> Result<(), BoxError> {
 async fn work(job: Job) -> Result<(), BoxError> {
     println!("{}: worked on over TLS", job.stream());
     Ok(())
-}
-
-/// The same variables as those of the command line.
-fn from_environment() -> Result<Access, BoxError> {
-    let given = |name| env::var(name).ok().filter(|value: &String| !value.is_empty());
-    Ok(Access {
-        url: env::var("REDIS_URL")?,
-        ca: given("STREAMHERD_TLS_CA").map(Into::into),
-        user: given("STREAMHERD_USERNAME"),
-        password_file: given("STREAMHERD_PASSWORD_FILE").map(Into::into),
-    })
 }
 
 /// A server to practise on, with certificates and a password that were made for it.
@@ -116,22 +100,25 @@ impl Practice {
         Ok(Self { server, password })
     }
 
-    fn access(&self) -> Access {
-        let (url, password) = (self.server.url(), self.password.path().to_owned());
+    /// What one has to know of it, in the variables that the command line reads, too.
+    fn settings(&self) -> HashMap<String, String> {
         let ca = self
             .server
             .certificates()
-            .map(streamherd_testkit::Certificates::authority);
-        let shown = ca.as_deref().unwrap_or("".as_ref()).display();
+            .map(|made| made.authority().display().to_string());
+        let settings = [
+            ("REDIS_URL", self.server.url()),
+            ("STREAMHERD_TLS_CA", ca.unwrap_or_default()),
+            ("STREAMHERD_USERNAME", "worker".to_owned()),
+            ("STREAMHERD_PASSWORD_FILE", self.password.path().display().to_string()),
+        ];
         println!(
-            "REDIS_URL={url} STREAMHERD_TLS_CA={shown} STREAMHERD_USERNAME=worker STREAMHERD_PASSWORD_FILE={}",
-            password.display()
+            "{}",
+            settings
+                .each_ref()
+                .map(|(name, value)| format!("{name}={value}"))
+                .join(" ")
         );
-        Access {
-            url,
-            ca,
-            user: Some("worker".to_owned()),
-            password_file: Some(password),
-        }
+        settings.map(|(name, value)| (name.to_owned(), value)).into()
     }
 }

@@ -22,6 +22,7 @@ mod output;
 mod pause;
 mod requeue;
 mod serve;
+mod shell;
 mod status;
 mod submit;
 mod top;
@@ -77,6 +78,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Serve(options) => serve::run(&global, &options).await,
         Command::Top(options) => top::run(&global, &options).await,
         Command::Bench(options) => bench::run(&options).await,
+        Command::Completions(options) => shell::completions(&options),
+        Command::Man(options) => shell::man(&options),
     }
 }
 

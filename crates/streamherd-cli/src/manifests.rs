@@ -145,6 +145,8 @@ fn compose_runs_what_the_program_knows_and_lets_nobody_in_from_outside() {
         }
         if service["image"] == "streamherd:latest" {
             parse(&service["command"]);
+            let context = folder().join(service["build"].as_str().expect("it is built here"));
+            assert!(context.join("Dockerfile").exists(), "{name}");
         }
     }
     let options = worker(&services["worker"]["command"]);

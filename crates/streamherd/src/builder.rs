@@ -134,7 +134,7 @@ impl Builder {
         self
     }
 
-    /// Time between two heartbeats. Default and most: a third of `lock_ttl`.
+    /// Time between two heartbeats. Default and most: a third of `lock_ttl`; from 10 ms.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.raw.heartbeat = Some(interval);
         self
@@ -172,20 +172,21 @@ impl Builder {
     }
 
     /// How often an idle worker makes sure that the store is still the one it knows, and that it tells of expired locks.
-    /// Default: 30 s; 0 = only after errors and reconnects.
+    /// Default: 30 s; from 100 ms to an hour, 0 = only after errors and reconnects.
     pub fn health_interval(mut self, interval: Duration) -> Self {
         self.raw.health_interval = interval;
         self
     }
 
-    /// The first and the longest wait between two attempts to reconnect. Default: 50 ms and 1 s. Never more than a sixth
-    /// of `lock_ttl`, or a short outage would cost the leases.
+    /// The first and the longest wait between two attempts to reconnect. Default: 50 ms and 1 s; from 1 ms to a minute, and the
+    /// first is at most the longest. Never more than a sixth of `lock_ttl`, or a short outage would cost the leases.
     pub fn reconnect(mut self, first: Duration, longest: Duration) -> Self {
         self.raw.reconnect = (first, longest);
         self
     }
 
-    /// How long a command may take. Default: 1 s. Scripts that leases wait for take at most a sixth of `lock_ttl`.
+    /// How long a command may take. Default: 1 s; from 50 ms to a minute. Scripts that leases wait for take at most a sixth of
+    /// `lock_ttl`.
     pub fn command_timeout(mut self, timeout: Duration) -> Self {
         self.raw.command_timeout = timeout;
         self

@@ -36,9 +36,9 @@ pub enum KeyspaceEvents {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recovery {
     /// How long an entry must have been pending before the scan may re-queue it. Default: `lock_ttl` + 0.5 s; at
-    /// least `lock_ttl` + 250 ms.
+    /// least `lock_ttl` + 250 ms, at most a week.
     pub min_idle: Option<Duration>,
-    /// Time between two scans of a worker. Default: 1 s. Zero turns scanning off, with a warning: then nothing is
+    /// Time between two scans of a worker. Default: 1 s; from 20 ms to an hour. Zero turns scanning off, with a warning: then nothing is
     /// guaranteed about orphans.
     pub scan_interval: Duration,
     /// How much each interval varies: 0.2 is ± 20 %. Default: 0.2; from 0 to 0.5.
@@ -56,7 +56,7 @@ pub struct Recovery {
     /// About how many dead letters are kept; older ones are trimmed, counted and warned of. Default: 10,000; 0 = all.
     pub dlq_max_len: u64,
     /// Time between two sweeps of the fleet: for entries that another program has stranded (deleted their consumer,
-    /// acknowledged them, moved the group) and for dead consumers. Default: 1 minute; 0 = off; from 100 ms.
+    /// acknowledged them, moved the group) and for dead consumers. Default: 1 minute; 0 = off; from 100 ms to a day.
     pub sweep_interval: Duration,
     /// A consumer that has given no sign of life for this long and has nothing pending is removed. Default: 1 minute;
     /// from 100 ms to a week, and never before its `lock_ttl` is over.
@@ -174,6 +174,8 @@ const MAX_IN_FLIGHT: usize = 1_000_000;
 /// Each has tasks of its own in every worker, and a connection to read over.
 const MAX_PARTITIONS: u16 = 256;
 const MAX_CONSUMER_BYTES: usize = 256;
+/// What is noted of Go workers' locks is kept for ten minutes.
+const MAX_GO_SCAN: Duration = Duration::from_secs(60);
 /// Go workers take what nobody has touched for 40 s; heartbeats touch what was last touched 10 s ago.
 const MAX_GO_HEARTBEAT: Duration = Duration::from_secs(15);
 
@@ -227,14 +229,28 @@ impl Settings {
         }
 
         let mut recovery = raw.recovery;
+        let mut keyspace_events = raw.keyspace_events;
         if raw.layout == Layout::GoCompatible {
             if let Some(partitions) = raw.partitions {
                 range("partitions", partitions, 1, 1).map_err(|e| e.because("the layout of Go workers has one"))?;
             }
             within("heartbeat", heartbeat, Duration::ZERO, MAX_GO_HEARTBEAT)
                 .map_err(|e| e.because("Go workers take what was not touched for 40 s"))?;
+            if !recovery.scan_interval.is_zero() {
+                within(
+                    "recovery.scan_interval",
+                    recovery.scan_interval,
+                    Duration::ZERO,
+                    MAX_GO_SCAN,
+                )
+                .map_err(|e| e.because("what Go workers hold is watched by the scan"))?;
+            }
             // They know nothing of it, and would find locks on what they are given.
             recovery.write_back = false;
+            // They set the flags, and fail to start where they find any.
+            if keyspace_events == KeyspaceEvents::Ensure {
+                keyspace_events = KeyspaceEvents::Assume;
+            }
         }
         let min_idle = recovery.min_idle.unwrap_or(ttl + Duration::from_millis(500));
         within(
@@ -304,7 +320,7 @@ impl Settings {
             max_in_flight: raw.max_in_flight,
             read_batch: raw.read_batch,
             read_block: raw.read_block,
-            keyspace_events: raw.keyspace_events,
+            keyspace_events,
             health_interval: raw.health_interval,
             reconnect: (first.min(longest), longest),
             min_idle,
@@ -374,5 +390,7 @@ pub(crate) fn host_name() -> Option<String> {
     rustix::system::uname().nodename().to_str().ok().map(str::to_owned)
 }
 
+#[cfg(test)]
+mod documented;
 #[cfg(test)]
 mod tests;

@@ -60,6 +60,17 @@ impl Entry {
         self.origin != self.id.id
     }
 
+    /// # Errors
+    /// Go workers would end at it. Handed back, it would end one after the other.
+    pub(crate) fn that_go_reads(self) -> Result<Self, Poison> {
+        if suits_go(self.info()) {
+            return Ok(self);
+        }
+        Err(Poison::Unparseable(
+            "its info is no object, and Go workers that share the queue end at that".to_owned(),
+        ))
+    }
+
     /// The info as the JSON that was submitted.
     pub(crate) fn info(&self) -> Option<&str> {
         let input = field(&self.fields, INPUT_FIELD)?;
@@ -103,9 +114,15 @@ impl Poison {
 
 #[derive(Deserialize)]
 struct WireIn<'a> {
-    #[serde(rename = "DataStreamName", borrow)]
+    // Go reads keys in any case, and these are what producers in other languages make of it.
+    #[serde(
+        rename = "DataStreamName",
+        alias = "dataStreamName",
+        alias = "datastreamname",
+        borrow
+    )]
     name: Cow<'a, str>,
-    #[serde(rename = "Info", borrow, default)]
+    #[serde(rename = "Info", alias = "info", borrow, default)]
     info: Option<&'a RawValue>,
 }
 
@@ -205,12 +222,18 @@ pub(crate) fn encode<I: Serialize + ?Sized>(name: &str, info: &I) -> Result<Stri
     Ok(text)
 }
 
+/// Whether Go workers go on after reading this info: theirs is an object or nothing, and its numbers fit into doubles.
+fn suits_go(info: Option<&str>) -> bool {
+    type Theirs = Option<serde_json::Map<String, serde_json::Value>>;
+    info.is_none_or(|info| serde_json::from_str::<Theirs>(info).is_ok())
+}
+
 /// # Errors
-/// Info on which Go workers end: theirs is an object or nothing.
+/// Info on which Go workers end.
 pub(crate) fn check_for_go(input: &str) -> Result<(), InvalidEntry> {
     let wire = WireIn::read(input.as_bytes()).ok();
-    let info = wire.and_then(|wire| wire.info).map_or("null", RawValue::get);
-    if info == "null" || info.starts_with('{') {
+    let info = wire.and_then(|wire| wire.info).map(RawValue::get);
+    if suits_go(info) {
         Ok(())
     } else {
         Err(InvalidEntry::InfoForGo)

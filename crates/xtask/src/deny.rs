@@ -1,16 +1,14 @@
 //! Checks the dependencies against deny.toml with cargo-deny, which is installed first where it is missing.
 
-use std::env;
-use std::ffi::OsStr;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
-use std::time::Instant;
 
-use crate::cargo;
+use crate::tools::Tool;
 
-/// Exactly this one: what a newer version finds in addition is no reason for an older commit to fail.
-const VERSION: &str = "0.20.2";
+const CARGO_DENY: Tool = Tool {
+    name: "cargo-deny",
+    version: "0.20.2",
+};
 
 /// What can be judged from the lock file alone.
 const OFFLINE: [&str; 3] = ["bans", "licenses", "sources"];
@@ -26,7 +24,7 @@ pub(crate) enum Database {
 
 /// Checks licences, bans and sources, and then advisories.
 pub(crate) fn check(database: Database) -> Result<(), String> {
-    let program = ensure()?;
+    let program = CARGO_DENY.ensure()?;
     run(&program, &[&["check"], &OFFLINE[..]].concat())?;
     let fetched = said(&program, &["fetch", "db"])?;
     verdict(fetched.status.success(), database, &reason(&fetched))?;
@@ -76,72 +74,12 @@ fn said(program: &Path, args: &[&str]) -> Result<Output, String> {
     output.map_err(|error| format!("cannot run {}: {error}", program.display()))
 }
 
-/// The program, from the PATH or from the target folder; put there if it is in neither.
-fn ensure() -> Result<PathBuf, String> {
-    let tools = tools()?;
-    let ours = tools.join("bin").join("cargo-deny");
-    let installed = [PathBuf::from("cargo-deny"), ours.clone()];
-    if let Some(found) = installed.into_iter().find(|program| is_ours(program.as_os_str())) {
-        return Ok(found);
-    }
-    let tools = tools.display().to_string();
-    // Unoptimised and without debug information: a release build takes minutes longer than all its checks save.
-    let args = [
-        "install",
-        "cargo-deny",
-        "--locked",
-        "--version",
-        VERSION,
-        "--debug",
-        "--root",
-        &tools,
-    ];
-    eprintln!("xtask: cargo {}", args.join(" "));
-    let started = Instant::now();
-    let mut install = cargo(&args);
-    let status = install
-        .env("CARGO_PROFILE_DEV_DEBUG", "0")
-        .stdout(io::stderr())
-        .status();
-    let status = status.map_err(|error| format!("cannot run cargo: {error}"))?;
-    if !status.success() || !is_ours(ours.as_os_str()) {
-        return Err(format!("cargo-deny {VERSION} could not be installed ({status})"));
-    }
-    eprintln!("xtask: installed in {:.1} s", started.elapsed().as_secs_f64());
-    Ok(ours)
-}
-
-/// Beside what cargo builds, as this program is: `target/debug/xtask`.
-fn tools() -> Result<PathBuf, String> {
-    let this = env::current_exe().map_err(|error| format!("cannot find the target folder: {error}"))?;
-    let target = this.parent().and_then(Path::parent);
-    Ok(target.ok_or("this program is in no target folder")?.join("tools"))
-}
-
-fn is_ours(program: &OsStr) -> bool {
-    Command::new(program)
-        .arg("--version")
-        .output()
-        .is_ok_and(|output| output.status.success() && is_version(&output.stdout))
-}
-
-fn is_version(said: &[u8]) -> bool {
-    said.trim_ascii() == format!("cargo-deny {VERSION}").as_bytes()
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::ExitStatusExt as _;
     use std::process::ExitStatus;
 
     use super::*;
-
-    #[test]
-    fn only_the_version_that_is_pinned_will_do() {
-        assert!(is_version(format!("cargo-deny {VERSION}\n").as_bytes()));
-        assert!(!is_version(format!("cargo-deny {VERSION}0\n").as_bytes()));
-        assert!(!is_version(b"cargo-deny 0.1.0\n"));
-    }
 
     #[test]
     fn a_database_out_of_reach_fails_the_full_check_alone() {

@@ -4,14 +4,21 @@
 //! the signals sent to it are the task's own. A parent that only waited would die first on Ctrl-C, and hide the exit
 //! code of a demo that was still shutting down. That makes xtask Unix only, as redis-server is.
 
+mod api;
 mod deny;
+#[cfg(test)]
+mod dependencies;
 #[cfg(test)]
 mod docs;
 mod install;
+mod packages;
 mod program;
 #[cfg(test)]
 mod sizes;
 mod soak;
+mod tools;
+#[cfg(test)]
+mod workflows;
 
 use std::convert::Infallible;
 use std::env;
@@ -20,6 +27,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+use api::Toolchain;
 use deny::Database;
 use program::{CHROMEDRIVER, CHROMIUM, PROMTOOL, REDIS_SERVER};
 
@@ -33,24 +41,44 @@ fn main() -> ExitCode {
         Some("bench") => bench(&rest),
         Some("test") => test(&rest),
         Some("soak") => soak(&rest),
-        Some("deny") if rest.is_empty() => match deny::check(Database::Required) {
-            Ok(()) => return ExitCode::SUCCESS,
-            Err(message) => Err(message),
-        },
         Some("ci") if rest.is_empty() => ci(),
         Some("help" | "-h" | "--help") => {
             print!("{HELP}");
             return ExitCode::SUCCESS;
         }
-        _ => {
-            eprint!("{HELP}");
-            return ExitCode::from(2);
-        }
+        Some(task) => match check(task, &rest) {
+            Some(Ok(())) => return ExitCode::SUCCESS,
+            Some(Err(message)) => Err(message),
+            None => return misused(),
+        },
+        None => return misused(),
     };
 
     let Err(message) = ended;
     eprintln!("xtask: {message}");
     ExitCode::FAILURE
+}
+
+fn misused() -> ExitCode {
+    eprint!("{HELP}");
+    ExitCode::from(2)
+}
+
+/// The tasks that are checks of several commands, none of which is the last; `None` for what is no such task.
+fn check(task: &str, args: &[OsString]) -> Option<Result<(), String>> {
+    let args: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
+    Some(match (task, args.as_slice()) {
+        ("deny", []) => deny::check(Database::Required),
+        ("api", []) => api::check(Toolchain::Required, false),
+        ("api", ["--bless"]) => api::check(Toolchain::Required, true),
+        ("package", []) => packages::package(true),
+        ("package", ["--no-verify"]) => packages::package(false),
+        ("install", []) => packages::install(),
+        ("msrv", []) => packages::msrv(),
+        ("features", []) => packages::features(),
+        ("minimal-versions", []) => packages::minimal_versions(),
+        _ => return None,
+    })
 }
 
 /// What a task returns: nothing when all goes well, for then its last command has replaced this process.
@@ -111,8 +139,8 @@ fn soak(args: &[OsString]) -> Ended {
     Err(format!("cannot run cargo: {}", command.exec()))
 }
 
-/// The gate, the dependencies, then the tests. The tests' own duration is not printed: the output ends with cargo test's lines, which a
-/// reader of a log looks for at its end.
+/// The gate, the public items, the packages, the dependencies, then the tests. The tests' own duration is not printed: the
+/// output ends with cargo test's lines, which a reader of a log looks for at its end.
 fn ci() -> Ended {
     for step in &GATE {
         let line = step.line();
@@ -128,11 +156,18 @@ fn ci() -> Ended {
         }
         eprintln!("xtask: passed in {seconds:.1} s");
     }
-    let started = Instant::now();
-    deny::check(Database::Wanted)?;
-    eprintln!("xtask: passed in {:.1} s", started.elapsed().as_secs_f64());
+    timed(|| api::check(Toolchain::Wanted, false))?;
+    timed(|| packages::package(false))?;
+    timed(|| deny::check(Database::Wanted))?;
     eprintln!("xtask: cargo xtask test");
     test(&[])
+}
+
+fn timed(check: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    let started = Instant::now();
+    check()?;
+    eprintln!("xtask: passed in {:.1} s", started.elapsed().as_secs_f64());
+    Ok(())
 }
 
 /// One cargo command of the gate.
@@ -199,21 +234,28 @@ tasks:
   soak [--minutes N] [--topology standalone|sentinel|cluster] [--seed S]
                    put fleets of workers through random faults for so long (20 minutes), and judge what they saw
   deny             check licences, sources, versions and advisories of the dependencies with cargo-deny
-  ci               check formatting, clippy and docs with warnings denied, run `deny`, then `test`
+  api [--bless]    compare the public items of the libraries with docs/api; --bless records them
+  package [--no-verify]
+                   pack what is published, in the order of publishing, and build each package from what is in it
+  install          install the command into target/install, optimized, and start it
+  msrv             check what is published with the oldest Rust (rustup installs it)
+  features         lint what is published with each feature and each two of them, by cargo-hack
+  minimal-versions check what is published with the oldest versions of its direct dependencies, in a copy
+  ci               check formatting, clippy and docs with warnings denied, run `api`, `package --no-verify` and `deny`, then `test`
   help             print this
 
 demo, bench, test and soak install redis-server with apt-get, dnf or brew if this machine has none;
 set STREAMHERD_REDIS_SERVER to use a particular one. test installs chromium and chromedriver the same way
 (STREAMHERD_CHROMIUM, STREAMHERD_CHROMEDRIVER), and promtool (STREAMHERD_PROMTOOL), without which it goes on where it can't.
-deny and ci install cargo-deny into target/tools if it is not there. Where the database of advisories can't be fetched,
-deny fails, and ci says so and goes on.
+deny, ci and features install cargo-deny and cargo-hack into target/tools if they are not there. Where the database of advisories
+can't be fetched, or where rustdoc is one that api can't read, deny and api fail, and ci says so and goes on.
 ";
 
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
 
-    use super::{GATE, without_separator};
+    use super::without_separator;
 
     #[test]
     fn one_leading_separator_is_dropped() {
@@ -225,25 +267,5 @@ mod tests {
         assert_eq!(left(&["--workers", "3"]), "--workers 3");
         assert_eq!(left(&["--", "--", "x"]), "-- x");
         assert_eq!(left(&[]), "");
-    }
-
-    #[test]
-    fn the_workflow_runs_the_same_gate() {
-        let workflow = include_str!("../../../.github/workflows/ci.yml");
-        let runs = |command: &str| workflow.lines().any(|line| line.trim() == format!("- run: {command}"));
-        for step in &GATE {
-            let command = format!("cargo {}", step.args.join(" "));
-            assert!(runs(&command), "ci.yml does not run `{command}`");
-            for (name, value) in step.env {
-                assert!(
-                    workflow.contains(&format!("{name}: {value}")),
-                    "ci.yml does not set {name}"
-                );
-            }
-        }
-        assert!(
-            runs("cargo xtask deny"),
-            "ci.yml does not check the dependencies in full"
-        );
     }
 }

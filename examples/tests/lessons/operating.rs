@@ -31,6 +31,8 @@ fn shutdown() {
     lesson.sees(&worker, "session-0: finished");
     lesson.sees(&worker, "done …, handed over 0");
     assert!(worker.ends().0.success());
+    let locks = server.client().cmd("KEYS {orders:0}:lock:*").array();
+    assert!(locks.is_empty(), "it leaves no lease: {locks:?}");
 
     let mut worker = lesson.start(program);
     lesson.run(SUBMIT);
@@ -107,6 +109,7 @@ fn traces() {
         .iter()
         .filter_map(|line| kept("process traces …/… linked to …/… stream=…", line));
     let linked: std::collections::BTreeSet<String> = traces.map(|wild| wild[2].clone()).collect();
+    assert_eq!(server.client().cmd("EXISTS {traces:0}:live").int(), 0, "all is done");
     assert_eq!(
         linked.len(),
         1,

@@ -85,7 +85,7 @@ fn tls() {
 
     for (command, why) in [
         (
-            "env SETTINGS STREAMHERD_USERNAME=nobody cargo run -p streamherd-examples --example tls",
+            "env SETTINGS STREAMHERD_PASSWORD_FILE= STREAMHERD_PASSWORD=wrong cargo run -p streamherd-examples --example tls",
             "WRONGPASS",
         ),
         (

@@ -21,6 +21,20 @@ pub(crate) struct Program {
     readers: Vec<JoinHandle<()>>,
 }
 
+impl Drop for Program {
+    /// Where the test has failed: a program that has started servers ends them at Ctrl-C, and could not if it was killed.
+    fn drop(&mut self) {
+        if !thread::panicking() || self.process.try_wait().is_some() {
+            return;
+        }
+        let _ = Command::new("kill").args(["-INT", &self.pid()]).status();
+        let until = Instant::now() + Duration::from_secs(5);
+        while self.process.try_wait().is_none() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Said {
     lines: Mutex<Vec<String>>,

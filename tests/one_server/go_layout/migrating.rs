@@ -94,7 +94,9 @@ async fn what_is_held_is_left_to_be_finished_and_what_dead_workers_held_is_moved
     let (held, dead) = (go.submit("held"), go.submit("dead"));
     go.read("pod-1");
     let beat = Beat::of(&server, "pod-1", "held", &held);
-    drop(Beat::of(&server, "pod-1", "dead", &dead));
+    let dying = Beat::of(&server, "pod-1", "dead", &dead);
+    assert_eq!(walk(&server, false).await.held, 2);
+    drop(dying);
     // A body that a Go worker has acknowledged and not deleted.
     let finished = go.submit("finished");
     go.read("pod-1");
@@ -161,4 +163,51 @@ async fn nothing_is_lost_or_doubled_while_workers_of_both_layouts_run() {
     wanted.sort();
     assert_eq!(seen, wanted);
     assert_eq!(go.left(), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_login_with_the_rules_that_are_told_can_migrate_and_one_that_may_not_delete_doubles_nothing() {
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut go = Go::at(&server);
+    go.make_group();
+    let held = go.submit("held");
+    go.read("pod-1");
+    let _beat = Beat::of(&server, "pod-1", "held", &held);
+    go.submit("waits");
+    go.0.call(&[
+        "XADD",
+        "orders-input-dlq",
+        "*",
+        "lbs-input",
+        r#"{"DataStreamName":"dead"}"#,
+    ]);
+    let migration = builder(&server).connect_migration().await.unwrap();
+    let rules = migration.acl_rules();
+    let may_not = [rules.clone(), vec!["-xack".to_owned()]].concat();
+    let login = server.user("half", &may_not);
+    let half = builder(&login).connect_migration().await.unwrap();
+    half.walk(false).await.unwrap_err();
+    assert_eq!(go.cmd("XLEN {orders:0}:input").int(), 0);
+    let login = server.user("whole", &rules);
+    let whole = builder(&login).connect_migration().await.unwrap();
+    let moved = whole.walk(false).await.unwrap();
+    assert_eq!(
+        (moved.queued, moved.dead_letters, moved.held, moved.refused),
+        (1, 1, 1, 0)
+    );
+}
+
+#[tokio::test]
+async fn what_a_live_lock_holds_is_left_also_where_the_group_was_made_anew() {
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut go = Go::at(&server);
+    go.make_group();
+    let id = go.submit("user-1");
+    go.read("pod-1");
+    let beat = Beat::of(&server, "pod-1", "user-1", &id);
+    go.cmd("XGROUP DESTROY orders-input orders-group");
+    assert_eq!(walk(&server, false).await.held, 1);
+    drop(beat);
+    go.unlock("user-1", &id);
+    assert_eq!(walk(&server, false).await.queued, 1);
 }

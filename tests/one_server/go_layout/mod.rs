@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use streamherd::{Builder, Layout};
-use streamherd_testkit::{RawClient, Reply};
-use streamherd_tests::{Reachable, Redis, builder};
+use streamherd_testkit::{RawClient, Reply, eventually};
+use streamherd_tests::{Reachable, Redis, SOON, builder};
 
 /// A worker, producer or operator for a test in that layout.
 fn beside_go(at: &(impl Reachable + ?Sized)) -> Builder {
@@ -82,6 +82,15 @@ impl Go {
         let pending = self.cmd("XPENDING orders-input orders-group - + 1000").array();
         let locks = self.0.call(&["KEYS", "*<MUTEX_KEY_SEP>*"]).array();
         (length, pending.len(), locks.len())
+    }
+
+    /// Waits until a Rust worker has seen that its Go owner lives.
+    async fn is_seen_alive(&mut self, id: &str) {
+        eventually(SOON, "it is seen alive", || {
+            let said = self.cmd(&format!("GET orders-sh:absent:{id}"));
+            async move { (said == Reply::Bulk(b"alive".to_vec())).then_some(()) }
+        })
+        .await;
     }
 
     /// The consumer that an entry is pending for, and for how long.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use streamherd::Recovery;
+use streamherd::{Recovery, RequeueOutcome};
 use streamherd_testkit::eventually;
 use streamherd_tests::{MIN_IDLE, Redis, SOON, TTL, Worker, WorkerProcess, recovery};
 
@@ -18,9 +18,11 @@ async fn what_a_dead_go_worker_held_comes_to_a_rust_worker() {
     go.make_group();
     let id = go.submit("user-1");
     go.read("pod-1");
-    drop(Beat::of(&server, "pod-1", "user-1", &id));
-    let died = std::time::Instant::now();
+    let beat = Beat::of(&server, "pod-1", "user-1", &id);
     let mut worker = Worker::with(beside_go(&server)).await;
+    go.is_seen_alive(&id).await;
+    drop(beat);
+    let died = std::time::Instant::now();
     let lease = worker.added().await;
     // Its lock lives on for up to two seconds.
     assert!(died.elapsed() >= GRACE, "after {:?}", died.elapsed());
@@ -173,4 +175,108 @@ async fn a_redis_that_comes_back_empty_ends_leases_and_is_worked_on() {
     assert_eq!(lease.stream(), "user-2");
     assert!(go.holder("user-2", &id).is_some());
     lease.done().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_go_worker_has_read_and_not_begun_is_its_own_for_forty_seconds() {
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut go = Go::at(&server);
+    go.make_group();
+    let (old, young) = (go.submit("old"), go.submit("young"));
+    assert_eq!(go.read("pod-1").len(), 2);
+    // It reads all that waits, and locks one after the other.
+    for (id, idle) in [(&old, 39_000), (&young, 25_000)] {
+        let claim = format!("XCLAIM orders-input orders-group pod-1 0 {id} IDLE {idle} JUSTID");
+        go.cmd(&claim).ok();
+    }
+    let mut worker = Worker::with(beside_go(&server)).await;
+    let began = std::time::Instant::now();
+    let lease = worker.added().await;
+    assert_eq!(lease.stream(), "old");
+    assert!(began.elapsed() >= GRACE, "after {:?}", began.elapsed());
+    worker.listen_for(Duration::from_secs(1)).await;
+    assert_eq!((worker.unasked(), go.owner(&young).unwrap().0.as_str()), (0, "pod-1"));
+}
+
+#[tokio::test]
+async fn a_lease_says_by_its_deliveries_for_how_long_it_was_held() {
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut go = Go::at(&server);
+    let mut dying = hold_one(&server, &mut go).await;
+    let id = go.cmd("XRANGE orders-input - +").array()[0].array()[0].text();
+    let owner = go.owner(&id).unwrap().0;
+    let claim = |deliveries: u32, idle: u32| {
+        format!("XCLAIM orders-input orders-group {owner} 0 {id} IDLE {idle} RETRYCOUNT {deliveries} JUSTID")
+    };
+    let deliveries = |go: &mut Go| {
+        let record = go.cmd(&format!("XPENDING orders-input orders-group {id} {id} 1"));
+        record.array()[0].array()[3].int()
+    };
+    go.cmd(&claim(500, 39_000)).ok();
+    eventually(SOON, "it is counted anew", || {
+        let held = deliveries(&mut go);
+        async move { (held < 400).then_some(()) }
+    })
+    .await;
+    // What has been held for more than ten minutes has not died of its last abandonment.
+    let last = Recovery {
+        max_abandonments: 1,
+        ..recovery()
+    };
+    let mut peer = Worker::with(beside_go(&server).recovery(last)).await;
+    go.cmd(&claim(700, 5_000)).ok();
+    dying.process.kill();
+    let lease = peer.added().await;
+    assert_eq!((lease.stream(), go.cmd("XLEN orders-input-dlq").int()), ("user-1", 0));
+}
+
+#[tokio::test]
+async fn what_go_workers_would_end_at_is_not_put_before_them_again() {
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut go = Go::at(&server);
+    go.make_group();
+    let inputs = [
+        r#"{"DataStreamName":"text","Info":"text"}"#,
+        r#"{"DataStreamName":"list", "Info": [1]}"#,
+        r#"{"Info":{}}"#,
+        "nonsense",
+    ];
+    let add = |go: &mut Go| {
+        for input in inputs {
+            go.0.call(&["XADD", "orders-input", "*", "lbs-input", input]).ok();
+        }
+    };
+    add(&mut go);
+    for id in go.read("pod-1") {
+        go.cmd(&format!(
+            "XCLAIM orders-input orders-group pod-1 0 {id} IDLE 60000 JUSTID"
+        ))
+        .ok();
+    }
+    let mut worker = Worker::with(beside_go(&server)).await;
+    // Those that a dead Go worker had, and those that are read here.
+    add(&mut go);
+    eventually(SOON, "all are dead letters", || {
+        let letters = go.cmd("XLEN orders-input-dlq").int();
+        async move { (letters == 8).then_some(()) }
+    })
+    .await;
+    worker.listen_for(Duration::from_millis(100)).await;
+    assert_eq!((worker.unasked(), go.left().0), (0, 0));
+}
+
+#[tokio::test]
+async fn an_operator_can_t_take_from_a_go_worker_that_would_not_learn_of_it() {
+    let server = Redis::start(crate::TOPOLOGY);
+    let mut go = Go::at(&server);
+    go.make_group();
+    let id = go.submit("user-1");
+    go.read("pod-1");
+    let _beat = Beat::of(&server, "pod-1", "user-1", &id);
+    let admin = beside_go(&server).connect_admin().await.unwrap();
+    for force in [false, true] {
+        let refused = admin.requeue("user-1", force).await.unwrap();
+        assert!(matches!(refused, RequeueOutcome::Held { .. }), "{refused:?}");
+    }
+    assert_eq!(go.owner(&id).unwrap().0, "pod-1");
 }

@@ -43,6 +43,11 @@ async fn a_name_is_locked_as_go_reads_it() {
         ("a<b>&c", r#"{"DataStreamName":"a\u003cb\u003e\u0026c","Info":null}"#),
         ("late", r#"{"Info":{"DataStreamName":"early"},"DataStreamName":"late"}"#),
         ("q\"\\", r#"{ "DataStreamName" : "q\"\\" }"#),
+        ("camel", r#"{"dataStreamName":"camel","info":{"n":1}}"#),
+        (
+            "näher",
+            r#"{"DataStreamName":"n\u00e4her","Info":{"DataStreamName":"other"}}"#,
+        ),
     ];
     for (name, input) in inputs {
         let id = go.0.call(&["XADD", "orders-input", "*", "lbs-input", input]).text();

@@ -21,6 +21,7 @@ use crate::migrate::MigrateArgs;
 use crate::pause::{self, PauseArgs};
 use crate::requeue::RequeueArgs;
 use crate::serve::ServeArgs;
+use crate::shell::{CompletionsArgs, ManArgs};
 use crate::status::StatusArgs;
 use crate::top::TopArgs;
 
@@ -76,6 +77,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Measure throughput, latency and cost on private Redis servers, beside bare Redis commands
     Bench(BenchArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ pub(crate) fn json(text: &str) -> Result<Box<RawValue>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
     #[test]
     fn durations_are_milliseconds_unless_they_have_a_unit() {
         assert_eq!(duration("0"), Ok(Duration::ZERO));

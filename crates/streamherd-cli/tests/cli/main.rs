@@ -14,6 +14,7 @@ mod probes;
 mod queue;
 mod restarts;
 mod serve;
+mod shell;
 mod support;
 mod terminal;
 mod top;

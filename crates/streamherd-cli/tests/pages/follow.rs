@@ -19,27 +19,43 @@ const LETTER: &str = "1795206880640-0";
 
 pub(crate) fn page(snippets: &[Snippet]) {
     let mut reader = Reader::start();
-    for snippet in snippets.iter().filter(|snippet| snippet.is_block_of("sh")) {
-        if shell::is_file(snippet) {
+    let mut workers = Vec::new();
+    for snippet in snippets {
+        if snippet.is_block_of("sh") && shell::is_file(snippet) {
             reader.save(&snippet.text);
         }
-    }
-    let mut workers = Vec::new();
-    for line in snippets.iter().flat_map(shell::commands) {
-        if line.demo().is_none() && not_run(&line).is_none() {
-            println!("{}: {}", line.at, line.text);
-            follow(&mut reader, &line, &mut workers);
+        for line in shell::commands(snippet) {
+            if line.demo().is_none() && not_run(&line).is_none() {
+                println!("{}: {}", line.at, line.text);
+                if leaves_go(&line) {
+                    // The page has the workers of that layout stopped meanwhile.
+                    let is_go = |(place, _): &mut (Vec<String>, Running)| place.iter().any(|word| word == "go");
+                    for (place, worker) in workers.extract_if(.., is_go) {
+                        end(&reader, &place, worker);
+                    }
+                }
+                follow(&mut reader, &line, &mut workers);
+            }
         }
     }
-    for (service, worker) in workers {
-        // What the page had submitted, its worker has done.
-        eventually_blocking(DEADLINE, "nothing waits any more", || {
-            let status = reader.status(&service);
-            let is_over = ["queued", "requeued", "pending"].iter().all(|state| status[state] == 0);
-            (is_over || status["pauses"].as_array().is_some_and(|pauses| !pauses.is_empty())).then_some(())
-        });
-        worker.end(Signal::TERM);
+    for (place, worker) in workers {
+        end(&reader, &place, worker);
     }
+}
+
+fn leaves_go(line: &Line) -> bool {
+    let args = line.subcommand().unwrap_or_default();
+    args.first().is_some_and(|task| task == "migrate") && !args.contains(&"--dry-run".to_owned())
+}
+
+/// When what the page had submitted is done by its worker.
+fn end(reader: &Reader, place: &[String], worker: Running) {
+    eventually_blocking(DEADLINE, "nothing waits any more", || {
+        let status = reader.status(place);
+        let is_over = ["queued", "requeued", "pending"].iter().all(|state| status[state] == 0);
+        is_over.then_some(())
+    });
+    worker.end(Signal::TERM);
 }
 
 pub(crate) fn demo(line: &str) {
@@ -49,18 +65,19 @@ pub(crate) fn demo(line: &str) {
     assert!(said.contains("lost          0"), "{line}: {said}");
 }
 
-fn follow(reader: &mut Reader, line: &Line, workers: &mut Vec<(String, Running)>) {
+fn follow(reader: &mut Reader, line: &Line, workers: &mut Vec<(Vec<String>, Running)>) {
+    let place = place(line);
     let service = service(line);
     match line.subcommand().as_ref().map(|args| args[0].as_str()) {
         Some("worker") => {
-            let before = reader.alive(&service);
+            let before = reader.alive(&place);
             let mut worker = reader.begin(&line.text);
             eventually_blocking(DEADLINE, "the worker is registered", || {
                 let said = worker.said();
                 assert!(worker.runs(), "{}: {said}", line.at);
-                (reader.alive(&service) > before).then_some(())
+                (reader.alive(&place) > before).then_some(())
             });
-            workers.push((service, worker));
+            workers.push((place, worker));
         }
         Some("serve") => {
             let mut serving = reader.begin(&line.text);
@@ -84,6 +101,17 @@ fn follow(reader: &mut Reader, line: &Line, workers: &mut Vec<(String, Running)>
             assert_eq!(code, Some(i32::from(lacks)), "{}: {text}: {said}", line.at);
         }
     }
+}
+
+/// The options that say which service is meant.
+pub(crate) fn place(line: &Line) -> Vec<String> {
+    let words = line.words();
+    let pairs = words.windows(2).filter(|pair| pair[0] == "--layout");
+    let layout = pairs.flatten().cloned();
+    ["--service".to_owned(), service(line)]
+        .into_iter()
+        .chain(layout)
+        .collect()
 }
 
 fn service(line: &Line) -> String {
@@ -117,7 +145,13 @@ fn given(reader: &mut Reader, line: &Line, subcommand: &str, service: &str) -> S
             }
             line.text.clone()
         }
-        _ => line.text.clone(),
+        _ => {
+            if line.text.contains("old-stream") {
+                let create = ["XGROUP", "CREATE", "old-stream", "old-group", "0", "MKSTREAM"];
+                reader.server.client().call(&create).ok();
+            }
+            line.text.clone()
+        }
     }
 }
 

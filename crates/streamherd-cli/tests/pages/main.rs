@@ -5,6 +5,7 @@
 mod configuration;
 mod exceptions;
 mod follow;
+mod links;
 mod markdown;
 mod mentions;
 mod programs;
@@ -118,4 +119,12 @@ fn the_configuration_on_the_pages_can_be_read() {
 fn subcommands_and_redis_commands_that_are_named_exist_with_their_options() {
     let snippets: Vec<_> = pages().into_iter().flat_map(|(_, snippets)| snippets).collect();
     mentions::check(&snippets);
+}
+
+#[test]
+fn links_between_the_pages_lead_somewhere() {
+    let mut names: Vec<_> = pages().into_iter().map(|(name, _)| name).collect();
+    names.extend(["CHANGELOG.md", "examples/deploy/README.md"].map(str::to_owned));
+    let broken: Vec<_> = names.iter().flat_map(|name| links::broken(name)).collect();
+    assert!(broken.is_empty(), "{broken:#?}");
 }

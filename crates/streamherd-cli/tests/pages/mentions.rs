@@ -29,7 +29,11 @@ pub(crate) fn check(snippets: &[Snippet]) {
         .iter()
         .filter(|snippet| snippet.what == What::Inline && shell::commands(snippet).is_empty());
     for snippet in named {
-        let words = words(&snippet.text);
+        let mut words = words(&snippet.text);
+        if words.first().is_some_and(|word| word == "streamherd") && words.len() > 1 {
+            words.remove(0);
+            assert!(helps.contains_key(&chain(&words)), "{}: {}", snippet.at(), snippet.text);
+        }
         let Some(first) = words.first() else { continue };
         let at = snippet.at();
         if let Some(help) = helps.get(&chain(&words)).filter(|_| words.len() > 1) {

@@ -6,10 +6,11 @@ use std::process::Command;
 use std::sync::Mutex;
 
 use rustix::process::Signal;
+use streamherd_testkit::eventually_blocking;
 
 use crate::follow::{address, get};
 use crate::markdown::Snippet;
-use crate::reader::Reader;
+use crate::reader::{DEADLINE, Reader};
 use crate::root;
 use crate::shell;
 
@@ -122,7 +123,7 @@ fn build(folder: &Path, page: &str, snippets: &[Snippet]) -> Vec<PathBuf> {
     let dependencies = dependencies.replace('…', &root().display().to_string());
     // The versions are those that the tests are built with, so that nothing has to be fetched.
     let manifest = format!(
-        "[package]\nname = \"{name}\"\nedition = \"2024\"\n[workspace]\n[profile.dev]\ndebug = \"line-tables-only\"\n\
+        "[package]\nname = \"{name}\"\nedition = \"2024\"\n[workspace]\n[profile.dev]\ndebug = false\nincremental = false\n\
          {dependencies}"
     );
     fs::write(package.join("Cargo.toml"), manifest).unwrap();
@@ -159,7 +160,7 @@ pub(crate) fn run_all(pages: &[(String, Vec<Snippet>)]) {
             match page.as_str() {
                 "README.md" => readme(&programs, snippets),
                 "docs/OPERATIONS.md" => operations(&programs),
-                _ => {}
+                _ => workers(&programs, snippets),
             }
         }
     }
@@ -185,12 +186,33 @@ fn readme(programs: &[PathBuf], snippets: &[Snippet]) {
         said.matches("working on session-1 ").count() == 2
     });
     // What was scheduled waits.
-    assert_eq!(reader.status("orders")["delayed"], 1);
+    assert_eq!(reader.status(&orders())["delayed"], 1);
     working.end(Signal::INT);
 
     let mut working = reader.begin(&with_sigterm.display().to_string());
     working.wait_for("ready");
     working.end(Signal::TERM);
+}
+
+fn orders() -> Vec<String> {
+    ["--service", "orders"].map(str::to_owned).into()
+}
+
+/// Whole programs of other pages are workers.
+fn workers(programs: &[PathBuf], snippets: &[Snippet]) {
+    let parts = snippets.iter().filter(|snippet| snippet.is_block_of("rust"));
+    for (program, _) in programs
+        .iter()
+        .zip(parts)
+        .filter(|(_, part)| part.text.contains("fn main()"))
+    {
+        let mut reader = Reader::start();
+        let working = reader.begin(&program.display().to_string());
+        eventually_blocking(DEADLINE, "the worker is registered", || {
+            (reader.alive(&orders()) > 0).then_some(())
+        });
+        working.end(Signal::INT);
+    }
 }
 
 fn operations(programs: &[PathBuf]) {

@@ -48,10 +48,10 @@ impl Reader {
         }
     }
 
-    /// Saves a script that the page gives: its second line is a comment with its name.
+    /// Saves a script that the page gives, as an editor would: its second line is a comment with its name.
     pub(crate) fn save(&self, text: &str) {
         let name = text.lines().nth(1).and_then(|line| line.strip_prefix("# "));
-        script(&self.folder.path().join(name.expect("a name")), text);
+        fs::write(self.folder.path().join(name.expect("a name")), text).unwrap();
     }
 
     /// The text with what stands for the reader's own in its place.
@@ -120,18 +120,19 @@ impl Reader {
         }
     }
 
-    /// What `status` says of a service, as JSON.
-    pub(crate) fn status(&self, service: &str) -> Value {
+    /// What `status` says, as JSON. `place` is the service as a command line names it.
+    pub(crate) fn status(&self, place: &[String]) -> Value {
         let output = self
             .command("streamherd")
-            .args(["--service", service, "--output", "json", "status"])
+            .args(place)
+            .args(["--output", "json", "status"])
             .output()
             .unwrap();
         serde_json::from_slice(&output.stdout).unwrap_or_default()
     }
 
-    pub(crate) fn alive(&self, service: &str) -> usize {
-        let status = self.status(service);
+    pub(crate) fn alive(&self, place: &[String]) -> usize {
+        let status = self.status(place);
         let consumers = status["consumers"].as_array();
         let alive = consumers.into_iter().flatten().filter(|one| one["state"] == "alive");
         alive.count()

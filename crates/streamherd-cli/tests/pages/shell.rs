@@ -55,8 +55,12 @@ pub(crate) fn is_file(snippet: &Snippet) -> bool {
 fn is_command(text: &str) -> bool {
     let words = words(text);
     let mut words = words.iter().skip_while(|word| is_assignment(word));
-    let starts = words.next().is_some_and(|word| PROGRAMS.contains(&word.as_str()));
-    starts && words.next().is_some()
+    let Some(program) = words.next().filter(|word| PROGRAMS.contains(&word.as_str())) else {
+        return false;
+    };
+    // A subcommand's bare name is only named, as in "`streamherd dlq` lists them".
+    let is_name = |word: &String| word.chars().all(|c| c.is_ascii_lowercase());
+    words.clone().next().is_some() && !(program == STREAMHERD && words.all(is_name))
 }
 
 fn is_assignment(word: &str) -> bool {

@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::id::{Lane, Reference};
 use crate::keys::Keys;
 use crate::partition::partition_of;
-use crate::store::{Migrated, Movable, Name, Place, Store};
+use crate::store::{Migrated, Movable, Name, Place, Role, Store};
 
 /// Things of one call: about 2 ms of Redis where they are small.
 const PAGE: usize = 100;
@@ -38,14 +38,15 @@ pub struct Moved {
     /// Streams that somebody holds, or held seconds ago. They are left to be finished, or to become orphans.
     pub held: u64,
     /// Entries that were left because nobody would be given them in the old layout either: finished by a Go worker that ended
-    /// before it deleted them, or added before a Go worker made the group, which it does at the end of the stream.
+    /// before it deleted them, or accepted before a Go worker made the group, which it does at the end of the stream.
     pub finished: u64,
     /// What Redis refused to move, as what can't be moved by a script: more than about 3,990 fields.
     pub refused: u64,
 }
 
 impl Moved {
-    /// Whether nothing is left to wait for: nobody holds anything, and all that waited has been moved.
+    /// Whether this walk found nothing to wait for: nobody holds anything, and nothing was moved. While others use the old queue,
+    /// a stream can go from one place to another behind its back: two such walks, one after the other, are proof.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.held + self.moved() == 0
@@ -71,11 +72,22 @@ impl Migration {
         self.to.partitions()
     }
 
+    /// The ACL rules of a login that may migrate: those of an operator, on the keys of both layouts. As
+    /// [`Admin::acl_rules`](crate::Admin::acl_rules).
+    #[must_use]
+    pub fn acl_rules(&self) -> Vec<String> {
+        let mut rules = self.from.acl_rules(Role::Operator);
+        let keys = self.to.acl_rules(Role::Operator).into_iter();
+        let keys: Vec<String> = keys.filter(|rule| rule.starts_with('~')).collect();
+        rules.splice(1..1, keys);
+        rules
+    }
+
     /// Moves all that waits now. Streams go to the native queue in their order, each as a run of its own
     /// ([`Parallel`](crate::Duplicates::Parallel)), at once and with all its fields and counters; pauses stay where they are.
     /// A dry run says what would be moved, and changes nothing.
     ///
-    /// May be repeated, and is to be repeated until it [is complete](Moved::is_complete): what is held now is finished later,
+    /// May be repeated, and is to be repeated until two in a row [are complete](Moved::is_complete): what is held now is finished later,
     /// or given back to the old queue. Walks of several processes at one time move each thing once.
     ///
     /// # Errors

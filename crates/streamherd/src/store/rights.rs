@@ -185,7 +185,7 @@ static TABLE: &[Right] = &[
     required(W | O,     "PTTL", "$nothing"),
     required(W | P | O, "HGET", "$nothing f"),
     required(W | P | O, "HMGET", "$nothing f"),
-    required(W | P,     "HSTRLEN", "$nothing f"),
+    required(W | P | O, "HSTRLEN", "$nothing f"),
     required(W | P | O, "HSET", "$nothing f v f"),
     required(W | P | O, "HDEL", "$nothing f"),
     required(W | O,     "HKEYS", "$nothing"),

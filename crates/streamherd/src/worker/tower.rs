@@ -11,7 +11,7 @@ use super::{BoxError, Handler, Job, Outcome, RunError, Worker, WorkerReport};
 
 impl Worker {
     /// [`run`](Self::run) with a [`tower::Service`](Service) as the handler: timeouts, concurrency and rate limits are
-    /// layers then. Needs the feature `tower`.
+    /// layers then. Available with the feature `tower` only.
     ///
     /// Each call is made on a clone of its own, once that clone is ready. A stream that waits for its service to be ready
     /// keeps its place among the handlers that run and its lease, and [`max_hold`](Self::max_hold) begins to count when

@@ -7,6 +7,7 @@ use crate::clock::Moment;
 use crate::dead_letter::DeadLetterReason;
 use crate::entry::{Entry, Fields, Poison};
 use crate::id::{EntryId, Epoch};
+use crate::keys::Layout;
 use crate::lease::Lease;
 use crate::lock::Held;
 use crate::notification::Notification;
@@ -118,7 +119,11 @@ impl Reader {
             partition.hand_back(id, None, Operation::Release, None);
             return None;
         };
-        match fields.and_then(|fields| Entry::parse(id, fields)) {
+        let mut read = fields.and_then(|fields| Entry::parse(id, fields));
+        if partition.keys.layout() == Layout::GoCompatible {
+            read = read.and_then(Entry::that_go_reads);
+        }
+        match read {
             Ok(entry) => Some((entry, slot)),
             Err(poison) => {
                 let (reason, error) = match poison {

@@ -40,7 +40,9 @@ if not record then
   if not stranded then return {'queued', ref} end
 end
 local lock = locks .. ref
-if alive(lock) and not force then
+-- A Go worker would not learn that it has lost it.
+local by_go = record and is_go_worker(record[2])
+if by_go and (alive(lock) or go_wait(ref, record) > 0) or alive(lock) and not force then
   return {'held', record and record[2] or string.match(lock_value(lock) or '', '^(.*):%d+$') or '', remaining(lock)}
 end
 if not fits(fields, tonumber(ARGV[5]), tonumber(ARGV[6])) then return {'too_large', ref} end

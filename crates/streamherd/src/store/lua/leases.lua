@@ -41,7 +41,7 @@ for i, record in ipairs(records) do
   local lock = locks .. ref_in(stream, record[1])
   local left = math.max(remaining(lock), 0)
   if state == '' or (state == 'leased') == (left > 0) then tell(record, lock, left) end
-  if budget <= 0 or room <= 0 or #entries == most or i == walk then
+  if budget <= 0 or named > 512 * 1024 or room <= 0 or #entries == most or i == walk then
     next_cursor = '(' .. record[1]
     break
   end

@@ -52,22 +52,63 @@ local function field(fields, name)
   end
 end
 
+local function lock_value(lock)
+  local v = redis.pcall('GET', lock)
+  if type(v) == 'string' then return v end
+  return nil
+end
+
+-- The data stream as Go reads it: a key in any case, the last field of a name. Nil where there is none, and where there are
+-- several or no text, of which Go makes something else: then nobody knows what it locks.
+local function go_name(fields)
+  local input, several
+  for i = 1, #fields, 2 do
+    if fields[i] == 'lbs-input' then input, several = fields[i + 1], input end
+  end
+  if not input or several then return nil end
+  -- As nearly all producers write it; anything else is decoded.
+  local name, rest = string.match(input, '^{"DataStreamName":"([^"\\]+)"(.*)$')
+  if not name or string.find(string.lower(rest), 'datastreamname', 1, true) then
+    local ok, message = pcall(cjson.decode, input)
+    if not ok or type(message) ~= 'table' then return nil end
+    name = nil
+    for key, value in pairs(message) do
+      if type(key) == 'string' and string.lower(key) == 'datastreamname' then
+        if name ~= nil then return nil end
+        name = value
+      end
+    end
+  end
+  if type(name) ~= 'string' or name == '' or string.find(name, '\237[\160-\191]') then return nil end
+  local rest_of = string.gsub(name, '[%z\1-\127]+', '')
+  for _, valid in ipairs({'[\194-\223][\128-\191]', '[\224-\239][\128-\191][\128-\191]',
+    '[\240-\244][\128-\191][\128-\191][\128-\191]'}) do
+    rest_of = string.gsub(rest_of, valid, '')
+  end
+  return rest_of == '' and name or nil
+end
+
+-- Bytes of bodies that were read for their names alone.
+local named = 0
+
 -- Beside each lock of ours stands the one that Go workers know the entry by: whoever has either has the entry. Nil where there
--- is none: in the native layout, and for what no Go worker would take.
+-- is none: in the native layout, and for what no Go worker would take. A body may be large, and locks are looked at often, so
+-- what was found is kept for a while; '' stands for none.
 local function go_lock(lock)
   if not GO or string.sub(lock, 1, #LOCK) ~= LOCK then return nil end
-  local stream, id = place(string.sub(lock, #LOCK + 1))
-  local fields = stream == INPUT and body(stream, id)
-  local input = fields and field(fields, 'lbs-input')
-  if not input then return nil end
-  -- As all known producers write it; anything else is decoded.
-  local name = string.match(input, '^{"DataStreamName":"([^"\\]+)"')
-  if not name then
-    local ok, message = pcall(cjson.decode, input)
-    name = ok and type(message) == 'table' and message.DataStreamName
+  local ref = string.sub(lock, #LOCK + 1)
+  local known = lock_value(PREFIX .. 'name:' .. ref)
+  if not known then
+    local stream, id = place(ref)
+    local fields = stream == INPUT and body(stream, id)
+    if not fields then return nil end
+    for i = 1, #fields do named = named + #fields[i] end
+    local name = go_name(fields)
+    known = name and name .. '<MUTEX_KEY_SEP>' .. id or ''
+    -- Who only looks may have no right to it.
+    redis.pcall('SET', PREFIX .. 'name:' .. ref, known, 'PX', 60000)
   end
-  if type(name) ~= 'string' or name == '' then return nil end
-  return name .. '<MUTEX_KEY_SEP>' .. id
+  return known ~= '' and known or nil
 end
 
 -- How many ms a lock has to live, 0 or less where it is absent. One without a time to live would hold its entry for ever, so it
@@ -82,12 +123,6 @@ local function alive(lock)
   return remaining(lock) > 0
 end
 
-local function lock_value(lock)
-  local v = redis.pcall('GET', lock)
-  if type(v) == 'string' then return v end
-  return nil
-end
-
 local function set_lock(lock, value, ttl)
   redis.call('SET', lock, value, 'PX', ttl)
   local go = go_lock(lock)
@@ -98,9 +133,11 @@ end
 local function extend_lock(lock, value, ttl)
   redis.call('PEXPIRE', lock, ttl)
   local go = go_lock(lock)
-  if go and not redis.call('SET', go, value, 'NX', 'PX', ttl) and lock_value(go) == value then
+  if not go then return end
+  if not redis.call('SET', go, value, 'NX', 'PX', ttl) and lock_value(go) == value then
     redis.call('PEXPIRE', go, ttl)
   end
+  redis.call('PEXPIRE', PREFIX .. 'name:' .. string.sub(lock, #LOCK + 1), math.max(60000, 2 * ttl))
 end
 
 -- {id, consumer, idle in ms, deliveries} or nil. Raises NOGROUP.
@@ -302,38 +339,75 @@ local function bury(max_len, fields, names, values, fit, letter)
   return {'dead', id, letter._sh_reason, before + 1 - redis.call('XLEN', DLQ)}
 end
 
-local function finish(stream, id, lock)
-  -- Looked for while there is a body to name it. One that holds another value is a Go worker's.
+-- The lock of an entry, and the one that Go workers know it by unless that holds another's value. While there is a body to
+-- name it.
+local function unlock(lock)
   local go = go_lock(lock)
   local value = go and lock_value(lock)
+  if value and lock_value(go) == value then redis.call('DEL', go) end
+  redis.call('DEL', lock)
+  if GO then redis.call('DEL', PREFIX .. 'name:' .. string.sub(lock, #LOCK + 1)) end
+end
+
+local function finish(stream, id, lock)
+  if GO then unlock(lock) end
   redis.call('XACK', stream, GROUP, id)
   redis.call('XDEL', stream, id)
   redis.call('DEL', lock)
-  if value and lock_value(go) == value then redis.call('DEL', go) end
 end
 
 -- Go workers keep no registry, beat once a second on locks of two seconds, make a lapsed one anew, and unlock before they
--- acknowledge: an absent lock is a sign of death only where it has been absent for some time. Says how many ms are left of that.
--- Interleaving: a Go worker is done and has unlocked; taken for dead between that and its XACK, its finished work would be
--- queued again.
-local GO_GRACE_MS, ABSENT = 4000, PREFIX .. 'absent:'
+-- acknowledge: an absent lock is a sign of death only where it was absent in two looks some time apart. And they read all that
+-- waits at once and lock one after the other: what was never seen locked is theirs for as long as they leave it to each other
+-- when one starts. Says how many ms are left of that; `all` treats other workers so, too.
+-- Interleavings: a Go worker is done and has unlocked; taken for dead between that and its XACK, its finished work would be
+-- queued again. A Go worker is busy with the first thousand of a backlog; the others would be queued again, and it would run
+-- them as well.
+local GO_GRACE_MS, GO_IDLE_MS = 4000, 40000
+local ABSENT = PREFIX .. 'absent:'
 
-local function go_grace(ref, owner)
-  if not GO or redis.call('HSTRLEN', CONSUMERS, owner) > 0 then return 0 end
-  local now = now_ms()
-  -- Whoever looks at a lock that lives takes this away; beyond a minute nobody has looked.
-  if redis.call('SET', ABSENT .. ref, whole(now), 'NX', 'PX', 60000) then return GO_GRACE_MS end
-  local since = tonumber(lock_value(ABSENT .. ref) or '')
-  -- A clock that has gone back, or another program's value, begins it anew.
-  if not since or since > now then
-    redis.call('SET', ABSENT .. ref, whole(now), 'PX', 60000)
-    return GO_GRACE_MS
-  end
-  return math.max(since + GO_GRACE_MS - now, 0)
+local function note_lock(ref, said)
+  redis.call('SET', ABSENT .. ref, said, 'PX', 600000)
 end
 
-local function seen_alive(ref)
-  if GO then redis.call('DEL', ABSENT .. ref) end
+local function is_go_worker(owner)
+  return GO and redis.call('HSTRLEN', CONSUMERS, owner) == 0
+end
+
+local function go_wait(ref, record, all)
+  local go = is_go_worker(record[2])
+  if not go and not all then return 0 end
+  local now = now_ms()
+  local said = lock_value(ABSENT .. ref)
+  local since = tonumber(said or '')
+  -- A clock that has gone back begins it anew.
+  local grace = go and GO_GRACE_MS or math.max(GO_GRACE_MS, largest_ttl(now))
+  if since and since <= now then return math.max(since + grace - now, 0) end
+  if go and not said and record[3] < GO_IDLE_MS then return GO_IDLE_MS - record[3] end
+  note_lock(ref, whole(now))
+  return grace
+end
+
+local function seen_alive(ref, owner)
+  if is_go_worker(owner) then note_lock(ref, 'alive') end
+end
+
+-- Whether Go workers go on after reading this; else it ends one after the other.
+local function go_reads(fields)
+  local input = field(fields, 'lbs-input')
+  if not input then return false end
+  if string.find(input, '^{"DataStreamName":"[^"\\]+","Info":[{n]') then return true end
+  local ok, message = pcall(cjson.decode, input)
+  if not ok or type(message) ~= 'table' then return false end
+  local named_at_all = false
+  for key, value in pairs(message) do
+    local name = type(key) == 'string' and string.lower(key)
+    if name == 'datastreamname' then named_at_all = type(value) == 'string' and value ~= '' end
+    if name == 'info' and (type(value) == 'table' and value[1] ~= nil or type(value) ~= 'table' and value ~= cjson.null) then
+      return false
+    end
+  end
+  return named_at_all
 end
 
 -- Takes a consumer's name out of both groups and out of the registry, unless something is pending under it. Returns how

@@ -38,7 +38,8 @@ local WALK = 800
 local began = cpu_us()
 local least_idle, ahead, locks = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 if stream == FRONT then locks = locks .. 'front:' end
-local from = whole(math.max(least_idle - ahead, 0))
+-- Among Go workers it matters whether a lock was ever seen.
+local from = GO and '0' or whole(math.max(least_idle - ahead, 0))
 local records = redis.pcall('XPENDING', stream, GROUP, 'IDLE', from, ARGV[5], '+', WALK)
 if records.err then
   if string.find(records.err, 'NOGROUP', 1, true) then return {'epoch'} end
@@ -46,10 +47,11 @@ if records.err then
 end
 local total = redis.call('XPENDING', stream, GROUP)[1]
 local candidates, soonest, latest = {}, math.huge, -1
-for _, record in ipairs(records) do
+local cut
+for i, record in ipairs(records) do
   local id, wait = record[1], least_idle - record[3]
   local ttl = remaining(locks .. id)
-  if ttl > 0 then seen_alive(ref_in(stream, id)) end
+  if ttl > 0 then seen_alive(ref_in(stream, id), record[2]) end
   if ttl <= 0 and wait <= 0 then
     candidates[#candidates + 1] = id
   elseif ttl < ahead then
@@ -58,9 +60,14 @@ for _, record in ipairs(records) do
     if wait < soonest then soonest = wait end
     if wait > latest then latest = wait end
   end
+  -- Large bodies, read for their names, are slow to pass through Lua.
+  if named > 512 * 1024 and i < #records then
+    cut = record[1]
+    break
+  end
 end
 local ended = began and cpu_us()
 local cost = ended and ended - began or now_us() - start
-local cursor = #records == WALK and '(' .. records[WALK][1] or ''
+local cursor = cut and '(' .. cut or #records == WALK and '(' .. records[WALK][1] or ''
 if latest < 0 then soonest = -1 end
 return {'ok', cursor, #records, whole(cost), candidates, total, soonest, latest, due}

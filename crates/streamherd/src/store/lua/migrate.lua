@@ -4,6 +4,14 @@
 -- nothing that raises can lose it; rivals, workers included, run this one after the other, and find gone what was moved.
 local dry, least_idle = ARGV[1] == '1', tonumber(ARGV[2])
 
+-- A user who may add and not take away would double everything, so that is tried first, on things that don't exist.
+redis.call('XACK', INPUT, GROUP, '0-0')
+redis.call('XDEL', INPUT, '0-0')
+redis.call('XDEL', DLQ, '0-0')
+redis.call('DEL', NOTHING, '<MUTEX_KEY_SEP>')
+redis.call('ZREM', DELAYED, '')
+redis.call('HDEL', BODIES, '')
+
 -- What all scripts share works on the keys that these names stand for.
 local function on_layout(go, first)
   EPOCH, CONTROL, INPUT, FRONT, DLQ, DELAYED, BODIES, LIVE, CONSUMERS, SCAN, NOTHING = unpack(KEYS, first, first + LOCKS - 1)
@@ -23,16 +31,19 @@ local group = group_of(INPUT)
 local delivered = group and field(group, 'last-delivered-id')
 
 local function entry(ref)
+  local lock, record = LOCK .. ref, group and pending(INPUT, ref)
+  if alive(lock) then
+    if not dry then note_lock(ref, 'alive') end
+    return {'held'}
+  end
+  budget = budget - named
+  named = 0
+  -- Also where the owner is no Go worker: its lock may be missing as the clock has jumped, or the last writes are.
+  if record and math.max(least_idle - record[3], dry and 0 or go_wait(ref, record, true)) > 0 then return {'held'} end
   local fields = body(INPUT, ref)
   if not fields then return {'gone'} end
   budget = budget - size(fields)
-  local lock, record = LOCK .. ref, group and pending(INPUT, ref)
   if record then
-    if alive(lock) then
-      if not dry then seen_alive(ref) end
-      return {'held'}
-    end
-    if math.max(least_idle - record[3], dry and 0 or go_grace(ref, record[2])) > 0 then return {'held'} end
     local names, values = counted(fields, ref, 0, 1)
     fields = with(fields, names, values)
   elseif delivered and #redis.call('XRANGE', INPUT, ref, delivered, 'COUNT', 1) > 0 then
@@ -47,13 +58,14 @@ local function entry(ref)
 end
 
 local function delayed(id)
-  local stream, fields = delayed_body(id)
+  local _, fields = delayed_body(id)
   local due = redis.call('ZSCORE', DELAYED, id)
-  if not fields or not due then return {'gone'} end
+  if not due then return {'gone'} end
+  if not fields then return {'error', 'another program has spoilt or removed its fields'} end
   budget = budget - size(fields)
   if not dry then
     -- What failed before waits for its retry.
-    local retried = stream == FRONT
+    local retried = counter(fields, '_retry_count') > 0
     natively(function() return put(fields, retried and FRONT or INPUT, tonumber(due)) end)
     forget_delayed(id)
   end

@@ -10,9 +10,12 @@ local function renew(lock, value)
   if lock_value(lock) == value then
     extend_lock(lock, value, ttl)
     local p = GO and pending(stream, id)
-    -- A Go worker takes, when it starts, whatever was delivered 40 s ago; finding it locked, it stops reading for good.
+    -- A Go worker takes, when it starts, whatever was delivered 40 s ago, though it can't lock it. How long it was held,
+    -- which idleness doesn't tell then, is said by the count of deliveries, in seconds.
     if p and (p[2] ~= consumer or p[3] >= 10000) then
-      redis.call('XCLAIM', stream, GROUP, consumer, 0, id, 'JUSTID')
+      local token = tonumber(string.match(value, ':(%d+)$')) or math.huge
+      local held = math.max(math.floor((now_us() - token) / 1000000), 1)
+      redis.call('XCLAIM', stream, GROUP, consumer, 0, id, 'RETRYCOUNT', whole(held), 'JUSTID')
     end
     return 'kept'
   end

@@ -13,25 +13,29 @@ local latest = tonumber(ARGV[8])
 if latest > 0 and now_us() > latest then return {'epoch'} end
 
 local function requeue(lock, ref)
-  if alive(lock) then
-    seen_alive(ref)
-    return {'alive'}
-  end
   local stream, id = place(ref)
   local p = pending(stream, id)
+  if alive(lock) then
+    if p then seen_alive(ref, p[2]) end
+    return {'alive'}
+  end
   if not p then return {'gone'} end
-  local wait = math.max(least_idle - p[3], go_grace(ref, p[2]))
+  local wait = math.max(least_idle - p[3], go_wait(ref, p))
   if wait > 0 then return {'early', wait} end
   local fields, instead = body_to_move(stream, id, lock)
   if not fields then return instead end
   -- Whoever held it for that long has not died of it at once: a session of weeks must not die of its fifth restart.
-  local forgiven = forgive_after > 0 and p[3] >= forgive_after
+  -- Where idleness ends with each touch, for the sake of Go workers, the deliveries say so: renew counts seconds there.
+  local held = GO and math.max(p[3], p[4] * 1000) or p[3]
+  local forgiven = forgive_after > 0 and held >= forgive_after
   if forgiven then fields = forgive(fields) end
   local names, values, _, abandonments = counted(fields, id, 0, 1)
   local fit = fits(fields, max_fields, max_bytes)
   local reason
   if not fit then
     reason = 'too_large'
+  elseif GO and not go_reads(fields) then
+    reason = 'unparseable'
   elseif max_abandonments > 0 and abandonments >= max_abandonments and not forgiven then
     reason = 'max_abandonments'
   end

@@ -36,7 +36,11 @@ local function restore(lock, ref, value, valid, batch, sum, fields)
     if said ~= value and alive(lock) then return {'lost'} end
     if not valid then return {(said == value or still) and 'kept' or 'lost'} end
     -- Without a quiet time it may have been given to a Go worker, who is about to lock it.
-    if GO and not still then return {'lost'} end
+    if GO and not still then
+      -- It would find the lock of nobody, and end.
+      if said == value then unlock(lock) end
+      return {'lost'}
+    end
     hold(stream, id, lock, value, still)
     return {'kept'}
   end

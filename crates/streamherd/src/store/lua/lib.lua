@@ -1,4 +1,5 @@
 -- What all scripts share; each is sent as its name, this text and its own.
+-- Longer than 400 lines: all of it stands before every script, as one scope of locals that use each other.
 -- Every batch script keeps the order guard, read, write the new, acknowledge the old: a script that raises keeps what
 -- it wrote so far, so whatever goes wrong in between leaves the old entry pending and nothing lost.
 -- All keys of a partition, the same in every script; where a script has to do with a few locks, they follow. The last is the

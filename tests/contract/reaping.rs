@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use streamherd::Recovery;
 use streamherd_testkit::{Reply, eventually};
-use streamherd_tests::{Redis, SCAN, SOON, Truth, Worker, WorkerProcess, builder, names, recovery, submit};
+use streamherd_tests::{KEYS, Redis, SCAN, SOON, Truth, Worker, WorkerProcess, builder, names, recovery, submit};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_contract-worker");
 
@@ -65,18 +65,6 @@ async fn a_worker_that_is_reaped_again_and_again_as_it_works_loses_nothing() {
         include_str!("../../crates/streamherd/src/store/lua/live.lua"),
         include_str!("../../crates/streamherd/src/store/lua/reap.lua")
     );
-    const KEYS: [&str; 10] = [
-        "epoch",
-        "control",
-        "input",
-        "front",
-        "dlq",
-        "delayed",
-        "delayed:body",
-        "live",
-        "consumers",
-        "scan",
-    ];
     let server = Redis::start(crate::TOPOLOGY);
     let mut truth = Truth::at(&server, "r");
     // A settlement is repeated when it has waited for a sixth of the ttl, and this reaper would have taken its receipt.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use streamherd::error::ConnectError;
 use streamherd::{Check, Diagnosis, Role, Verdict};
 use streamherd_testkit::{Process, RawClient, Server, eventually};
-use streamherd_tests::{ANSWER, Address, Reachable, Redis, SERVICE, SOON, Truth, Worker, builder, shell, submit};
+use streamherd_tests::{ANSWER, Address, KEYS, Reachable, Redis, SERVICE, SOON, Truth, Worker, builder, shell, submit};
 
 pub(crate) async fn examine(at: &(impl Reachable + ?Sized)) -> Diagnosis {
     examine_as(at, Role::Worker).await
@@ -182,18 +182,7 @@ async fn a_server_that_takes_no_writes_is_found_and_mended() {
 async fn a_key_of_another_type_is_found_and_put_aside() {
     let server = healthy(&[]);
     let mut truth = Truth::of(&server);
-    for name in [
-        "input",
-        "front",
-        "dlq",
-        "epoch",
-        "control",
-        "delayed",
-        "delayed:body",
-        "live",
-        "consumers",
-        "scan",
-    ] {
+    for name in KEYS {
         let key = format!("{{{SERVICE}:0}}:{name}");
         truth.call(&["RPUSH", &key, "mine"]).ok();
         found_and_mended(&server, "keys", Verdict::Failure, &format!("{key} is a list")).await;

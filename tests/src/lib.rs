@@ -32,7 +32,7 @@ pub use producing::{by_name, has_looked};
 pub use redis::{Proxied, Redis, Topology};
 pub use refusal::{refused, shown};
 pub use stopwatch::Stopwatch;
-pub use truth::{Pending, Truth, field};
+pub use truth::{KEYS, Pending, Truth, field};
 pub use worker::Worker;
 
 use serde_json::Value;

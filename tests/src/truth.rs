@@ -7,6 +7,20 @@ use streamherd_testkit::{RawClient, Reply, eventually};
 
 use crate::{Redis, SERVICE, SOON, redis};
 
+/// The names of a partition's keys, in the order in which its scripts take them.
+pub const KEYS: [&str; 10] = [
+    "epoch",
+    "control",
+    "input",
+    "front",
+    "dlq",
+    "delayed",
+    "delayed:body",
+    "live",
+    "consumers",
+    "scan",
+];
+
 /// What Redis itself says of the service, over connections of its own.
 #[derive(Debug)]
 pub struct Truth {

@@ -35,6 +35,10 @@ impl Worker {
     /// Connects with settings of its own.
     pub async fn with(builder: Builder) -> Self {
         let (client, notifications) = patiently(|| builder.clone().connect()).await;
+        Self::of(client, notifications)
+    }
+
+    fn of(client: Client, notifications: Notifications) -> Self {
         Self {
             client,
             notifications,
@@ -146,14 +150,6 @@ impl Worker {
     /// What the client says.
     pub async fn try_with(builder: Builder) -> Result<Self, streamherd::error::ConnectError> {
         let (client, notifications) = builder.connect().await?;
-        Ok(Self {
-            client,
-            notifications,
-            added: Vec::new(),
-            expired: Vec::new(),
-            disowned: Vec::new(),
-            losses: 0,
-            terminated: None,
-        })
+        Ok(Self::of(client, notifications))
     }
 }

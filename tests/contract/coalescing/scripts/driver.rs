@@ -1,7 +1,7 @@
 //! Does each step on the scripts and in the model, and compares the two.
 
 use streamherd_testkit::{RawClient, Reply};
-use streamherd_tests::Redis;
+use streamherd_tests::{KEYS, Redis};
 
 use super::Step;
 use crate::contract::coalescing::model::{End, Model, Ms, Place, Run, Wish};
@@ -96,21 +96,13 @@ impl Driver {
 
     pub(super) fn run(&mut self, script: &str, locks: &[String], args: &[&str]) -> Vec<Reply> {
         let digest = &self.digests.iter().find(|(name, _)| *name == script).expect("loaded").1;
-        let mut words = vec!["EVALSHA".to_owned(), digest.clone(), (11 + locks.len()).to_string()];
-        let names = [
-            "epoch",
-            "control",
-            "input",
-            "front",
-            "dlq",
-            "delayed",
-            "delayed:body",
-            "live",
-            "consumers",
-            "scan",
-            "lock:0-0",
+        let mut words = vec![
+            "EVALSHA".to_owned(),
+            digest.clone(),
+            (KEYS.len() + 1 + locks.len()).to_string(),
         ];
-        words.extend(names.map(|name| key(SERVICE, name)));
+        words.extend(KEYS.map(|name| key(SERVICE, name)));
+        words.push(key(SERVICE, "lock:0-0"));
         words.extend_from_slice(locks);
         words.extend(args.iter().map(|arg| (*arg).to_owned()));
         self.redis.call(&words).ok().array()

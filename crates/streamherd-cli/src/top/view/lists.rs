@@ -78,6 +78,14 @@ fn empty<R: Row>(list: &List<R>, none: &str) -> String {
     }
 }
 
+/// Adds whose rows are looked for.
+fn add_filter(what: &mut String, of: &str) {
+    if !of.is_empty() {
+        let and = if what.is_empty() { "" } else { ", " };
+        what.push_str(&format!("{and}of {} (/ to change)", shown(of)));
+    }
+}
+
 pub(super) fn leases(model: &Model, look: Look, area: Rect, frame: &mut Frame<'_>) {
     let columns = [
         column("stream", Text, 12, 0),
@@ -106,10 +114,7 @@ pub(super) fn leases(model: &Model, look: Look, area: Rect, frame: &mut Frame<'_
     };
     let filters = &model.filters;
     let mut what = if filters.orphans { "orphans only (f: all)" } else { "" }.to_owned();
-    if !filters.owner.is_empty() {
-        let and = if what.is_empty() { "" } else { ", " };
-        what.push_str(&format!("{and}of {} (/ to change)", shown(&filters.owner)));
-    }
+    add_filter(&mut what, &filters.owner);
     let none = match (filters.orphans, filters.owner.is_empty()) {
         (true, _) => "No orphans: whatever is pending has a living owner.",
         (false, true) => "Nothing is pending at a consumer.",
@@ -187,10 +192,7 @@ pub(super) fn letters(model: &Model, look: Look, area: Rect, frame: &mut Frame<'
         .reason
         .map(|reason| format!("only {} (f: next)", reason.as_str()))
         .unwrap_or_default();
-    if !filters.stream.is_empty() {
-        let and = if what.is_empty() { "" } else { ", " };
-        what.push_str(&format!("{and}of {} (/ to change)", shown(&filters.stream)));
-    }
+    add_filter(&mut what, &filters.stream);
     let none = if what.is_empty() {
         "No dead letters."
     } else {

@@ -27,7 +27,12 @@ fn shutdown() {
     worker.says("twin: takes five seconds");
     lesson.kill("kill -TERM PID", &worker.pid());
     lesson.sees(&worker, "SIGTERM: no new streams; what is held has 30s");
-    let answer = readyz();
+    // It says so before it begins to.
+    let mut answer = Vec::new();
+    becomes("it is not ready any more", || {
+        answer = readyz();
+        kept("HTTP/1.1 503 …", &answer[0]).is_some()
+    });
     lesson.sees_in(&answer, "HTTP/1.1 503 …");
     lesson.sees_in(&answer, "…\"shutting_down\"…");
     lesson.sees(&worker, "session-0: finished");

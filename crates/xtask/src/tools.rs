@@ -54,7 +54,9 @@ impl Tool {
     }
 
     fn is_this(&self, program: &OsStr) -> bool {
-        let said = Command::new(program).arg("--version").output();
+        // As cargo calls it: there are some that know no other way.
+        let subcommand = self.name.trim_start_matches("cargo-");
+        let said = Command::new(program).args([subcommand, "--version"]).output();
         said.is_ok_and(|output| output.status.success() && self.is_version(&output.stdout))
     }
 

@@ -45,8 +45,14 @@ impl Driver {
         let mut redis = server.client_for(&key(SERVICE, "input"));
         let clock = "local t = redis.call('TIME')";
         let own = format!("local t = {{redis.call('GET', '{}'), 0}}", key(SERVICE, "clock"));
-        assert!(lua!("lib").contains(clock));
-        let lib = lua!("lib").replace(clock, &own);
+        assert!(lua!("keys").contains(clock));
+        let shared = [
+            lua!("keys").replace(clock, &own).as_str(),
+            lua!("lib"),
+            lua!("go"),
+            lua!("live"),
+        ]
+        .concat();
         let mut digests = Vec::new();
         for (name, text) in [
             ("submit", lua!("submit")),
@@ -62,7 +68,7 @@ impl Driver {
             let plain = text
                 .replace("cmsgpack.unpack(ARGV", "cjson.decode(ARGV")
                 .replace("cmsgpack.pack(result)}", "cjson.encode(result)}");
-            let body = format!("{lib}{}{plain}", lua!("live"));
+            let body = format!("{shared}{plain}");
             digests.push((name, redis.call(&["SCRIPT", "LOAD", &body]).ok().text()));
         }
         Self {

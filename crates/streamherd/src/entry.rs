@@ -60,17 +60,6 @@ impl Entry {
         self.origin != self.id.id
     }
 
-    /// # Errors
-    /// Go workers would end at it. Handed back, it would end one after the other.
-    pub(crate) fn that_go_reads(self) -> Result<Self, Poison> {
-        if suits_go(self.info()) {
-            return Ok(self);
-        }
-        Err(Poison::Unparseable(
-            "its info is no object, and Go workers that share the queue end at that".to_owned(),
-        ))
-    }
-
     /// The info as the JSON that was submitted.
     pub(crate) fn info(&self) -> Option<&str> {
         let input = field(&self.fields, INPUT_FIELD)?;
@@ -114,15 +103,18 @@ impl Poison {
 
 #[derive(Deserialize)]
 struct WireIn<'a> {
-    // Go reads keys in any case, and these are what producers in other languages make of it.
-    #[serde(
-        rename = "DataStreamName",
-        alias = "dataStreamName",
-        alias = "datastreamname",
-        borrow
-    )]
+    #[serde(rename = "DataStreamName", borrow)]
     name: Cow<'a, str>,
-    #[serde(rename = "Info", alias = "info", borrow, default)]
+    #[serde(rename = "Info", borrow, default)]
+    info: Option<&'a RawValue>,
+}
+
+/// Go reads keys in any case, and these are what producers in other languages make of it.
+#[derive(Deserialize)]
+struct WireOfOthers<'a> {
+    #[serde(alias = "DataStreamName", alias = "dataStreamName", borrow)]
+    datastreamname: Cow<'a, str>,
+    #[serde(alias = "Info", borrow, default)]
     info: Option<&'a RawValue>,
 }
 
@@ -134,6 +126,18 @@ impl<'a> WireIn<'a> {
             Ok(Object(wire)) => Ok(wire),
             Err(e) => Err(format!("{INPUT_FIELD} is not the expected JSON: {e}")),
         }
+    }
+
+    fn read_beside_go(input: &'a [u8]) -> Result<Self, String> {
+        Self::read(input).or_else(|strictly| {
+            let Ok(Object(WireOfOthers { datastreamname, info })) = serde_json::from_slice(input) else {
+                return Err(strictly);
+            };
+            Ok(Self {
+                name: datastreamname,
+                info,
+            })
+        })
     }
 }
 
@@ -172,6 +176,23 @@ impl Entry {
     /// # Errors
     /// Everything a foreign producer can do wrong; the text says what, for the dead letter.
     pub(crate) fn parse(id: EntryId, fields: Fields) -> Result<Self, Poison> {
+        Self::parse_by(id, fields, |input| WireIn::read(input))
+    }
+
+    /// The same of an entry that Go workers read as well.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse); and where Go workers would end at it: handed back, it would end one after the other.
+    pub(crate) fn parse_beside_go(id: EntryId, fields: Fields) -> Result<Self, Poison> {
+        let entry = Self::parse_by(id, fields, |input| WireIn::read_beside_go(input))?;
+        if suits_go(entry.info()) {
+            return Ok(entry);
+        }
+        let why = "its info is no object, and Go workers that share the queue end at that";
+        Err(Poison::Unparseable(why.to_owned()))
+    }
+
+    fn parse_by(id: EntryId, fields: Fields, read: fn(&[u8]) -> Result<WireIn<'_>, String>) -> Result<Self, Poison> {
         let bytes = size(&fields);
         // What a re-queue adds does not count against an entry that was within the limits when it was submitted.
         let (more_fields, more_bytes) = field(&fields, ORIGIN_FIELD).map_or((0, 0), |_| (16, 4096));
@@ -180,7 +201,7 @@ impl Entry {
         }
         let input = field(&fields, INPUT_FIELD)
             .ok_or_else(|| Poison::Unparseable(format!("there is no field {INPUT_FIELD}")))?;
-        let wire = WireIn::read(input).map_err(Poison::Unparseable)?;
+        let wire = read(input).map_err(Poison::Unparseable)?;
         check_name(&wire.name).map_err(Poison::Unparseable)?;
         // The info was borrowed from the input, so it stands somewhere in it.
         let info = wire.info.map(|info| {

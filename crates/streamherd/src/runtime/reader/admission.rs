@@ -119,11 +119,11 @@ impl Reader {
             partition.hand_back(id, None, Operation::Release, None);
             return None;
         };
-        let mut read = fields.and_then(|fields| Entry::parse(id, fields));
-        if partition.keys.layout() == Layout::GoCompatible {
-            read = read.and_then(Entry::that_go_reads);
-        }
-        match read {
+        let parse = match partition.keys.layout() {
+            Layout::Native => Entry::parse,
+            Layout::GoCompatible => Entry::parse_beside_go,
+        };
+        match fields.and_then(|fields| parse(id, fields)) {
             Ok(entry) => Some((entry, slot)),
             Err(poison) => {
                 let (reason, error) = match poison {

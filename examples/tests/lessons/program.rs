@@ -27,7 +27,7 @@ impl Drop for Program {
         if !thread::panicking() || self.process.try_wait().is_some() {
             return;
         }
-        let _ = Command::new("kill").args(["-INT", &self.pid()]).status();
+        let _ = Command::new("sh").args(["-c", "kill -INT $0", &self.pid()]).status();
         let until = Instant::now() + Duration::from_secs(5);
         while self.process.try_wait().is_none() && Instant::now() < until {
             thread::sleep(Duration::from_millis(20));

@@ -132,6 +132,8 @@ fn held(server: &Server) -> usize {
 
 /// As the terminal sends it.
 pub(crate) fn ctrl_c(pid: &str) {
-    let status = std::process::Command::new("kill").args(["-INT", pid]).status();
+    let status = std::process::Command::new("sh")
+        .args(["-c", "kill -INT $0", pid])
+        .status();
     assert!(status.expect("kill").success());
 }

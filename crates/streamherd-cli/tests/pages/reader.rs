@@ -40,6 +40,9 @@ impl Reader {
         symlink(env!("CARGO_BIN_EXE_streamherd"), programs.join("streamherd")).unwrap();
         script(&programs.join("redis-cli"), &redis_cli(server.port()));
         script(&programs.join("cargo"), &CARGO.replace("$CARGO", env!("CARGO")));
+        if find("openssl").is_none() {
+            script(&programs.join("openssl"), RANDOM);
+        }
         Self {
             server,
             cluster: None,
@@ -225,6 +228,10 @@ fn find(program: &str) -> Option<PathBuf> {
         .map(|folder| folder.join(program))
         .find(|path| path.is_file())
 }
+
+/// All that the pages want of openssl, which not every machine has: `rand -hex BYTES`.
+const RANDOM: &str =
+    "#!/bin/sh\n[ \"$1 $2\" = 'rand -hex' ] || exit 1\nod -An -v -N\"$3\" -tx1 /dev/urandom | tr -d ' \\n'\necho\n";
 
 /// What cargo would build is built already.
 const CARGO: &str = r#"#!/bin/sh

@@ -43,6 +43,7 @@ async fn what_waits_is_moved_in_its_order_and_a_dry_run_moves_nothing() {
     ]);
 
     let dry = walk(&server, true).await;
+    assert!(go.0.call(&["KEYS", "orders-sh:name:*"]).array().is_empty());
     assert_eq!((dry.queued, dry.delayed, dry.dead_letters, dry.held), (250, 2, 1, 0));
     assert_eq!(go.left().0, 250);
     assert!(go.0.call(&["KEYS", "{orders:*"]).array().is_empty());

@@ -9,6 +9,7 @@ mod sharing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use streamherd::{Builder, Layout};
@@ -104,8 +105,11 @@ impl Go {
     }
 }
 
-/// Keeps a Go worker's lock alive, until it is dropped: once in half its time, and anew where it has lapsed.
-struct Beat(Arc<AtomicBool>);
+/// Keeps a Go worker's lock alive, until it is dropped: twice in half its time, and anew where it has lapsed.
+struct Beat {
+    goes_on: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
 
 impl Beat {
     fn of(redis: &Redis, consumer: &str, name: &str, id: &str) -> Self {
@@ -114,22 +118,30 @@ impl Beat {
         let key = lock(name, id);
         let consumer = consumer.to_owned();
         assert!(go.lock(&consumer, name, id));
-        std::thread::spawn(move || {
+        let beating = move || {
             while beats.load(Ordering::SeqCst) {
                 let extend =
                     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
                     return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2], 'NX')";
                 go.0.call(&["EVAL", extend, "1", &key, &consumer, "2000"]);
-                std::thread::sleep(GO_TTL / 4);
+                thread::park_timeout(GO_TTL / 4);
             }
-        });
-        Self(goes_on)
+        };
+        Self {
+            goes_on,
+            thread: Some(thread::spawn(beating)),
+        }
     }
 }
 
 impl Drop for Beat {
+    /// Nothing is sent any more after this.
     fn drop(&mut self) {
-        self.0.store(false, Ordering::SeqCst);
+        self.goes_on.store(false, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
     }
 }
 

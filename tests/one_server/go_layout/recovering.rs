@@ -6,7 +6,7 @@ use streamherd::{Recovery, RequeueOutcome};
 use streamherd_testkit::eventually;
 use streamherd_tests::{MIN_IDLE, Redis, SOON, TTL, Worker, WorkerProcess, recovery};
 
-use super::{Beat, GO_TTL, Go, beside_go, lock};
+use super::{Beat, Go, beside_go, lock};
 
 /// For so long the lock of a Go worker has to be absent.
 const GRACE: Duration = Duration::from_secs(4);
@@ -65,7 +65,6 @@ async fn what_a_go_worker_has_just_unlocked_is_not_taken_before_it_acknowledges(
     let mut worker = Worker::with(beside_go(&server).recovery(sweeping)).await;
     worker.listen_for(MIN_IDLE + Duration::from_secs(1)).await;
     drop(beat);
-    tokio::time::sleep(GO_TTL / 2).await;
     go.unlock("user-1", &id);
     worker.listen_for(GRACE / 2).await;
     assert_eq!(go.cmd(&format!("XACK orders-input orders-group {id}")).int(), 1);
@@ -272,11 +271,22 @@ async fn an_operator_can_t_take_from_a_go_worker_that_would_not_learn_of_it() {
     go.make_group();
     let id = go.submit("user-1");
     go.read("pod-1");
-    let _beat = Beat::of(&server, "pod-1", "user-1", &id);
+    let beat = Beat::of(&server, "pod-1", "user-1", &id);
     let admin = beside_go(&server).connect_admin().await.unwrap();
     for force in [false, true] {
         let refused = admin.requeue("user-1", force).await.unwrap();
-        assert!(matches!(refused, RequeueOutcome::Held { .. }), "{refused:?}");
+        assert!(
+            matches!(refused, RequeueOutcome::Held { remaining_ms: 1.., .. }),
+            "{refused:?}"
+        );
     }
+    // Nor while it may be between two locks.
+    drop(beat);
+    go.unlock("user-1", &id);
+    let refused = admin.requeue("user-1", true).await.unwrap();
+    assert!(
+        matches!(refused, RequeueOutcome::Held { remaining_ms: 0, .. }),
+        "{refused:?}"
+    );
     assert_eq!(go.owner(&id).unwrap().0, "pod-1");
 }

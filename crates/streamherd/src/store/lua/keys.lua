@@ -88,8 +88,8 @@ local function go_name(fields)
   return rest_of == '' and name or nil
 end
 
--- Bytes of bodies that were read for their names alone.
-local named = 0
+-- Bytes of bodies that were read for their names alone, and whether what was found is kept.
+local named, keeps_names = 0, true
 
 -- Beside each lock of ours stands the one that Go workers know the entry by: whoever has either has the entry. Nil where there
 -- is none: in the native layout, and for what no Go worker would take. A body may be large, and locks are looked at often, so
@@ -106,7 +106,7 @@ local function go_lock(lock)
     local name = go_name(fields)
     known = name and name .. '<MUTEX_KEY_SEP>' .. id or ''
     -- Who only looks may have no right to it.
-    redis.pcall('SET', PREFIX .. 'name:' .. ref, known, 'PX', 60000)
+    if keeps_names then redis.pcall('SET', PREFIX .. 'name:' .. ref, known, 'PX', 60000) end
   end
   return known ~= '' and known or nil
 end

@@ -43,7 +43,7 @@ local lock = locks .. ref
 -- A Go worker would not learn that it has lost it.
 local by_go = record and is_go_worker(record[2])
 if by_go and (alive(lock) or go_wait(ref, record) > 0) or alive(lock) and not force then
-  return {'held', record and record[2] or string.match(lock_value(lock) or '', '^(.*):%d+$') or '', remaining(lock)}
+  return {'held', record and record[2] or string.match(lock_value(lock) or '', '^(.*):%d+$') or '', math.max(remaining(lock), 0)}
 end
 if not fits(fields, tonumber(ARGV[5]), tonumber(ARGV[6])) then return {'too_large', ref} end
 local names, values = counted(fields, id, 0, 0)

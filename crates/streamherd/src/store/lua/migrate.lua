@@ -3,6 +3,7 @@
 -- On one server, where one script can take from the one and give to the other. Each is there before it is taken away, so that
 -- nothing that raises can lose it; rivals, workers included, run this one after the other, and find gone what was moved.
 local dry, least_idle = ARGV[1] == '1', tonumber(ARGV[2])
+keeps_names = not dry
 
 -- A user who may add and not take away would double everything, so that is tried first, on things that don't exist.
 redis.call('XACK', INPUT, GROUP, '0-0')
